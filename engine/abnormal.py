@@ -1,0 +1,125 @@
+"""Abnormal returns and what they cumulate to. Every formula that lies between the model and the tests is here.
+
+AR = R - E[R]; Var(AR_t) = sigma^2 V_tt with V = I + B B' (`NormalFits.forecast_basis`), so for a window
+Var(CAR) = sigma^2 (L + sum_k (sum_t B_tk)^2): the sum of all entries of V.
+Campbell, Lo & MacKinlay (1997), eq. 4.4.7-4.4.12; Salinger (1992).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.models import NormalFits
+from engine.sessions import Window
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AbnormalReturns:
+    """Abnormal returns of N events over the L days of the event window; NaN where there is no return.
+
+    actual, expected, ar: (N, L), in units of return. sar: (N, L) AR over its forecast standard error.
+    """
+
+    window: Window
+    actual: Floats
+    expected: Floats
+    ar: Floats
+    sar: Floats
+
+
+@dataclass(frozen=True)
+class Cars:
+    """CARs of N events over one window; NaN for an event with a missing day in it.
+
+    car: (N,) sum of ARs. se: (N,) with the full forecast-error covariance. scar: (N,) car / se.
+    bhar: (N,) buy-and-hold abnormal return. complete: (N,) whether every day is there.
+    """
+
+    window: Window
+    car: Floats
+    se: Floats
+    scar: Floats
+    bhar: Floats
+    complete: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Cross-sectional averages by relative day, (L,) each; NaN where no event has a value.
+
+    n: events present. caar: running sum of aar. se_aar: sd / sqrt(n), ddof 1. se_caar: sd / sqrt(n) of the CARs from
+    the window's first day, over the events complete so far. share_positive: of ARs above zero.
+    """
+
+    n: npt.NDArray[np.int64]
+    aar: Floats
+    caar: Floats
+    se_aar: Floats
+    se_caar: Floats
+    share_positive: Floats
+
+
+def abnormal_returns(returns: Floats, fits: NormalFits, window: Window) -> AbnormalReturns:
+    """AR and SAR of the event rows; ``returns`` is (N, L) with NaN where there is no return."""
+    expected = np.where(np.isfinite(returns), fits.expected, np.nan)
+    ar = returns - expected
+    v_tt = 1 + (fits.forecast_basis**2).sum(axis=2)
+    return AbnormalReturns(window, returns, expected, ar, ar / (fits.sigma[:, None] * np.sqrt(v_tt)))
+
+
+def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_returns: bool) -> Cars:
+    """CAR, its standard error, SCAR and BHAR over ``window``, a part of the event window.
+
+    BHAR = prod(1 + r) - prod(1 + expected), with log returns exp(sum r) - exp(sum expected);
+    Barber & Lyon (1997), eq. 2.
+    """
+    columns = window.within(abnormal.window)
+    ar = np.ascontiguousarray(abnormal.ar[:, columns])
+    complete = np.asarray(np.isfinite(ar).all(axis=1))
+    car = ar.sum(axis=1)
+    basis = np.ascontiguousarray(fits.forecast_basis[:, columns].transpose(0, 2, 1)).sum(axis=2)
+    se = np.where(complete, fits.sigma * np.sqrt(len(window) + (basis**2).sum(axis=1)), np.nan)
+    actual = np.ascontiguousarray(abnormal.actual[:, columns])
+    expected = np.ascontiguousarray(abnormal.expected[:, columns])
+    if log_returns:
+        bhar = np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1))
+    else:
+        bhar = (1 + actual).prod(axis=1) - (1 + expected).prod(axis=1)
+    return Cars(window, car, se, car / se, bhar, complete)
+
+
+def average(ar: Floats) -> Averages:
+    """AAR and CAAR of (N, L) abnormal returns, with their cross-sectional standard errors."""
+    present = np.isfinite(ar)
+    n = present.sum(axis=0)
+    aar = _mean(ar, present)
+    running = np.cumsum(ar, axis=1)  # NaN from an event's first missing day on
+    complete = np.isfinite(running)
+    with_value = np.where(present, ar > 0, False).sum(axis=0)
+    return Averages(
+        n=n,
+        aar=aar,
+        caar=np.cumsum(aar),
+        se_aar=_standard_error(ar, present),
+        se_caar=_standard_error(running, complete),
+        share_positive=np.where(n > 0, with_value / np.maximum(n, 1), np.nan),
+    )
+
+
+def _mean(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
+    n = present.sum(axis=0)
+    total = np.ascontiguousarray(np.where(present, values, 0.0).T).sum(axis=1)
+    return np.asarray(np.where(n > 0, total / np.maximum(n, 1), np.nan))
+
+
+def _standard_error(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
+    """sd / sqrt(n) of each column over the rows present, ddof 1; NaN below two rows."""
+    n = present.sum(axis=0)
+    deviation = np.where(present, values - _mean(values, present), 0.0)
+    squares = np.ascontiguousarray((deviation**2).T).sum(axis=1)
+    return np.asarray(np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1)), np.nan))

@@ -1,0 +1,155 @@
+"""Read the event calendar: one row per (event_id, symbol), every cell as text, checked by row and column."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from engine.errors import DataError, SpecError, hint
+
+REQUIRED = ("event_id", "symbol", "announced_at")
+OPTIONAL = (
+    "zone", "precision", "first_public_at", "exchange", "benchmark", "estimation_start", "estimation_end",
+    "max_gap_days",
+)  # fmt: skip
+INTEGERS = ("estimation_start", "estimation_end", "max_gap_days")
+PRECISIONS = ("", "minute", "hour", "bound", "date", "pre_open", "session", "after_close")
+EXPOSURE_KEYS = ("event_id", "symbol")
+SELECT_COLUMNS = {"kind": "kind", "set": "set", "ids": "event_id"}
+
+
+@dataclass(frozen=True)
+class Announcements:
+    """The (event, listing) pairs of a study, sorted by event_id and symbol.
+
+    table: columns of REQUIRED and OPTIONAL as text ("" for nothing), the INTEGERS as Int64 (null for nothing), and
+    ``where`` (file and row, for messages). attributes: every further column as text, null for an empty cell.
+    sha256: of each file read, by its name.
+    """
+
+    table: pl.DataFrame
+    attributes: pl.DataFrame
+    sha256: dict[str, str]
+
+
+def read_announcements(file: Path | None, calendar: Path | None, select: Mapping[str, list[str]]) -> Announcements:
+    """Read ``file``, complete by itself, or ``events.csv`` and ``exposures.csv`` of the folder ``calendar``.
+
+    Raises DataError for missing or duplicate rows, columns and keys; SpecError if a selection finds nothing.
+    """
+    if calendar is None:
+        assert file is not None
+        table = _read(file, REQUIRED)
+        sha256 = {file.name: _sha256(file)}
+    else:
+        events, exposures = calendar / "events.csv", calendar / "exposures.csv"
+        table = _join(_selected(_read(events, ("event_id", "announced_at")), select, events), events, exposures)
+        sha256 = {p.name: _sha256(p) for p in (events, exposures)}
+    if table.is_empty():
+        raise DataError(f"{file or calendar}: the calendar has no rows. A row needs {', '.join(REQUIRED)}.")
+    _check_cells(table)
+    table = table.sort("event_id", "symbol", maintain_order=True)
+    for name in OPTIONAL:
+        if name not in table.columns:
+            table = table.with_columns(pl.lit("").alias(name))
+    further = [c for c in table.columns if c not in (*REQUIRED, *OPTIONAL, "where")]
+    attributes = table.select(*EXPOSURE_KEYS, pl.col(further).replace("", None))
+    typed = table.select(*REQUIRED, *OPTIONAL, "where").with_columns(
+        pl.col(INTEGERS).replace("", None).cast(pl.Int64, strict=False)
+    )
+    return Announcements(typed, attributes, sha256)
+
+
+def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
+    """A CSV file as stripped text, with the column ``where`` naming file and row."""
+    if not path.is_file():
+        raise DataError(f"{path}: is not there. The study names it in [events].")
+    try:
+        table = pl.read_csv(path, infer_schema=False, encoding="utf8")
+    except pl.exceptions.NoDataError:
+        raise DataError(f"{path}: is empty. A calendar needs the columns {', '.join(required)}.") from None
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+    table = table.rename({c: c.strip().lstrip("\ufeff") for c in table.columns})
+    for name in required:
+        if name not in table.columns:
+            raise DataError(f'{path}: has no column "{name}". {hint(name, table.columns)}')
+    return table.with_columns(pl.all().fill_null("").str.strip_chars()).with_columns(
+        pl.format("{}: row {}", pl.lit(str(path)), pl.int_range(2, pl.len() + 2)).alias("where")
+    )
+
+
+def _selected(events: pl.DataFrame, select: Mapping[str, list[str]], path: Path) -> pl.DataFrame:
+    duplicate = events.filter(pl.col("event_id").is_duplicated())
+    if len(duplicate):
+        raise DataError(
+            f'{duplicate["where"][-1]}: event_id "{duplicate["event_id"][-1]}" stands there more than once.'
+        )
+    for key, values in select.items():
+        column = SELECT_COLUMNS[key]
+        if column not in events.columns:
+            raise SpecError(f'{path}: [events] select {key} needs the column "{column}", which is not there.')
+        for value in values:
+            if value not in events[column]:
+                raise SpecError(f'[events] select {key} = "{value}" is not in {path}. {hint(value, events[column])}')
+        events = events.filter(pl.col(column).is_in(values))
+    return events
+
+
+def _join(events: pl.DataFrame, path: Path, exposures_path: Path) -> pl.DataFrame:
+    exposures = _read(exposures_path, EXPOSURE_KEYS)
+    known = set(events["event_id"])
+    chosen = exposures.filter(pl.col("event_id").is_in(known))
+    bare = known - set(chosen["event_id"])
+    if bare:
+        raise DataError(
+            f"{exposures_path}: no listing for event {', '.join(sorted(bare))} of {path}. Add a row for each."
+        )
+    both = (set(events.columns) & set(chosen.columns)) - {"event_id", "where"}
+    if both:
+        raise DataError(
+            f"{exposures_path}: column {', '.join(sorted(both))} stands in {path.name} too. Keep it in one."
+        )
+    return chosen.join(events.drop("where"), on="event_id", how="left", validate="m:1", maintain_order="left")
+
+
+def _check_cells(table: pl.DataFrame) -> None:
+    for name in REQUIRED:
+        empty = table.filter(pl.col(name) == "")
+        if len(empty):
+            raise DataError(f"{empty['where'][0]}, column {name}: is empty. Every row needs {', '.join(REQUIRED)}.")
+    duplicate = table.filter(pl.struct(EXPOSURE_KEYS).is_duplicated())
+    if len(duplicate):
+        last = duplicate.row(-1, named=True)
+        raise DataError(
+            f'{last["where"]}: event_id "{last["event_id"]}" with symbol "{last["symbol"]}" stands there more than once. '
+            "Keep one row for each event and listing."
+        )
+    for column in ("symbol", "benchmark"):
+        if column in table.columns:
+            parts = table.filter(pl.col(column).str.contains(r"[/\\\x00]|^\.+$"))
+            if len(parts):
+                raise DataError(
+                    f'{parts["where"][0]}, column {column}: "{parts[column][0]}" holds a part of a path. '
+                    "A symbol is a plain name such as 0981.HK or ^HSI."
+                )
+    if "precision" in table.columns:
+        odd = table.filter(~pl.col("precision").is_in(PRECISIONS))
+        if len(odd):
+            raise DataError(
+                f'{odd["where"][0]}, column precision: "{odd["precision"][0]}" is not known. '
+                f"{hint(odd['precision'][0], PRECISIONS[1:])}"
+            )
+    for name in INTEGERS:
+        if name in table.columns:
+            odd = table.filter((pl.col(name) != "") & pl.col(name).cast(pl.Int64, strict=False).is_null())
+            if len(odd):
+                raise DataError(f'{odd["where"][0]}, column {name}: "{odd[name][0]}" is not a whole number of days.')
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,120 @@
+"""Snapshots: folders or parquet files of daily series, looked up by name along the data path.
+
+A snapshot is a folder of ``<symbol>.csv``, a folder with ``symbols.csv`` and ``prices/``, a folder with one parquet
+file, or a parquet file. ``manifest.json`` beside the data, where there is one, names source, licence and hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine.errors import DataError
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One snapshot on disk.
+
+    name: how the study called it. root: its folder or file. parquet: the one file that holds all series, else None and
+    ``prices`` is the folder of CSV files.
+    """
+
+    name: str
+    root: Path
+    prices: Path
+    parquet: Path | None = None
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def redistributable(self) -> bool:
+        """Whether the licence lets prices be passed on; not unless the manifest says so."""
+        return self.manifest.get("redistributable") is True
+
+    @cached_property
+    def listings(self) -> dict[str, dict[str, str]]:
+        """``symbols.csv`` by symbol: name, name_zh, exchange, currency, ... as text; empty where there is none."""
+        path = (self.root if self.root.is_dir() else self.root.parent) / "symbols.csv"
+        if not path.is_file():
+            return {}
+        try:
+            table = pl.read_csv(path, infer_schema=False)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"{path}: cannot be read as a table: {error}") from None
+        if "symbol" not in table.columns:
+            raise DataError(f'{path}: has no column "symbol". Columns read: {", ".join(table.columns)}.')
+        rows = table.fill_null("").unique("symbol", keep="first", maintain_order=True).iter_rows(named=True)
+        return {row["symbol"]: row for row in rows}
+
+    def file_of(self, symbol: str) -> Path:
+        """The file that holds ``symbol``."""
+        return self.parquet if self.parquet is not None else self.prices / f"{symbol}.csv"
+
+    def sha256(self, path: Path) -> str:
+        """The file's hash. Raises DataError if the manifest gives another one."""
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        stated = self.manifest.get("files", {}).get(path.name, {}).get("sha256")
+        if stated is not None and stated != digest:
+            raise DataError(
+                f"{path}: its sha256 is {digest}, the manifest of snapshot {self.name} says {stated}. "
+                "The file was changed after the snapshot was made: restore it, or make a new snapshot."
+            )
+        return digest
+
+
+def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> Snapshot:
+    """Find a snapshot: a path relative to the study, an absolute path, or a name on the data path.
+
+    An entry of the data path is a snapshot, named after its folder, or a folder of snapshots.
+    Raises DataError that lists where it was looked for.
+    """
+    candidates = [study_folder / name]
+    for entry in data_path:
+        candidates += [entry] if entry.name == name else []
+        candidates += [entry / name]
+    for path in candidates:
+        found = open_snapshot(name, path)
+        if found is not None:
+            return found
+    looked = ", ".join(str(p) for p in data_path) or "nowhere: the data path is empty"
+    raise DataError(
+        f'price snapshot "{name}" is not here. Looked in the study folder and in: {looked}. '
+        f"Put the folder {name}/ with one <symbol>.csv a listing on the data path, "
+        f"export EVENTSTUDY_DATA=/folder/with/snapshots, or run with --prices DIR."
+    )
+
+
+def open_snapshot(name: str, path: Path) -> Snapshot | None:
+    """The snapshot at ``path``, None if there is none. Raises DataError for an unreadable manifest."""
+    if path.is_file() and path.suffix == ".parquet":
+        return Snapshot(name, path, path, path, {})
+    if not path.is_dir():
+        return None
+    manifest = _manifest(path / "manifest.json")
+    tables = sorted(path.glob("*.parquet"))
+    if len(tables) == 1:
+        return Snapshot(name, path, path, tables[0], manifest)
+    if (path / "prices").is_dir():
+        return Snapshot(name, path, path / "prices", None, manifest)
+    if any(p.name != "symbols.csv" for p in path.glob("*.csv")):
+        return Snapshot(name, path, path, None, manifest)
+    return None
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
+        raise DataError(f'{path}: should be an object whose "files" is an object')
+    return manifest

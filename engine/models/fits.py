@@ -1,0 +1,76 @@
+"""What every model hands on: coefficients, residual spread, and what the forecast-error covariance needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NormalFits:
+    """The fitted expected-return model of N events with k coefficients, R estimation rows and L event rows.
+
+    names: the k coefficient names, as in ``fits.csv``.
+    coefficients: (N, k).
+    n_obs: (N,) non-missing estimation rows M. dof: (N,) M - k, or M - 1 where k = 0.
+    sigma: (N,) sqrt(RSS / dof), in units of return.
+    r2: (N,) share of variance explained, NaN for models that estimate nothing.
+    residuals: (N, R) estimation-window abnormal returns, NaN where missing.
+    expected: (N, L) expected return of each event row.
+    forecast_basis: (N, L, k) with V = I + B B', the forecast-error covariance over sigma^2.
+    degenerate: (N,) "" or why the fit cannot be used.
+    """
+
+    names: tuple[str, ...]
+    coefficients: Floats
+    n_obs: npt.NDArray[np.int64]
+    dof: npt.NDArray[np.int64]
+    sigma: Floats
+    r2: Floats
+    residuals: Floats
+    expected: Floats
+    forecast_basis: Floats
+    degenerate: npt.NDArray[np.str_]
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> NormalFits:
+        """The fits of the chosen events, in that order."""
+        return NormalFits(
+            self.names,
+            self.coefficients[chosen],
+            self.n_obs[chosen],
+            self.dof[chosen],
+            self.sigma[chosen],
+            self.r2[chosen],
+            self.residuals[chosen],
+            self.expected[chosen],
+            self.forecast_basis[chosen],
+            self.degenerate[chosen],
+        )
+
+
+def assemble(parts: list[tuple[npt.NDArray[np.int64], slice, NormalFits]], n: int, rows: int) -> NormalFits:
+    """Join batches of events into one set of fits; residuals go to their own columns of ``rows``, NaN elsewhere."""
+    first = parts[0][2]
+    event_rows = first.expected.shape[1]
+    k = len(first.names)
+    joined = NormalFits(
+        names=first.names,
+        coefficients=np.empty((n, k)),
+        n_obs=np.empty(n, np.int64),
+        dof=np.empty(n, np.int64),
+        sigma=np.empty(n),
+        r2=np.empty(n),
+        residuals=np.full((n, rows), np.nan),
+        expected=np.empty((n, event_rows)),
+        forecast_basis=np.empty((n, event_rows, k)),
+        degenerate=np.empty(n, first.degenerate.dtype),
+    )
+    for chosen, columns, fitted in parts:
+        for name in ("coefficients", "n_obs", "dof", "sigma", "r2", "expected", "forecast_basis", "degenerate"):
+            getattr(joined, name)[chosen] = getattr(fitted, name)
+        joined.residuals[chosen, columns] = fitted.residuals
+    return joined

@@ -1,0 +1,141 @@
+"""Linear models in closed form, batched over events: a centred two-pass over each event's own rows.
+
+Every function takes estimation returns (N, R), estimation benchmark returns (N, R) and event-window benchmark returns
+(N, L); a row counts where the return, and for models that use it the benchmark, is present.
+Sums run over the contiguous axis, so an event's numbers do not depend on the batch it is in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.models.fits import NormalFits
+
+Floats = npt.NDArray[np.float64]
+EPS = float(np.finfo(np.float64).eps)
+
+
+def market(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
+    """Market model: R_it = alpha + beta R_mt + e_it by least squares.
+
+    MacKinlay (1997), eq. 3 and 8; Campbell, Lo & MacKinlay (1997), eq. 4.3.3 and 4.4.9 for V.
+    """
+    present = np.isfinite(returns) & np.isfinite(benchmark)
+    n = present.sum(axis=1)
+    x_mean, dx = _centred(benchmark, present, n)
+    y_mean, dy = _centred(returns, present, n)
+    sxx, sxy, syy = _sum(dx * dx), _sum(dx * dy), _sum(dy * dy)
+    flat_market = sxx <= _noise(benchmark, present)
+    sxx = np.where(flat_market, np.nan, sxx)
+    beta = sxy / sxx
+    residuals = dy - beta[:, None] * dx
+    rss = _sum(residuals * residuals)
+    dof = n - 2
+    s2 = _over(rss, dof)
+    ahead = event_benchmark - x_mean[:, None]
+    basis = np.empty((*event_benchmark.shape, 2))
+    basis[:, :, 0] = (1 / np.sqrt(_at_least_one(n)))[:, None]
+    basis[:, :, 1] = ahead / np.sqrt(sxx)[:, None]
+    alpha = y_mean - beta * x_mean
+    return NormalFits(
+        names=("alpha", "beta_market"),
+        coefficients=np.stack([alpha, beta], axis=1),
+        n_obs=n,
+        dof=dof,
+        sigma=np.sqrt(s2),
+        r2=1 - rss / np.where(syy > 0, syy, np.nan),
+        residuals=np.where(present, residuals, np.nan),
+        expected=alpha[:, None] + beta[:, None] * event_benchmark,
+        forecast_basis=basis,
+        degenerate=_reasons(
+            dof,
+            constant_returns=syy <= _noise(returns, present),
+            constant_benchmark=flat_market,
+            exact_fit=~(s2 > EPS * syy),
+        ),
+    )
+
+
+def market_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
+    """Market-adjusted return: the expected return is the benchmark's; k = 0, sigma^2 = var(ddof 1), V = I.
+
+    Brown & Warner (1985), eq. 2.
+    """
+    present = np.isfinite(returns) & np.isfinite(benchmark)
+    n = present.sum(axis=1)
+    difference = np.where(present, returns - benchmark, np.nan)
+    _, centred = _centred(difference, present, n)
+    ss = _sum(centred * centred)
+    events, length = event_benchmark.shape
+    return NormalFits(
+        names=(),
+        coefficients=np.empty((events, 0)),
+        n_obs=n,
+        dof=n - 1,
+        sigma=np.sqrt(_over(ss, n - 1)),
+        r2=np.full(events, np.nan),
+        residuals=difference,
+        expected=event_benchmark.copy(),
+        forecast_basis=np.empty((events, length, 0)),
+        degenerate=_reasons(n - 1, exact_fit=ss <= _noise(returns, present) + _noise(benchmark, present)),
+    )
+
+
+def mean_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
+    """Mean-adjusted return: the expected return is the estimation-window mean; no benchmark is looked at.
+
+    Brown & Warner (1985), eq. 1; MacKinlay (1997), eq. 1.
+    """
+    present = np.isfinite(returns)
+    n = present.sum(axis=1)
+    mean, residuals = _centred(returns, present, n)
+    rss = _sum(residuals * residuals)
+    events, length = event_benchmark.shape
+    return NormalFits(
+        names=("alpha",),
+        coefficients=mean[:, None],
+        n_obs=n,
+        dof=n - 1,
+        sigma=np.sqrt(_over(rss, n - 1)),
+        r2=np.zeros(events),
+        residuals=np.where(present, residuals, np.nan),
+        expected=np.repeat(mean[:, None], length, axis=1),
+        forecast_basis=np.repeat((1 / np.sqrt(_at_least_one(n)))[:, None, None], length, axis=1),
+        degenerate=_reasons(n - 1, constant_returns=rss <= _noise(returns, present)),
+    )
+
+
+def _sum(rows: Floats) -> Floats:
+    return np.asarray(np.ascontiguousarray(rows).sum(axis=-1))
+
+
+def _at_least_one(n: npt.NDArray[np.int64]) -> Floats:
+    return np.maximum(n, 1).astype(np.float64)
+
+
+def _over(total: Floats, dof: npt.NDArray[np.int64]) -> Floats:
+    """total / dof, NaN where there is no degree of freedom."""
+    return total / np.where(dof > 0, dof, np.nan)
+
+
+def _centred(values: Floats, present: npt.NDArray[np.bool_], n: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Mean over the present rows, and deviations from it with zero in the missing rows."""
+    mean = _sum(np.where(present, values, 0.0)) / _at_least_one(n)
+    deviation = np.where(present, values - mean[:, None], 0.0)
+    return mean, deviation
+
+
+def _noise(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
+    """The sum of squared deviations that rounding alone can leave in a constant series."""
+    kept = np.where(present, values, 0.0)
+    return (4 * EPS) ** 2 * _sum(kept * kept)
+
+
+def _reasons(dof: npt.NDArray[np.int64], **cases: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
+    """The first case that holds for each event, "" for none; too few rows comes before all."""
+    reasons = np.full(len(dof), "", dtype="U24")
+    for reason, holds in reversed(cases.items()):
+        reasons[holds] = reason
+    reasons[dof < 1] = "no_degrees_of_freedom"
+    return reasons

@@ -1,0 +1,178 @@
+"""Pseudo-events: the study's own listings at other dates, the model re-estimated at each with the same gap and windows.
+
+A pseudo-date is feasible if its event window has every return, touches no real event window of the listing, and its
+estimation window is long enough. Pairs of one event, and pairs of one event day, form a cluster and move together: a
+cluster's pseudo-date is one shift of the calendar, each pair reacting on its own first session on or after its share
+of the shift. Gelbach, Helland & Klick (2013); Brown & Warner (1985) for the re-estimation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.abnormal import abnormal_returns, cumulate
+from engine.models import fit
+from engine.panel import EventPanel, Line
+from engine.sessions import Window
+from engine.significance import PseudoCars
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+CHUNK = 1024  # pseudo-events fitted at once: the working set stays in the processor's cache
+
+
+@dataclass(frozen=True)
+class Placebo:
+    """CARs at pseudo-dates for every pair and window.
+
+    events: for pair i, (C_i, W) CARs at the C_i pseudo-dates of its cluster. cluster: (N,) cluster of each pair.
+    draws: (D, K) for each draw and cluster the pseudo-date taken. non_overlapping: (N,) pseudo-windows that fit side by
+    side. windows: the W car windows.
+    """
+
+    windows: tuple[Window, ...]
+    events: tuple[Floats, ...]
+    cluster: Ints
+    draws: Ints
+    non_overlapping: Ints
+
+    def sample(self, members: Ints, window: Window) -> PseudoCars:
+        """What `permutation` looks at for a group of pairs in one window."""
+        w = self.windows.index(window)
+        own = tuple(self.events[i][:, w] for i in members)
+        clusters = np.unique(self.cluster[members])
+        if min((len(e) for e in own), default=0) == 0:
+            group = np.empty(0)
+        elif len(clusters) == 1:
+            group = sum(own[1:], start=own[0].copy()) / len(own)
+        else:
+            group = np.zeros(len(self.draws))
+            for i, cars in zip(members, own, strict=True):
+                group += cars[self.draws[:, self.cluster[i]]]
+            group /= len(own)
+        return PseudoCars(group, own, self.non_overlapping[members])
+
+
+def pseudo_events(
+    panel: EventPanel,
+    model: str,
+    windows: Sequence[Window],
+    min_days: int,
+    log_returns: bool,
+    draws: int,
+    rng: np.random.Generator,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Placebo:
+    """Fit the model at every pseudo-date of the panel's lines, and draw joint pseudo-dates of its clusters."""
+    tables: dict[tuple[int, int, int], Floats] = {}
+    kinds = sorted({(int(panel.line[i]), *map(int, panel.own[i])) for i in range(len(panel.pairs))})
+    for done, (line, start, end) in enumerate(kinds):
+        real = panel.position[panel.line == line]
+        tables[line, start, end] = _line_cars(
+            panel.lines[line],
+            Window(start, end),
+            panel.event_window,
+            model,
+            tuple(windows),
+            min_days,
+            log_returns,
+            real,
+        )
+        on_progress(done + 1, len(kinds))
+    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+    events: list[Floats] = [np.empty((0, len(windows)))] * len(panel.pairs)
+    non_overlapping = np.zeros(len(panel.pairs), np.int64)
+    sizes = np.zeros(int(cluster.max()) + 1, np.int64)
+    for c in range(len(sizes)):
+        members = np.flatnonzero(cluster == c)
+        places = _feasible(panel, members, tables)
+        sizes[c] = places.shape[1]
+        for i, place in zip(members, places, strict=True):
+            events[i] = tables[_kind(panel, int(i))][place]
+            non_overlapping[i] = _side_by_side(place, len(panel.event_window))
+    joint = (rng.random((draws, len(sizes))) * sizes).astype(np.int64)
+    return Placebo(tuple(windows), tuple(events), cluster, joint, non_overlapping)
+
+
+def clusters(event_ids: Sequence[str], event_days: Sequence[np.datetime64]) -> Ints:
+    """Number the connected groups of pairs that share an event or an event day, in order of first appearance."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, by_id = np.unique(np.asarray(event_ids), return_inverse=True)
+    _, by_day = np.unique(np.asarray(event_days, dtype="datetime64[D]"), return_inverse=True)
+    size = by_id.max() + 1
+    links = coo_array((np.ones(len(by_id)), (by_id, size + by_day)), shape=(size + by_day.max() + 1,) * 2)
+    labels = connected_components(links, directed=False)[1][by_id]
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[inverse])
+
+
+def _kind(panel: EventPanel, i: int) -> tuple[int, int, int]:
+    return int(panel.line[i]), int(panel.own[i, 0]), int(panel.own[i, 1])
+
+
+def _line_cars(
+    line: Line, own: Window, event_window: Window, model: str, windows: tuple[Window, ...], min_days: int,
+    log_returns: bool, real: Ints,
+) -> Floats:  # fmt: skip
+    """(S, W) CARs with day 0 at each session of a line; NaN where that session is not feasible."""
+    cars = np.full((len(line.dates), len(windows)), np.nan)
+    first = max(-event_window.start, 0)
+    at = np.arange(first, len(line.dates) - max(event_window.end, 0))
+    if not len(at):
+        return cars
+    complete = np.isfinite(line.returns[at[:, None] + event_window.days]).all(axis=1)
+    apart = (np.abs(at[:, None] - real) >= len(event_window)).all(axis=1)
+    counted = np.concatenate([[0], np.cumsum(np.isfinite(line.returns))])
+    upper = np.clip(at + own.end + 1, 0, len(line.dates))
+    n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
+    at = at[complete & apart & (n_obs >= min_days)]
+    for begin in range(0, len(at), CHUNK):
+        part = at[begin : begin + CHUNK]
+        place = part[:, None] + own.days
+        inside = (place >= 0) & (place < len(line.dates))
+        held = np.clip(place, 0, len(line.dates) - 1)
+        event = part[:, None] + event_window.days
+        fits = fit(
+            model,
+            np.where(inside, line.returns[held], np.nan),
+            np.where(inside, line.market[held], np.nan),
+            line.market[event],
+            own,
+            np.tile([own.start, own.end], (len(part), 1)),
+        )
+        abnormal = abnormal_returns(line.returns[event], fits, event_window)
+        for w, window in enumerate(windows):
+            car = cumulate(abnormal, fits, window, log_returns).car
+            cars[part, w] = np.where(fits.degenerate == "", car, np.nan)
+    return cars
+
+
+def _feasible(panel: EventPanel, members: Ints, tables: dict[tuple[int, int, int], Floats]) -> Ints:
+    """(members, C) positions of each member at the C shifts of the calendar that are feasible for all of them."""
+    base = min(panel.pairs[i].event_day for i in members)
+    lines = [panel.lines[panel.line[i]] for i in members]
+    starts = lines[int(np.argmin([panel.pairs[i].event_day for i in members]))].dates
+    good = np.ones(len(starts), bool)
+    places = np.empty((len(members), len(starts)), np.int64)
+    for row, (i, line) in enumerate(zip(members, lines, strict=True)):
+        day = starts + (panel.pairs[i].event_day - base)
+        place = np.searchsorted(line.dates, day)
+        held = np.minimum(place, len(line.dates) - 1)
+        places[row] = held
+        good &= (place < len(line.dates)) & np.isfinite(tables[_kind(panel, i)][held]).all(axis=1)
+    return places[:, good]
+
+
+def _side_by_side(places: Ints, length: int) -> int:
+    """How many windows of ``length`` sessions at the given increasing positions fit without overlap."""
+    count, free = 0, -1
+    for place in places.tolist():
+        if place >= free:
+            count, free = count + 1, place + length
+    return count

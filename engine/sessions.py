@@ -1,0 +1,121 @@
+"""Trading sessions: relative-day windows, and the sessions of an exchange with their opens and closes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import DataError, SpecError
+
+FIRST_DAY = np.datetime64("1988-01-01")
+Days = npt.NDArray[np.datetime64]
+Instants = npt.NDArray[np.datetime64]
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A closed interval of relative trading days; both ends belong to it.
+
+    Day 0 is the event day, -1 the session before it.
+    """
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.start > self.end:
+            raise SpecError(f"window [{self.start}, {self.end}] is reversed: the start must not be after the end")
+
+    def __len__(self) -> int:
+        return self.end - self.start + 1
+
+    def __str__(self) -> str:
+        return f"[{self.start}, {self.end}]"
+
+    def __contains__(self, other: Window) -> bool:
+        return self.start <= other.start and other.end <= self.end
+
+    @property
+    def days(self) -> npt.NDArray[np.int64]:
+        """The relative days, shape (len(self),)."""
+        return np.arange(self.start, self.end + 1)
+
+    def within(self, outer: Window) -> slice:
+        """The columns of this window in an array whose columns are the days of ``outer``."""
+        return slice(self.start - outer.start, self.end - outer.start + 1)
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The sessions of one exchange, in order.
+
+    dates: (S,) datetime64[D], the exchange's own dates.
+    opens, closes: (S,) datetime64[s], instants in UTC.
+    zone: the exchange's time zone name.
+    """
+
+    exchange: str
+    zone: str
+    dates: Days
+    opens: Instants
+    closes: Instants
+
+
+# Shanghai's sessions serve Shenzhen too: the two exchanges keep the same days and hours.
+SAME_SESSIONS = {"XSHE": "XSHG"}
+
+
+@lru_cache(maxsize=64)
+def exchange_sessions(exchange: str, last_year: int) -> Sessions:
+    """All sessions of ``exchange`` (a MIC) from 1988, or the calendar's first day, to the end of ``last_year``.
+
+    The range is explicit: the library's defaults move with today's date. A calendar that ends earlier ends there.
+    Raises SpecError for an exchange that has no calendar.
+    """
+    import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
+    import pandas as pd
+
+    mic = SAME_SESSIONS.get(exchange, exchange)
+    if mic not in xc.get_calendar_names(include_aliases=True):
+        raise SpecError(
+            f'exchange "{exchange}" has no trading calendar. Give a market identifier code such as XNYS, XHKG, XSHG or XTKS.'
+        )
+    bounds = xc.get_calendar(mic, start="2015-01-05", end="2015-12-01")
+    first = max(pd.Timestamp(FIRST_DAY), bounds.bound_min() or pd.Timestamp(FIRST_DAY))
+    last = pd.Timestamp(year=last_year, month=12, day=31)
+    if bounds.bound_max() is not None:
+        last = min(last, bounds.bound_max())
+    if last <= first:
+        raise DataError(
+            f"the calendar of {exchange} runs from {first.date()}: there are no sessions up to {last.date()}"
+        )
+    calendar = xc.get_calendar(mic, start=first, end=last)
+    return Sessions(
+        exchange=mic,
+        zone=str(calendar.tz),
+        dates=calendar.sessions.to_numpy().astype("datetime64[D]"),
+        opens=calendar.opens.dt.tz_convert(None).to_numpy().astype("datetime64[s]"),
+        closes=calendar.closes.dt.tz_convert(None).to_numpy().astype("datetime64[s]"),
+    )
+
+
+def first_after(instant: np.datetime64, instants: Instants) -> int:
+    """Position of the first of ``instants`` (increasing) strictly after ``instant``; len(instants) if none."""
+    return int(np.searchsorted(instants, instant, side="right"))
+
+
+def first_on_or_after(day: np.datetime64, dates: Days) -> int:
+    """Position of the first of ``dates`` (increasing) on or after ``day``; len(dates) if none."""
+    return int(np.searchsorted(dates, day, side="left"))
+
+
+def positions_of(days: Days, dates: Days) -> npt.NDArray[np.int64]:
+    """Position of each of ``days`` in ``dates`` (increasing), -1 where it is not there; shape of ``days``."""
+    place = np.searchsorted(dates, days)
+    inside = np.minimum(place, max(len(dates) - 1, 0))
+    if not len(dates):
+        return np.full(days.shape, -1)
+    return np.where(dates[inside] == days, inside, -1)

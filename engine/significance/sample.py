@@ -1,0 +1,155 @@
+"""What a test may look at (`CarSample`) and what it answers (`Significance`, `EventSignificance`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.sessions import Window
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PseudoCars:
+    """CARs of one group and window at pseudo-dates, the model re-estimated at each (`permutation`).
+
+    group: (B,) mean CAR of the group at each joint draw of pseudo-dates.
+    events: per event, its CAR at every pseudo-date of its own.
+    non_overlapping: (N,) how many of each event's pseudo-windows fit side by side.
+    """
+
+    group: Floats
+    events: tuple[Floats, ...]
+    non_overlapping: Ints
+
+
+@dataclass(frozen=True)
+class CarSample:
+    """The N events of one group that are complete in one window of L days; all that a test may look at.
+
+    window: the CAR window; event_window: the window of the columns of ``ar``.
+    car, car_se, scar: (N,) cumulative abnormal return, its standard error with the full forecast-error covariance, and
+        their ratio.
+    sigma: (N,) residual standard deviation; dof: (N,) its degrees of freedom.
+    ar: (N, E) abnormal returns of the whole event window, NaN where missing (never inside ``window``).
+    residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
+    residual_days: (N, R) the calendar day of each residual, as a day number.
+    pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for.
+    """
+
+    group: str
+    window: Window
+    event_window: Window
+    car: Floats
+    car_se: Floats
+    scar: Floats
+    sigma: Floats
+    dof: Ints
+    ar: Floats
+    residuals: Floats
+    residual_days: Ints
+    alternative: str
+    alpha: float
+    pseudo: PseudoCars | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.car)
+
+    @property
+    def columns(self) -> slice:
+        """The columns of ``ar`` that are the tested window."""
+        return self.window.within(self.event_window)
+
+
+@dataclass(frozen=True)
+class Significance:
+    """The answer of one test on one group and window: numbers, or the reason why there are none.
+
+    null: the hypothesis tested, in words. estimate: mean CAR of the n events used. se, ci: of the estimate, where the
+    test has them on the scale of returns. note: what a reader must know to judge the p-value.
+    """
+
+    name: str
+    group: str
+    window: Window
+    null: str
+    n: int
+    estimate: float = float("nan")
+    statistic: float = float("nan")
+    distribution: str = ""
+    p_value: float = float("nan")
+    se: float = float("nan")
+    ci: tuple[float, float] = (float("nan"), float("nan"))
+    note: str = ""
+    unavailable: str = ""
+
+
+@dataclass(frozen=True)
+class EventSignificance:
+    """The answers of one single-event test for N events in one window; arrays of shape (N,).
+
+    unavailable: "" or the reason for that event; its numbers are then NaN.
+    """
+
+    name: str
+    window: Window
+    null: str
+    statistic: Floats
+    distribution: list[str]
+    p_value: Floats
+    se: Floats
+    ci_low: Floats
+    ci_high: Floats
+    note: list[str]
+    unavailable: list[str]
+
+
+def normal_p(z: float, alternative: str) -> float:
+    """p-value of a standard normal statistic."""
+    from scipy import stats
+
+    return float(_tail(stats.norm, z, alternative))
+
+
+def t_p(t: Floats | float, dof: Ints | int, alternative: str) -> Floats:
+    """p-values of Student t statistics; broadcasts."""
+    from scipy import stats
+
+    return np.asarray(_tail(stats.t(dof), t, alternative))
+
+
+def _tail(distribution: Any, value: Any, alternative: str) -> Any:
+    if alternative == "greater":
+        return distribution.sf(value)
+    if alternative == "less":
+        return distribution.cdf(value)
+    return 2 * distribution.sf(np.abs(value))
+
+
+def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alternative: str) -> Floats:
+    """(1 + b) / (1 + B), b the draws at least as extreme as the statistic: below, above or in absolute value.
+
+    Davison & Hinkley (1997), eq. 4.11. The statistic itself is one of the 1 + B values.
+    """
+    b = {"less": below, "greater": above, "two-sided": beyond}[alternative]
+    return np.asarray((1 + b) / (1 + np.asarray(draws)), dtype=np.float64)
+
+
+def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
+    """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
+    from scipy import stats
+
+    quantile = stats.norm.isf(alpha / 2) if dof is None else stats.t.isf(alpha / 2, dof)
+    return float(estimate - quantile * se), float(estimate + quantile * se)
+
+
+def unavailable(sample: CarSample, name: str, reason: str, null: str = "") -> Significance:
+    """An answer without numbers; the estimate stands, since it needs no test."""
+    estimate = float(sample.car.mean()) if sample.n else float("nan")
+    return Significance(name, sample.group, sample.window, null, sample.n, estimate=estimate, unavailable=reason)

@@ -1,0 +1,249 @@
+"""Results turn back into tables here: schemas, keys, and one function for each result table.
+
+Floats carry 15 significant digits from the moment a table is made, so what is written is what is read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.abnormal import AbnormalReturns, Cars, average
+from engine.announcements import Announcements, Reaction
+from engine.models import NormalFits
+from engine.panel import EventPanel, Exclusion
+from engine.significance import CarSample, EventSignificance, Significance, multiplicity
+
+Ints = npt.NDArray[np.int64]
+DIGITS = 15
+TEXT, WHOLE, NUMBER, DAY = pl.String, pl.Int64, pl.Float64, pl.Date
+
+# Columns of every result table in order; attribute columns follow in cars.
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "events": {
+        "event_id": TEXT, "symbol": TEXT, "exchange": TEXT, "announced_at": TEXT, "stamp_used": TEXT, "event_day": DAY,
+        "hours_to_open": NUMBER, "reason": TEXT, "flags": TEXT,
+    },
+    "fits": {
+        "event_id": TEXT, "symbol": TEXT, "model": TEXT, "n_obs": WHOLE, "dof": WHOLE, "sigma": NUMBER, "r2": NUMBER,
+    },
+    "abnormal_returns": {
+        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "actual": NUMBER, "expected": NUMBER,
+        "ar": NUMBER, "sar": NUMBER,
+    },
+    "cars": {
+        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "car": NUMBER, "se": NUMBER,
+        "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER,
+    },
+    "averages": {
+        "group": TEXT, "relative_day": WHOLE, "n": WHOLE, "aar": NUMBER, "caar": NUMBER, "se_aar": NUMBER,
+        "se_caar": NUMBER, "share_positive": NUMBER,
+    },
+    "significance": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER, "note": TEXT,
+    },
+    "event_significance": {
+        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE,
+        "estimate": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT,
+        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER,
+        "note": TEXT,
+    },
+    "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
+}  # fmt: skip
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "events": ("event_id", "symbol"),
+    "fits": ("event_id", "symbol"),
+    "abnormal_returns": ("event_id", "symbol", "relative_day"),
+    "cars": ("event_id", "symbol", "window_start", "window_end"),
+    "averages": ("group", "relative_day"),
+    "significance": ("group", "window_start", "window_end", "test"),
+    "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
+    "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
+}
+
+
+def table(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """A result table in its schema: typed, NaN as null, "" as null, floats at 15 digits, sorted by its key.
+
+    extra: further columns after the schema's, name -> polars type.
+    """
+    schema = SCHEMAS[name] | dict(extra or {})
+    made = {column: _typed(values, schema[column]) for column, values in columns.items()}
+    frame = pl.DataFrame(made, schema=schema, strict=False)
+    return frame.sort(KEYS[name], maintain_order=True, nulls_last=True)
+
+
+def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
+    if kind == NUMBER:
+        return [_canonical(v) for v in np.asarray(values, dtype=np.float64).tolist()]
+    if kind == DAY:
+        days = np.asarray(values, dtype="datetime64[D]")
+        return pl.Series(days.astype(np.int32), dtype=pl.Int32).set(pl.Series(np.isnat(days)), None).cast(pl.Date)
+    if kind == WHOLE:
+        return list(np.asarray(values, dtype=np.int64).tolist())
+    return [v if v else None for v in values]
+
+
+def _canonical(value: float) -> float | None:
+    """The float that 15 significant digits name; None for NaN."""
+    return None if value != value else float(f"{value:.{DIGITS}g}") + 0.0
+
+
+def events_table(
+    announcements: Announcements, exchanges: Sequence[str | None], reactions: Sequence[Reaction]
+) -> pl.DataFrame:
+    """``events.csv``: the stamp, day 0 and why, of every pair of the calendar."""
+    calendar = announcements.table
+    return table(
+        "events",
+        {
+            "event_id": calendar["event_id"],
+            "symbol": calendar["symbol"],
+            "exchange": [e or "" for e in exchanges],
+            "announced_at": calendar["announced_at"],
+            "stamp_used": [r.stamp.text for r in reactions],
+            "event_day": [np.datetime64("NaT") if r.event_day is None else r.event_day for r in reactions],
+            "hours_to_open": [np.nan if r.hours_to_open is None else r.hours_to_open for r in reactions],
+            "reason": [r.reason for r in reactions],
+            "flags": [";".join(r.flags) for r in reactions],
+        },
+    )
+
+
+def _ids(panel: EventPanel, members: Ints | None = None) -> dict[str, list[str]]:
+    pairs = panel.pairs if members is None else [panel.pairs[i] for i in members]
+    return {"event_id": [p.event_id for p in pairs], "symbol": [p.symbol for p in pairs]}
+
+
+def fits_table(panel: EventPanel, fits: NormalFits, model: str) -> pl.DataFrame:
+    """``fits.csv``, one column a coefficient."""
+    columns = _ids(panel) | {
+        "model": [model] * len(panel.pairs), "n_obs": fits.n_obs, "dof": fits.dof, "sigma": fits.sigma, "r2": fits.r2,
+    }  # fmt: skip
+    columns |= {name: fits.coefficients[:, k] for k, name in enumerate(fits.names)}
+    return table("fits", columns, dict.fromkeys(fits.names, NUMBER))
+
+
+def abnormal_table(panel: EventPanel, abnormal: AbnormalReturns) -> pl.DataFrame:
+    """``abnormal_returns.csv``: one row for each event and relative day."""
+    n, days = abnormal.ar.shape
+    ids = {name: np.repeat(values, days).tolist() for name, values in _ids(panel).items()}
+    return table(
+        "abnormal_returns",
+        ids
+        | {
+            "relative_day": np.tile(abnormal.window.days, n),
+            "date": panel.event_dates.ravel(),
+            "actual": abnormal.actual.ravel(),
+            "expected": abnormal.expected.ravel(),
+            "ar": abnormal.ar.ravel(),
+            "sar": abnormal.sar.ravel(),
+        },
+    )
+
+
+def cars_table(
+    announcements: Announcements, panel: EventPanel, cars: Sequence[Cars], p_values: Sequence[npt.NDArray[np.float64]]
+) -> pl.DataFrame:
+    """``cars.csv``: one row for each complete event and window, with the calendar's attributes."""
+    attributes = announcements.attributes
+    names = attributes.columns[2:]
+    row_of = {key: i for i, key in enumerate(attributes.select("event_id", "symbol").rows())}
+    rows = [row_of[p.event_id, p.symbol] for p in panel.pairs]
+    columns: dict[str, list[Any]] = {c: [] for c in (*SCHEMAS["cars"], *names)}
+    for c, p in zip(cars, p_values, strict=True):
+        inside = np.flatnonzero(c.complete)
+        ids = _ids(panel, inside)
+        columns["event_id"] += ids["event_id"]
+        columns["symbol"] += ids["symbol"]
+        columns["window_start"] += [c.window.start] * len(inside)
+        columns["window_end"] += [c.window.end] * len(inside)
+        numbers = {"car": c.car, "se": c.se, "t": c.scar, "p_value": p, "scar": c.scar, "bhar": c.bhar}
+        for name, values in numbers.items():
+            columns[name] += values[inside].tolist()
+        for name in names:
+            cells = attributes[name].to_list()
+            columns[name] += [cells[rows[i]] for i in inside]
+    return table("cars", columns, dict.fromkeys(names, TEXT))
+
+
+def averages_table(groups: Sequence[tuple[str, Ints]], abnormal: AbnormalReturns) -> pl.DataFrame:
+    """``averages.csv``: AAR and CAAR of every group."""
+    columns: dict[str, list[Any]] = {c: [] for c in SCHEMAS["averages"]}
+    for name, members in groups:
+        averages = average(abnormal.ar[members])
+        columns["group"] += [name] * len(abnormal.window)
+        columns["relative_day"] += abnormal.window.days.tolist()
+        for column in ("n", "aar", "caar", "se_aar", "se_caar", "share_positive"):
+            columns[column] += getattr(averages, column).tolist()
+    return table("averages", columns)
+
+
+def significance_table(answers: Sequence[Significance]) -> pl.DataFrame:
+    """``significance.csv``: one row for each group, window and test."""
+    columns: dict[str, list[Any]] = {
+        "group": [a.group for a in answers],
+        "window_start": [a.window.start for a in answers],
+        "window_end": [a.window.end for a in answers],
+        "test": [a.name for a in answers],
+        "ci_low": [a.ci[0] for a in answers],
+        "ci_high": [a.ci[1] for a in answers],
+    }
+    for name in ("n", "estimate", "statistic", "distribution", "p_value", "unavailable", "se", "note"):
+        columns[name] = [getattr(a, name) for a in answers]
+    families = [(a.group, a.name) for a in answers]
+    columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
+    columns["p_romano_wolf"] = [np.nan] * len(answers)
+    return table("significance", columns)
+
+
+def _eventsignificance_table(
+    panel: EventPanel, answers: Sequence[tuple[Ints, CarSample, EventSignificance]]
+) -> pl.DataFrame:
+    """``event_significance.csv``: one row for each event, window and single-event test."""
+    columns: dict[str, list[Any]] = {c: [] for c in SCHEMAS["event_significance"]}
+    for members, sample, answer in answers:
+        k = len(members)
+        ids = _ids(panel, members)
+        missing = [bool(reason) for reason in answer.unavailable]
+        columns["event_id"] += ids["event_id"]
+        columns["symbol"] += ids["symbol"]
+        columns["window_start"] += [answer.window.start] * k
+        columns["window_end"] += [answer.window.end] * k
+        columns["test"] += [answer.name] * k
+        columns["n"] += [1] * k
+        columns["estimate"] += sample.car.tolist()
+        for name in ("statistic", "p_value", "se", "ci_low", "ci_high"):
+            columns[name] += np.where(missing, np.nan, getattr(answer, name)).tolist()
+        for name in ("distribution", "note", "unavailable"):
+            columns[name] += getattr(answer, name)
+    families = list(zip(columns["event_id"], columns["symbol"], columns["test"], strict=True))
+    columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
+    columns["p_romano_wolf"] = [np.nan] * len(families)
+    return table("event_significance", columns)
+
+
+def _adjusted(families: Sequence[tuple[str, ...]], p_values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Holm and Benjamini-Hochberg over the windows of one test and group, or event."""
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for i, family in enumerate(families):
+        rows.setdefault(family, []).append(i)
+    holm, bh = [np.nan] * len(families), [np.nan] * len(families)
+    for positions in rows.values():
+        adjusted = multiplicity(p_values[i] for i in positions)
+        for i, h, b in zip(positions, *adjusted, strict=True):
+            holm[i], bh[i] = h, b
+    return holm, bh
+
+
+def exclusions_table(exclusions: Sequence[Exclusion]) -> pl.DataFrame:
+    """``exclusions.csv``."""
+    names = ("event_id", "symbol", "stage", "reason", "detail")
+    return table("exclusions", {n: [getattr(e, n) for e in exclusions] for n in names})
