@@ -51,6 +51,7 @@ from engine.tables import (
     abnormal_table,
     averages_table,
     cars_table,
+    event_significance_table,
     events_table,
     exclusions_table,
     fits_table,

@@ -204,7 +204,7 @@ def significance_table(answers: Sequence[Significance]) -> pl.DataFrame:
     return table("significance", columns)
 
 
-def _eventsignificance_table(
+def event_significance_table(
     panel: EventPanel, answers: Sequence[tuple[Ints, CarSample, EventSignificance]]
 ) -> pl.DataFrame:
     """``event_significance.csv``: one row for each event, window and single-event test."""
