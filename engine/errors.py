@@ -27,10 +27,8 @@ class DataError(EngineError):
     exit_code = 3
 
 
-class UpstreamError(EngineError):
-    """A source outside this machine failed (exit 4)."""
-
-    exit_code = 4
+class MissingData(DataError):
+    """Prices that a study needs are not on this machine (exit 3); a run over all studies leaves the study out."""
 
 
 class GoldenMismatch(EngineError):

@@ -145,12 +145,8 @@ def _returns(series: PriceSeries, sessions: Days, log_returns: bool) -> Floats:
     return returns
 
 
-def build_panel(
-    pairs: Sequence[Pair], lines: Mapping[tuple[str, str, str], Line], event_window: Window, min_days: int
-) -> tuple[EventPanel | None, list[Exclusion]]:
-    """Cut every pair's windows out of its line; returns the panel of usable pairs (None if there is none) and the losses."""
-    if not pairs:
-        return None, []
+def build_panel(pairs: Sequence[Pair], lines: Mapping[tuple[str, str, str], Line], event_window: Window) -> EventPanel:
+    """Cut the windows of every pair (at least one) out of its line."""
     rows = Window(min(p.own.start for p in pairs), max(p.own.end for p in pairs))
     keys = sorted({p.line for p in pairs})
     line_of = {key: i for i, key in enumerate(keys)}
@@ -188,7 +184,7 @@ def build_panel(
     outside = (rows.days < own[:, :1]) | (rows.days > own[:, 1:])
     panel.returns[outside] = np.nan
     panel.market[outside] = np.nan
-    return _usable(panel, min_days)
+    return panel
 
 
 def _cut(
@@ -207,8 +203,11 @@ def _cut(
         dates[into] = np.where(inside, line.dates[held], np.datetime64("NaT"))
 
 
-def _usable(panel: EventPanel, min_days: int) -> tuple[EventPanel | None, list[Exclusion]]:
-    """Leave out pairs without any event-window return, and pairs with too few estimation rows."""
+def usable(panel: EventPanel, min_days: int) -> tuple[EventPanel | None, list[Exclusion]]:
+    """Leave out pairs without any event-window return, and pairs with too few estimation rows.
+
+    Returns the panel of the others, None if there are none, and a row for each pair lost.
+    """
     lost = []
     no_return = np.asarray(~np.isfinite(panel.event_returns).any(axis=1))
     n_obs = np.isfinite(panel.returns).sum(axis=1)

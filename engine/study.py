@@ -22,7 +22,7 @@ from engine import __version__
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.announcements import Announcements, Reaction, exchange_of, reaction_days, read_announcements
 from engine.announcements.reaction import unresolved_exchange
-from engine.errors import DataError, SpecError, hint
+from engine.errors import DataError, MissingData, SpecError, hint
 from engine.market import PriceSeries, Snapshot, find_snapshot, read_series
 from engine.models import MODELS, WITHOUT_BENCHMARK, NormalFits, fit
 from engine.panel import (
@@ -34,6 +34,7 @@ from engine.panel import (
     build_line,
     build_panel,
     reaction_exclusion,
+    usable,
 )
 from engine.placebo import Placebo, pseudo_events
 from engine.results import StudyResult
@@ -84,7 +85,8 @@ class Study:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would use: the reaction of every pair, the panel of usable pairs, and the losses so far."""
+    """What a run looks at: the reaction of every pair, the panel of all pairs with a day 0 and a price file (None if
+    there is none), and the pairs lost before it."""
 
     reactions: tuple[Reaction, ...]
     lines: tuple[Line, ...]
@@ -206,7 +208,7 @@ def _read_prices(
     if lost_indices or (lost and not spec.limits.allow_missing_symbols):
         what = [f"benchmark {', '.join(lost_indices)}"] if lost_indices else []
         what += [f"listing {', '.join(lost)}"] if lost else []
-        raise DataError(
+        raise MissingData(
             f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. Add a file "
             f"<symbol>.csv for each, or set [limits] allow_missing_symbols = true to go on without listings."
         )
@@ -214,7 +216,7 @@ def _read_prices(
 
 
 def plan_study(study: Study) -> Plan:
-    """Day 0 of every pair, the lines, the panel, and who is lost on the way; nothing is estimated."""
+    """Day 0 of every pair, the lines, the panel, and who is lost before it; nothing is estimated."""
     spec, table = study.spec, study.announcements.table
     needs_exchange = [e for e in study.exchanges if e is not None]
     last_year = _last_year(study)
@@ -253,9 +255,8 @@ def plan_study(study: Study) -> Plan:
                 on_benchmark,
             )
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
-    panel, lost_in_panel = build_panel(pairs, lines, spec.event_window, spec.model.min_estimation_days)
-    used = tuple(lines[k] for k in sorted(lines))
-    return Plan(tuple(reactions), used, panel, (*lost, *lost_in_panel))
+    panel = build_panel(pairs, lines, spec.event_window) if pairs else None
+    return Plan(tuple(reactions), tuple(lines[k] for k in sorted(lines)), panel, tuple(lost))
 
 
 def _last_year(study: Study) -> int:
@@ -352,6 +353,34 @@ def events_result(study: Study) -> pl.DataFrame:
     return events_table(study.announcements, study.exchanges, plan_study(study).reactions)
 
 
+def dry_run_result(study: Study) -> pl.DataFrame:
+    """Every pair with its day 0, the rows at hand, and why it would be lost: columns event_id, symbol, event_day,
+    estimation_rows, event_rows, stage, reason, detail. Nothing is estimated."""
+    plan = plan_study(study)
+    rows: dict[tuple[str, str], tuple[int, int]] = {}
+    exclusions = list(plan.exclusions)
+    if plan.panel is not None:
+        exclusions += usable(plan.panel, study.spec.model.min_estimation_days)[1]
+        for pair, estimation, event in zip(plan.panel.pairs, plan.panel.returns, plan.panel.event_returns, strict=True):
+            rows[pair.event_id, pair.symbol] = int(np.isfinite(estimation).sum()), int(np.isfinite(event).sum())
+    lost = {(e.event_id, e.symbol): (e.stage, e.reason, e.detail) for e in exclusions}
+    made = []
+    for pair, reaction in zip(
+        study.announcements.table.select("event_id", "symbol").rows(), plan.reactions, strict=True
+    ):
+        made.append((*pair, reaction.event_day, *rows.get(pair, (None, None)), *lost.get(pair, (None, None, None))))
+    kinds = {"event_id": pl.String, "symbol": pl.String, "event_day": pl.Date, "estimation_rows": pl.Int64}
+    kinds |= {"event_rows": pl.Int64, "stage": pl.String, "reason": pl.String, "detail": pl.String}
+    columns = zip(*made, strict=True)
+    return pl.DataFrame(
+        {
+            n: [v.item() if n == "event_day" and v is not None else v for v in c]
+            for n, c in zip(kinds, columns, strict=True)
+        },
+        schema=kinds,
+    )
+
+
 def _keeps_abnormal_returns(study: Study) -> bool:
     asked = study.spec.output.abnormal_returns
     pairs = len(study.announcements.table)
@@ -364,8 +393,11 @@ def _keeps_abnormal_returns(study: Study) -> bool:
 
 
 def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
-    """Fit the model to the panel; degenerate fits are lost with their reason."""
-    exclusions, panel = list(plan.exclusions), plan.panel
+    """Fit the model to the usable pairs; degenerate fits are lost with their reason."""
+    if plan.panel is None:
+        return None, None, list(plan.exclusions)
+    panel, lost = usable(plan.panel, spec.model.min_estimation_days)
+    exclusions = [*plan.exclusions, *lost]
     if panel is None:
         return None, None, exclusions
     fits = fit(spec.model.name, panel.returns, panel.market, panel.event_market, panel.estimation_rows, panel.own)

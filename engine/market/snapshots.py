@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from engine.errors import DataError
+from engine.errors import DataError, MissingData
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,21 @@ class Snapshot:
         """The file that holds ``symbol``."""
         return self.parquet if self.parquet is not None else self.prices / f"{symbol}.csv"
 
+    def symbols(self) -> list[str]:
+        """Every symbol that has a series here, sorted."""
+        if self.parquet is None:
+            return sorted(p.stem for p in self.prices.glob("*.csv") if p.name != "symbols.csv")
+        try:
+            return list(
+                pl.scan_parquet(self.parquet)
+                .select(pl.col("symbol").cast(pl.String))
+                .collect()["symbol"]
+                .unique()
+                .sort()
+            )
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{self.parquet}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
+
     def sha256(self, path: Path) -> str:
         """The file's hash. Raises DataError if the manifest gives another one."""
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -73,7 +88,7 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
     """Find a snapshot: a path relative to the study, an absolute path, or a name on the data path.
 
     An entry of the data path is a snapshot, named after its folder, or a folder of snapshots.
-    Raises DataError that lists where it was looked for.
+    Raises MissingData that lists where it was looked for.
     """
     candidates = [study_folder / name]
     for entry in data_path:
@@ -84,7 +99,7 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
         if found is not None:
             return found
     looked = ", ".join(str(p) for p in data_path) or "nowhere: the data path is empty"
-    raise DataError(
+    raise MissingData(
         f'price snapshot "{name}" is not here. Looked in the study folder and in: {looked}. '
         f"Put the folder {name}/ with one <symbol>.csv a listing on the data path, "
         f"export EVENTSTUDY_DATA=/folder/with/snapshots, or run with --prices DIR."

@@ -1,0 +1,56 @@
+# Targets of the event-study engine. `make` alone lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# The developers' copy of real prices, where there is one; it is never part of the repository.
+export EVENTSTUDY_DATA ?= $(wildcard ../shared/market-data)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup study validate bless memo test slow mutants lint types check lock
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/installed  ## make the virtual environment from the lock
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+study: setup  ## run every study whose prices are at hand; STUDY=name for one
+	@$(BIN)/eventstudy run $(if $(STUDY),$(STUDY),--all)
+
+validate: setup  ## recompute and compare with the golden results; STUDY=name for one
+	@$(BIN)/eventstudy validate $(STUDY)
+
+bless: setup  ## make new numbers the golden ones: STUDY=name REASON="..."
+	@$(BIN)/eventstudy bless $(STUDY) --reason "$(REASON)"
+
+memo: setup  ## write memo and charts again from the last result: STUDY=name
+	@$(BIN)/eventstudy memo $(STUDY)
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+slow: mutants  ## run what takes minutes: every mutant must be caught, then the slow tests
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+mutants: setup  ## break the engine in one line at a time and see a named test fail
+	$(BIN)/python tests/mutants.py
+
+lint: setup  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## types
+	$(BIN)/mypy
+
+check: lint types test validate  ## all that must be green: lint, types, test, validate
+
+lock: setup  ## pin the dependencies again, with hashes and without host names
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --quiet pyproject.toml -o requirements.lock

@@ -1,0 +1,296 @@
+"""The command `eventstudy`: its verbs are the only place that prints or exits.
+
+Data go to stdout, messages to stderr. Exit codes: 0 ok, 1 validation differs, 2 study or usage wrong, 3 data missing or
+failing checks. Heavy libraries are imported inside the verbs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from engine.errors import EngineError, GoldenMismatch, MissingData, SpecError, hint
+
+if TYPE_CHECKING:
+    from engine.results import StudyResult
+    from engine.study import Study
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+STUDIES = Path("studies")
+SHOWN = 20
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="a folder with a study.toml, or a name in studies/")]
+Prices = Annotated[Path | None, typer.Option(help="folder or parquet file to use in place of the study's snapshot")]
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="name of the study, made in studies/; or a path")],
+    events: Annotated[Path | None, typer.Option(help="your calendar: event_id, symbol, announced_at, ...")] = None,
+    prices: Annotated[Path | None, typer.Option(help="your folder of <symbol>.csv files, or a parquet file")] = None,
+) -> None:
+    """Make a study folder with every key written out."""
+    from engine.market.snapshots import open_snapshot
+    from engine.scaffold import new_study
+
+    folder = Path(name) if Path(name).name != name else STUDIES / name
+    snapshot = open_snapshot(str(prices), prices) if prices is not None else None
+    if prices is not None and snapshot is None:
+        raise MissingData(
+            f"{prices}: holds no prices. Give a folder with one <symbol>.csv a listing, or a parquet file."
+        )
+    todo = new_study(folder, events, snapshot)
+    print(folder / "study.toml")
+    for line in todo:
+        _say(f"to do: {line}")
+    _say(f"then: eventstudy run {name}")
+
+
+@app.command()
+def events(
+    study: StudyName,
+    out: Annotated[Path | None, typer.Option(help="folder to write events.csv to, in place of stdout")] = None,
+) -> None:
+    """Show day 0 of every event and why, before any estimation."""
+    from engine.results import to_csv
+    from engine.study import events_result
+
+    text = to_csv(events_result(_load(study)))
+    if out is None:
+        sys.stdout.write(text)
+        return
+    _write_text(out, "events.csv", text)
+    _say(f"wrote {out / 'events.csv'}")
+
+
+@app.command()
+def run(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, the studies are listed")] = None,
+    prices: Prices = None,
+    out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
+    all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
+) -> None:
+    """Run a study: result tables, memo and charts in its folder out/."""
+    if all_studies:
+        _for_all_studies(lambda folder: _run(folder, prices, None))
+    elif study is None:
+        for folder in _study_folders():
+            print(folder.name)
+    elif dry_run:
+        _dry_run(_load(study, prices))
+    else:
+        _run(_study_folder(study), prices, out)
+
+
+@app.command()
+def validate(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
+) -> None:
+    """Recompute and compare with the golden results; exit 1 if a number differs."""
+    if study is not None:
+        _validate(_study_folder(study))
+    else:
+        _for_all_studies(_validate)
+
+
+@app.command()
+def bless(study: StudyName, reason: Annotated[str, typer.Option(help="why the numbers may change")]) -> None:
+    """Show what differs from the golden result, then make the new numbers the golden ones."""
+    from engine.golden import bless as make_golden
+    from engine.golden import compare
+
+    if not reason.strip():
+        raise SpecError("bless needs a reason: --reason 'what changed and why'.")
+    folder = _study_folder(study)
+    result = _compute(_load(str(folder)))
+    if (folder / "golden" / "manifest.json").is_file():
+        _show(folder.name, compare(result, folder / "golden"), print)
+    else:
+        print(f"{folder.name}: first golden result")
+    make_golden(result, folder / "golden", reason)
+    _say(f"blessed {folder / 'golden'}")
+
+
+@app.command()
+def memo(
+    study: StudyName,
+    only: Annotated[str | None, typer.Option(help="one chart instead of the memo")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="memo: html, md; chart: png, svg, pdf")] = None,
+) -> None:
+    """Write memo and charts again from the last result, or one of them."""
+    from engine import report
+    from engine.results import read_result
+
+    folder = _study_folder(study) / "out"
+    result = read_result(folder)
+    if only is None:
+        _choice("--format", format_, ("html", "md", None))
+        texts: dict[str, Callable[[StudyResult], str]] = {"html": report.memo_html, "md": report.memo_markdown}
+        if format_ is None:
+            report.write_report(result, folder)
+        else:
+            _write_text(folder, f"memo.{format_}", texts[format_](result))
+        for kind in texts if format_ is None else [format_]:
+            print(folder / f"memo.{kind}")
+        return
+    _choice("--only", only, tuple(report.CHARTS))
+    fmt = format_ or "png"
+    _choice("--format", fmt, ("png", "svg", "pdf"))
+    _write_bytes(folder / "charts", f"{only}.{fmt}", report.render_chart(result, only, fmt))
+    print(folder / "charts" / f"{only}.{fmt}")
+
+
+def _run(folder: Path, prices: Path | None, out: Path | None) -> None:
+    from engine import report
+    from engine.results import write_result
+
+    target = out if out is not None else folder / "out"
+    result = _compute(_load(str(folder), prices))
+    write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
+    print(report.summary(result))
+    print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
+
+
+def _dry_run(study: Study) -> None:
+    from engine.results import to_csv
+    from engine.study import dry_run_result
+
+    table = dry_run_result(study)
+    sys.stdout.write(to_csv(table))
+    lost = table.filter(table["stage"].is_not_null())
+    _say(f"{len(table)} pairs, {len(lost)} would be excluded; nothing was estimated or written")
+
+
+def _validate(folder: Path) -> None:
+    from engine.golden import compare
+
+    golden = folder / "golden"
+    if not (golden / "manifest.json").is_file():
+        print(f'{folder.name}: no golden result yet; make one with: eventstudy bless {folder.name} --reason "..."')
+        return
+    comparison = compare(_compute(_load(str(folder))), golden)
+    _show(folder.name, comparison, print)
+    if comparison.differences:
+        raise GoldenMismatch(f"{folder.name}: differs from its golden result. {comparison.summary()}.")
+
+
+def _show(name: str, comparison: Any, say: Callable[[str], None]) -> None:
+    say(f"{name}: {comparison.summary()}")
+    for line in comparison.versions:
+        say(f"  version {line}")
+    for difference in comparison.differences[:SHOWN]:
+        say(f"  {difference}")
+    if len(comparison.differences) > SHOWN:
+        say(f"  ... and {len(comparison.differences) - SHOWN} more cells")
+
+
+def _for_all_studies(act: Callable[[Path], None]) -> None:
+    """Do it for every study; one without prices is left out with a word, an error does not stop the others."""
+    worst = 0
+    for folder in _study_folders():
+        try:
+            act(folder)
+        except MissingData as error:
+            print(f"{folder.name}: left out, its prices are not here. {error}")
+        except EngineError as error:
+            _say(str(error))
+            worst = max(worst, error.exit_code)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def _study_folders() -> list[Path]:
+    return sorted(p.parent for p in STUDIES.glob("*/study.toml"))
+
+
+def _study_folder(study: str) -> Path:
+    for folder in (Path(study), STUDIES / study):
+        if (folder / "study.toml").is_file():
+            return folder
+    names = [p.name for p in _study_folders()]
+    known = hint(study, names) if names else "There is no folder studies/ here; make a study with: eventstudy new NAME."
+    raise SpecError(f'"{study}" is no study: neither {study} nor {STUDIES / study} has a study.toml. {known}')
+
+
+def _load(study: str, prices: Path | None = None) -> Study:
+    from engine import report
+    from engine.study import load_study
+
+    if prices is not None and not prices.exists():
+        raise MissingData(f"{prices}: is not there. Give a folder with one <symbol>.csv a listing, or a parquet file.")
+    return load_study(_study_folder(study), prices=prices, charts=frozenset(report.CHARTS))
+
+
+def _compute(study: Study) -> StudyResult:
+    from engine.study import run_study
+
+    with _progress(study.name) as on_progress:
+        return run_study(study, on_progress)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on a terminal, silence in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, stage="", total=None)
+        yield lambda stage, done, total: bar.update(task, stage=stage, completed=done, total=total)
+
+
+def _choice(option: str, read: str | None, allowed: tuple[str | None, ...]) -> None:
+    if read not in allowed:
+        raise SpecError(f'{option} "{read}" is not available. {hint(str(read), [a for a in allowed if a is not None])}')
+
+
+def _write_text(folder: Path, name: str, text: str) -> None:
+    _write_bytes(folder, name, text.encode("utf-8"))
+
+
+def _write_bytes(folder: Path, name: str, data: bytes) -> None:
+    """Write one file whole: beside its place first, then renamed."""
+    from engine.results import write_file
+
+    write_file(folder / name, data)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def main() -> NoReturn:
+    """The entry point: errors of the engine become a message and an exit code, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except EngineError as error:
+        _say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        _say("stopped; nothing was written")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
+            error.show()
+            sys.exit(getattr(error, "exit_code", 2))
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""A new study folder with every key written out, ready to run on the user's own announcements and prices."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from engine.announcements import exchange_of, read_announcements
+from engine.errors import SpecError
+from engine.market import Snapshot
+from engine.results import replaced_folder
+
+INDEX_OF = {"XHKG": "^HSI", "XSHG": "000300.SS", "XTKS": "^N225", "XNYS": "^GSPC"}
+MARKETS = ("MKT", "MARKET", "INDEX", "BENCHMARK", "SPY")
+
+TOML = """\
+title = {title}
+question = "What happens to the share price when the announcement is made?"
+
+[events]
+file = "events.csv"             # event_id, symbol, announced_at; zone, precision, first_public_at, ... as in the README
+reaction = "close"              # day 0 = first session whose close is after the announcement; "open": whose open is
+stamp = "first_public_at"       # the leak where there is one, else announced_at; "announced_at": always the announcement
+max_gap_days = 7                # calendar days from the news to day 0; farther away: excluded with a row
+joint = false
+
+[prices]
+snapshot = {snapshot}
+returns = "simple"              # or "log"
+missing = "exclude"             # the first return after a gap is missing
+currency = "local"
+
+[benchmark]
+{benchmark}
+
+[sessions]
+calendar = "exchange"           # or "benchmark": the days on which the benchmark has a return
+
+[model]
+name = "market"                 # or "market_adjusted", "mean_adjusted"
+estimation_window = [-250, -11]
+min_estimation_days = 120
+
+[windows]
+event = [-10, 10]
+car = [[-1, 1], [0, 0], [-5, 5], [-10, 10]]     # the first is the primary window
+
+[significance]
+tests = [
+    "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "crude_dependence_t", "skewness_adjusted_t",
+    "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation", "forecast_error_t", "sq",
+]                               # the first is the primary test
+group_by = []                   # columns of events.csv, each value a group of its own
+alternative = "two-sided"       # or "greater", "less"
+alpha = 0.05
+
+[resampling]
+seed = 1
+draws = 9999
+
+[limits]
+max_excluded_share = 0.10       # of (event, symbol) pairs; more lost stops the run
+allow_missing_symbols = false   # true: listings without prices become rows of exclusions.csv
+
+[output]
+abnormal_returns = true
+
+[report]
+charts = ["caar_path", "car_forest", "event_timeline"]
+"""
+
+README = """\
+# {name}
+
+**Question.**
+
+**Fixed in advance.** Events and their sources, model, windows, tests: see study.toml and events.csv.
+
+**Found.** `eventstudy run {name}` writes out/memo.html.
+"""
+
+EVENTS = "event_id,symbol,announced_at,zone,precision,first_public_at,source\n"
+
+
+def new_study(folder: Path, events: Path | None, snapshot: Snapshot | None) -> list[str]:
+    """Write a study to ``folder``; returns what the user still has to do.
+
+    events: a calendar to copy, checked first. snapshot: where the prices are; the benchmark is looked for in it.
+    Raises SpecError if the folder is taken, DataError for a calendar that does not pass.
+    """
+    if folder.exists():
+        raise SpecError(f"{folder}: is there already, and is left alone. Give another name, or remove it.")
+    if not re.fullmatch(r"[\w.+-]+", folder.name) or folder.name.startswith("."):
+        raise SpecError(f'"{folder.name}" is no name for a study: use letters, digits, - and _.')
+    todo = []
+    listings: dict[str, str | None] = {}
+    if events is None:
+        todo.append(f"fill {folder / 'events.csv'}: one row for each event and listing")
+    else:
+        table = read_announcements(events, None, {}).table
+        known = snapshot.listings if snapshot is not None else {}
+        listings = {r["symbol"]: exchange_of(r["symbol"], r["exchange"], known) for r in table.iter_rows(named=True)}
+    benchmark, missing = _benchmark(listings, snapshot)
+    if missing:
+        todo.append(
+            f"set [benchmark] in {folder / 'study.toml'}: no index was found in the prices, ^GSPC stands there now"
+        )
+    if snapshot is None:
+        todo.append(f"set [prices] snapshot in {folder / 'study.toml'} to your folder of <symbol>.csv files")
+    place = _relative(snapshot.root, folder) if snapshot is not None else "my-prices"
+    with replaced_folder(folder) as fresh:
+        text = TOML.format(title=_quoted(folder.name), snapshot=_quoted(place), benchmark=benchmark)
+        (fresh / "study.toml").write_text(text, encoding="utf-8")
+        (fresh / "README.md").write_text(README.format(name=folder.name), encoding="utf-8")
+        (fresh / "events.csv").write_bytes(EVENTS.encode() if events is None else events.read_bytes())
+    return todo
+
+
+def _benchmark(listings: dict[str, str | None], snapshot: Snapshot | None) -> tuple[str, bool]:
+    """The lines of [benchmark], and whether a benchmark is still to be chosen."""
+    symbols = set(snapshot.symbols()) - set(listings) if snapshot is not None else set()
+    exchanges = sorted({e for e in listings.values() if e is not None})
+    national = {e: INDEX_OF[e] for e in exchanges if INDEX_OF.get(e) in symbols}
+    named = [s for s in sorted(symbols) if s.startswith("^") or s.upper() in MARKETS]
+    if len(exchanges) > 1 and len(national) == len(exchanges):
+        pairs = ", ".join(f"{e} = {_quoted(s)}" for e, s in national.items())
+        return f"by_exchange = {{{pairs}}}\n# default = {_quoted(next(iter(national.values())))}", False
+    chosen = next(iter(national.values()), named[0] if len(named) == 1 else None)
+    if chosen is None or (len(exchanges) > 1 and len(named) != 1):
+        return 'default = "^GSPC"\n# by_exchange = {XHKG = "^HSI", XSHG = "000300.SS"}', True
+    return f'default = {_quoted(chosen)}\n# by_exchange = {{XHKG = "^HSI", XSHG = "000300.SS"}}', False
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _relative(target: Path, folder: Path) -> str:
+    return os.path.relpath(target.resolve(), folder.resolve()).replace(os.sep, "/")

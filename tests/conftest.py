@@ -1,0 +1,152 @@
+"""Builders that the tests share: a study folder with its prices, written from literals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from engine import load_study, run_study
+from engine.results import StudyResult, to_csv
+
+NO_SHARED_DATA = "the shared market data are not on the data path (EVENTSTUDY_DATA)"
+
+DEFAULTS: dict[str, Any] = {
+    "title": "A made-up study",
+    "events": {"file": "events.csv", "reaction": "close", "stamp": "announced_at", "max_gap_days": 7},
+    "prices": {"snapshot": "data", "returns": "simple"},
+    "benchmark": {"default": "MKT"},
+    "sessions": {"calendar": "benchmark"},
+    "model": {"name": "market", "estimation_window": [-60, -11], "min_estimation_days": 20},
+    "windows": {"event": [-5, 5], "car": [[0, 0], [-1, 1], [-5, 5]]},
+    "significance": {"tests": ["cross_sectional_t", "forecast_error_t"]},
+}
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The shared snapshot ``market-data``, found along EVENTSTUDY_DATA."""
+    for entry in os.environ.get("EVENTSTUDY_DATA", "").split(os.pathsep):
+        for path in (Path(entry), Path(entry) / "market-data"):
+            if entry.strip() and path.name == "market-data" and path.is_dir():
+                return path
+    pytest.skip(NO_SHARED_DATA)
+
+
+def make_study(
+    folder: Path,
+    events: Sequence[Mapping[str, Any]],
+    series: Mapping[str, Mapping[str, Sequence[Any]]],
+    **overrides: Any,
+) -> Path:
+    """Write ``study.toml``, ``events.csv`` and the snapshot ``data/`` into ``folder``; returns the folder.
+
+    events: one mapping a row. series: symbol -> columns of its file (`closes`, `returns`); None is an empty cell.
+    overrides: a table of study.toml with the keys to change (``model={"name": "mean_adjusted"}``); a key or a table
+    that is None is left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = {k: dict(v) if isinstance(v, dict) else v for k, v in DEFAULTS.items()}
+    for name, value in overrides.items():
+        spec[name] = spec.get(name, {}) | value if isinstance(value, dict) else value
+    (folder / "study.toml").write_text(to_toml(spec), encoding="utf-8")
+    write_rows(folder / "events.csv", events)
+    for symbol, columns in series.items():
+        write_columns(folder / "data" / f"{symbol}.csv", columns)
+    return folder
+
+
+def to_toml(spec: Mapping[str, Any]) -> str:
+    """TOML of plain keys and one level of tables; what is None is left out."""
+    lines = [f"{k} = {_toml(v)}" for k, v in spec.items() if v is not None and not isinstance(v, Mapping)]
+    for name, table in spec.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items() if v is not None)]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A CSV file of rows; columns in order of first appearance."""
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    write_columns(path, {c: [row.get(c) for row in rows] for c in columns})
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """A CSV file of columns; floats with all their digits, None as an empty cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(map(_cell, values) for values in columns.values()), strict=True))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def weekdays(n: int, first: str = "2015-01-01") -> list[str]:
+    """The n days from ``first`` on that are Monday to Friday."""
+    days, day = [], date.fromisoformat(first)
+    while len(days) < n:
+        if day.weekday() < 5:
+            days.append(day.isoformat())
+        day += timedelta(days=1)
+    return days
+
+
+def closes(dates: Sequence[str], values: Sequence[float | None]) -> dict[str, Sequence[Any]]:
+    """The file of a price series."""
+    return {"date": dates, "close": values}
+
+
+def returns(dates: Sequence[str], values: Sequence[float | None]) -> dict[str, Sequence[Any]]:
+    """The file of a return series."""
+    return {"date": dates, "return": values}
+
+
+def simulated(seed: int, symbols: Sequence[str], sessions: int, first: str = "2015-01-01") -> dict[str, Any]:
+    """Return series of a market ``MKT`` and of ``symbols`` with betas between 0.5 and 1.5 on it."""
+    rng = np.random.default_rng(seed)
+    dates = weekdays(sessions, first)
+    market = rng.normal(0.0003, 0.01, sessions)
+    made = {"MKT": returns(dates, market.tolist())}
+    for symbol in symbols:
+        own = 0.0002 + rng.uniform(0.5, 1.5) * market + rng.normal(0, 0.02, sessions)
+        made[symbol] = returns(dates, own.tolist())
+    return made
+
+
+def run(folder: Path) -> StudyResult:
+    """Load and run a study folder, looking for prices nowhere else."""
+    return run_study(load_study(folder, data_path=()))
+
+
+def texts(result: StudyResult) -> dict[str, str]:
+    """Every table of a result as the CSV text that is written."""
+    return {name: to_csv(frame) for name, frame in result.tables.items()}
+
+
+def rows_of(result: StudyResult, table: str, **where: Any) -> pl.DataFrame:
+    """The rows of a result table whose columns have the given values."""
+    return result.tables[table].filter(*(pl.col(k) == v for k, v in where.items()))
+
+
+def cell(result: StudyResult, table: str, column: str, **where: Any) -> Any:
+    """One cell of a result table."""
+    return rows_of(result, table, **where)[column].item()
