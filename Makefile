@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # The developers' copy of real prices, where there is one; it is never part of the repository.
-export EVENTSTUDY_DATA ?= $(wildcard ../shared/market-data)
+export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup study validate bless memo test slow mutants lint types check lock

@@ -40,7 +40,7 @@ def new(
 
     folder = Path(name) if Path(name).name != name else STUDIES / name
     snapshot = open_snapshot(str(prices), prices) if prices is not None else None
-    if prices is not None and snapshot is None:
+    if prices is not None and (snapshot is None or not snapshot.symbols()):
         raise MissingData(
             f"{prices}: holds no prices. Give a folder with one <symbol>.csv a listing, or a parquet file."
         )
@@ -153,8 +153,19 @@ def _run(folder: Path, prices: Path | None, out: Path | None) -> None:
     target = out if out is not None else folder / "out"
     result = _compute(_load(str(folder), prices))
     write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
-    print(report.summary(result))
+    print(f"{folder.name}: {report.answer(result)}\n")
+    print(_aligned(report.headline_rows(result)) + "\n")
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
+
+
+def _aligned(rows: list[dict[str, str]]) -> str:
+    """Rows of text as a table: the first column to the left, the others to the right."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
+        for line in lines
+    )
 
 
 def _dry_run(study: Study) -> None:

@@ -45,6 +45,7 @@ def make_study(
     folder: Path,
     events: Sequence[Mapping[str, Any]],
     series: Mapping[str, Mapping[str, Sequence[Any]]],
+    /,
     **overrides: Any,
 ) -> Path:
     """Write ``study.toml``, ``events.csv`` and the snapshot ``data/`` into ``folder``; returns the folder.

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -90,7 +91,7 @@ def sessions_of(prices: Prices, benchmark: str) -> list[str]:
 def returns_on(prices: Mapping[str, float | None], sessions: Sequence[str], log: bool) -> list[float | None]:
     """Return of each session from the session before; None where either price is missing."""
     made: list[float | None] = [None]
-    for before, now in zip(sessions, sessions[1:], strict=False):
+    for before, now in pairwise(sessions):
         p0, p1 = prices.get(before), prices.get(now)
         if p0 is None or p1 is None:
             made.append(None)

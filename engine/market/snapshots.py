@@ -94,10 +94,9 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
     for entry in data_path:
         candidates += [entry] if entry.name == name else []
         candidates += [entry / name]
-    for path in candidates:
-        found = open_snapshot(name, path)
-        if found is not None:
-            return found
+    found = [s for s in (open_snapshot(name, path) for path in candidates) if s is not None]
+    if found:
+        return next((s for s in found if s.symbols()), found[0])
     looked = ", ".join(str(p) for p in data_path) or "nowhere: the data path is empty"
     raise MissingData(
         f'price snapshot "{name}" is not here. Looked in the study folder and in: {looked}. '
@@ -107,7 +106,7 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
 
 
 def open_snapshot(name: str, path: Path) -> Snapshot | None:
-    """The snapshot at ``path``, None if there is none. Raises DataError for an unreadable manifest."""
+    """The snapshot at ``path``, maybe without any series; None if nothing is there. Raises DataError for an unreadable manifest."""
     if path.is_file() and path.suffix == ".parquet":
         return Snapshot(name, path, path, path, {})
     if not path.is_dir():
@@ -118,9 +117,7 @@ def open_snapshot(name: str, path: Path) -> Snapshot | None:
         return Snapshot(name, path, path, tables[0], manifest)
     if (path / "prices").is_dir():
         return Snapshot(name, path, path / "prices", None, manifest)
-    if any(p.name != "symbols.csv" for p in path.glob("*.csv")):
-        return Snapshot(name, path, path, None, manifest)
-    return None
+    return Snapshot(name, path, path, None, manifest)
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""Which test when: advice from the shape of the study, so that a p-value is read from a test that fits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from engine.report.formats import FEWEST_FOR_STARS
+
+LONG_HORIZON_DAYS = 60
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The case a study is, why, the tests to read first, and the tests not to rely on alone."""
+
+    case: str
+    shape: str
+    read: tuple[str, ...]
+    careful: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def advise(
+    event_days: Sequence[Hashable], symbols: Sequence[str], longest_window: int = 1, windows: int = 1, groups: int = 1
+) -> Advice:
+    """Advice for N events: the event day and the listing of each, the longest CAR window in days, windows and groups."""
+    n, per_day = len(event_days), Counter(event_days)
+    busiest = max(per_day.values(), default=0)
+    shape = (
+        f"N = {n}, {len(set(symbols))} {'listing' if len(set(symbols)) == 1 else 'listings'}, "
+        f"{len(per_day)} distinct event {'day' if len(per_day) == 1 else 'days'}, at most {busiest} on one day"
+    )
+    remarks = _remarks(n, len(per_day), busiest, longest_window, windows, groups)
+    tests: tuple[str, ...]
+    if n <= 1:
+        tests = ("sq", "forecast_error_t", "permutation")
+        return Advice("one firm, one event", shape, tests, remarks=remarks)
+    if len(per_day) == 1:
+        tests = ("kolari_pynnonen", "grank_t", "portfolio_t", "permutation")
+        return Advice("many firms, one date", shape, tests, ("bmp", "patell", "cross_sectional_t"), remarks)
+    if n < FEWEST_FOR_STARS:
+        tests = ("sq", "forecast_error_t", "permutation")
+        return Advice("few events on several dates", shape, tests, ("patell", "bmp", "cross_sectional_t"), remarks)
+    tests = ("kolari_pape_pynnonen", "corrado_zivney", "generalized_sign")
+    if busiest > 1 and 2 * len(per_day) <= n:
+        return Advice(
+            "many events in clusters of dates", shape, ("permutation", *tests), ("bmp", "patell"), remarks
+        )  # fmt: skip
+    return Advice("many firms, many dates", shape, tests, ("patell", "kolari_pynnonen"), remarks)
+
+
+def _remarks(n: int, days: int, busiest: int, longest_window: int, windows: int, groups: int) -> tuple[str, ...]:
+    said = []
+    if n < FEWEST_FOR_STARS:
+        said.append("Fewer than 10 events: no stars, CARs event by event, exact or permutation p-values.")
+    if days > 1 and n >= FEWEST_FOR_STARS:
+        said.append(
+            "On different dates kolari_pynnonen also counts pairs of events whose days never meet, and rejects too seldom."
+        )
+    if n > 1 and days == 1:
+        said.append(
+            "On one date the events share the day's shock: tests that assume independence reject far too often."
+        )
+    elif busiest > 1:
+        said.append("Events of one date are one cluster; permutation moves them together.")
+    if longest_window > LONG_HORIZON_DAYS:
+        said.append("Long horizon: calendar-time alpha, or BHAR with a skewness-adjusted bootstrap.")
+    if windows * groups > 1:
+        said.append(
+            f"{windows} windows and {groups} {'group' if groups == 1 else 'groups'}: the Holm and Benjamini-Hochberg "
+            "columns correct over the windows of one test and group, not over groups or tests."
+        )
+    return tuple(said)

@@ -1,0 +1,198 @@
+"""What a result says at its primary window: `Findings`, read once from the tables and the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from engine.report.formats import one_line
+from engine.results import StudyResult
+from engine.sessions import Window
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EventCar:
+    """One event and listing at the primary window.
+
+    car, se, low, high: as fractions; low and high bound the 1 - alpha interval, Student t with the fit's degrees of
+    freedom. All None for an event that is not complete in the window. tests: the row of each single-event test.
+    group: its value of the first group column, None for none.
+    """
+
+    event_id: str
+    symbol: str
+    name: str
+    name_zh: str
+    event_day: date | None
+    hours_to_open: float | None
+    flags: tuple[str, ...]
+    car: float | None = None
+    se: float | None = None
+    t: float | None = None
+    p_value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    group: str | None = None
+    tests: Mapping[str, Row] | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A result as charts and memo read it.
+
+    window, test: the primary ones, the first of the study. single: the primary test answers event by event only.
+    groups: ``all`` first, then in the order of the study's columns. tests: the rows of ``significance`` by group, window
+    and test. events: every pair of the calendar, by event_id and symbol. column: the first group column, "" for none.
+    """
+
+    result: StudyResult
+    settings: Mapping[str, Any]
+    window: Window
+    test: str
+    single: bool
+    alpha: float
+    alternative: str
+    column: str
+    groups: tuple[str, ...]
+    tests: Mapping[tuple[str, Window, str], Row]
+    events: tuple[EventCar, ...]
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The CAR windows in the order of the study."""
+        return tuple(Window(*w) for w in self.settings["windows"]["car"])
+
+    @property
+    def measured(self) -> tuple[EventCar, ...]:
+        """The events that are complete in the primary window."""
+        return tuple(e for e in self.events if e.car is not None)
+
+    @property
+    def noun(self) -> str:
+        """What is counted: events, or event-listing pairs where one event has several listings."""
+        ids = [e.event_id for e in self.events]
+        return "event" if len(set(ids)) == len(ids) else "event-listing pair"
+
+    @property
+    def p_word(self) -> str:
+        """Put before a p-value that is not two-sided."""
+        return "" if self.alternative == "two-sided" else "one-sided "
+
+    def row(self, group: str, test: str, window: Window | None = None) -> Row | None:
+        """The answer of one test, None where it was not asked."""
+        return self.tests.get((group, self.window if window is None else window, test))
+
+    def group_rows(self, group: str = "all", window: Window | None = None) -> list[Row]:
+        """The answers of all group tests, in the order of the study."""
+        rows = (self.row(group, test, window) for test in self.settings["significance"]["tests"])
+        return [r for r in rows if r is not None]
+
+    def p_values(self, test: str) -> list[tuple[EventCar, float]]:
+        """The measured events for which the single-event ``test`` has an answer, with their p-values."""
+        rows = [(e, (e.tests or {}).get(test)) for e in self.measured]
+        return [(e, r["p_value"]) for e, r in rows if r is not None and r["p_value"] is not None]
+
+
+def count(n: int, noun: str) -> str:
+    """``1 event``, ``85 events``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def span_text(window: Window) -> str:
+    """``over [-1, 1]``, or ``on day 0`` for a window of one day."""
+    return f"on day {window.start}" if len(window) == 1 else f"over {window}"
+
+
+def read_findings(result: StudyResult) -> Findings:
+    """Read the primary window, the primary test and all events of ``result``."""
+    settings = result.manifest["settings"]
+    chosen = settings["significance"]
+    window = Window(*settings["windows"]["car"][0])
+    test = chosen["tests"][0] if chosen["tests"] else ""
+    rows = result.tables["significance"].to_dicts()
+    tests = {(r["group"], Window(r["window_start"], r["window_end"]), r["test"]): r for r in rows}
+    column = chosen["group_by"][0] if chosen["group_by"] else ""
+    return Findings(
+        result=result,
+        settings=settings,
+        window=window,
+        test=test,
+        single=bool(test) and all(r["test"] != test for r in rows) and _has_test(result, test),
+        alpha=chosen["alpha"],
+        alternative=chosen["alternative"],
+        column=column,
+        groups=_groups(result, chosen["group_by"]),
+        tests=tests,
+        events=_events(result, window, column, chosen["alpha"]),
+    )
+
+
+def _has_test(result: StudyResult, test: str) -> bool:
+    return test in result.tables["event_significance"]["test"].to_list()
+
+
+def _groups(result: StudyResult, columns: list[str]) -> tuple[str, ...]:
+    """``all`` and the groups of every column in the order of the study; values in alphabetical order."""
+    present = sorted(set(result.tables["averages"]["group"]) | set(result.tables["significance"]["group"]))
+    ordered = [g for c in columns for g in present if g.startswith(f"{c}=")]
+    return ("all", *dict.fromkeys(ordered))
+
+
+def _events(result: StudyResult, window: Window, column: str, alpha: float) -> tuple[EventCar, ...]:
+    at = (pl.col("window_start") == window.start) & (pl.col("window_end") == window.end)
+    cars = {(r["event_id"], r["symbol"]): r for r in result.tables["cars"].filter(at).to_dicts()}
+    dof = {(e, s): d for e, s, d in result.tables["fits"].select("event_id", "symbol", "dof").rows()}
+    tests: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in result.tables["event_significance"].filter(at).to_dicts():
+        tests.setdefault((row["event_id"], row["symbol"]), {})[row["test"]] = row
+    half = _half_widths({k: (r["se"], dof.get(k)) for k, r in cars.items()}, alpha)
+    listings = result.manifest.get("listings", {})
+    made = []
+    for event in result.tables["events"].to_dicts():
+        key = (event["event_id"], event["symbol"])
+        car = cars.get(key, {})
+        known = listings.get(event["symbol"], {})
+        measured = car.get("car") is not None
+        made.append(
+            EventCar(
+                *key,
+                name=one_line(known.get("name") or ""),
+                name_zh=one_line(known.get("name_zh") or ""),
+                event_day=event["event_day"],
+                hours_to_open=event["hours_to_open"],
+                flags=tuple((event["flags"] or "").split(";")) if event["flags"] else (),
+                car=car.get("car"),
+                se=car.get("se"),
+                t=car.get("t"),
+                p_value=car.get("p_value"),
+                low=car["car"] - half[key] if measured and key in half else None,
+                high=car["car"] + half[key] if measured and key in half else None,
+                group=car.get(column, event.get(column)) if column else None,
+                tests=tests.get(key, {}),
+            )
+        )
+    return tuple(made)
+
+
+def _half_widths(
+    errors: Mapping[tuple[str, str], tuple[float | None, int | None]], alpha: float
+) -> dict[tuple[str, str], float]:
+    """Half the 1 - alpha interval of each event that has a standard error."""
+    known = {k: (se, dof) for k, (se, dof) in errors.items() if se is not None and dof is not None and dof > 0}
+    if not known:
+        return {}
+    quantiles = student_quantiles([dof for _, dof in known.values()], alpha)
+    return {k: q * se for (k, (se, _)), q in zip(known.items(), quantiles, strict=True)}
+
+
+def student_quantiles(dof: Iterable[int], alpha: float) -> list[float]:
+    """The upper alpha/2 quantiles of Student t."""
+    from scipy import stats
+
+    return [float(q) for q in stats.t.isf(alpha / 2, list(dof))]

@@ -1,0 +1,93 @@
+"""Numbers and text as a reader sees them: rounding, percent, p-values, stars, shortening and escaping."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+STARS = ((0.01, "***"), (0.05, "**"), (0.10, "*"))
+FEWEST_FOR_STARS = 10
+NOTHING = "–"
+
+
+def is_number(value: float | None) -> bool:
+    """Whether there is a finite number."""
+    return value is not None and value - value == 0
+
+
+def fixed(value: float | None, digits: int = 2) -> str:
+    """``value`` with ``digits`` decimals and never a minus before zero; a dash for no number."""
+    if value is None or not is_number(value):
+        return NOTHING
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A return as a number of percent, without the sign %: -0.0167 is ``-1.67``."""
+    return fixed(None if value is None else 100 * value, digits)
+
+
+def p_text(p: float | None) -> str:
+    """A p-value with 3 decimals, 4 below 0.01; more where rounding would move it to another side of 1, 5 or 10 %."""
+    if p is None or not is_number(p):
+        return NOTHING
+    if p < 0.0001:
+        return "<0.0001"
+    for digits in range(3 if p >= 0.01 else 4, 9):
+        text = f"{p:.{digits}f}"
+        if all((p < level) == (float(text) < level) for level, _ in STARS):
+            return text
+    return f"{p:.9g}"
+
+
+def p_equals(p: float | None) -> str:
+    """``p = 0.010`` or ``p < 0.0001``."""
+    text = p_text(p)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
+def stars(p: float | None, n: int) -> str:
+    """*, **, *** for p below 10, 5, 1 %; none where there are fewer than 10 events."""
+    if p is None or not is_number(p) or n < FEWEST_FOR_STARS:
+        return ""
+    return next((mark for level, mark in STARS if p < level), "")
+
+
+def level_text(alpha: float) -> str:
+    """A level as ``5 %``."""
+    return f"{100 * alpha:g} %"
+
+
+def listed(names: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def one_line(text: object) -> str:
+    """``text`` on one line: white space collapsed, control and bidirectional characters gone."""
+    kept = (" " if c.isspace() else c for c in str(text))
+    return " ".join("".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")).split())
+
+
+def shortened(text: object, length: int) -> str:
+    """``text`` on one line, cut to ``length`` characters with an ellipsis in the middle, so that both ends are seen."""
+    line = one_line(text)
+    if len(line) <= length:
+        return line
+    tail = (length - 1) // 3
+    return f"{line[: length - 1 - tail].rstrip()}…{line[len(line) - tail :].lstrip()}"
+
+
+def markdown_text(text: object) -> str:
+    """``text`` as literal text in Markdown, also inside a table cell and where ``$`` starts a formula."""
+    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"([\\`*\[\]|$~])", r"\\\1", line)
+    line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
+    line = re.sub(r"^([#+-])(?=\s|#|$)", r"\\\1", line)
+    return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", line)
+
+
+def true_minus(text: str) -> str:
+    """``text`` with a minus sign in place of the hyphen before a number: for type, not for copying into code."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)

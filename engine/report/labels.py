@@ -1,0 +1,81 @@
+"""Where labels go so that none covers another: along a line, and around points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Box = tuple[float, float, float, float]
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Positions at least ``gap`` apart, near ``wanted``, between low and high where there is room; order kept.
+
+    Neighbours that are too near are pooled into a block centred on the mean of what they want.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: (wanted[i], i))
+    blocks: list[list[int]] = []
+
+    def start(block: list[int]) -> float:
+        length = gap * (len(block) - 1)
+        centre = sum(wanted[i] for i in block) / len(block)
+        return max(min(centre - length / 2, high - length), low)
+
+    for i in order:
+        blocks.append([i])
+        while len(blocks) > 1 and start(blocks[-1]) - (start(blocks[-2]) + gap * (len(blocks[-2]) - 1)) < gap:
+            last = blocks.pop()
+            blocks[-1] = blocks[-1] + last
+    placed = [0.0] * len(wanted)
+    for block in blocks:
+        for k, i in enumerate(block):
+            placed[i] = start(block) + k * gap
+    return placed
+
+
+def overlap(a: Box, b: Box) -> bool:
+    """Whether two boxes (left, bottom, right, top) share area."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def place(
+    points: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], frame: Box, taken: Sequence[Box]
+) -> list[Box | None]:
+    """A box for the label of each point, in order of importance; None where no free place is near.
+
+    points: (x, y); sizes: (width, height); frame: where labels may be; taken: boxes to keep free. One unit for all.
+    """
+    used = list(taken)
+    made: list[Box | None] = []
+    for (x, y), (w, h) in zip(points, sizes, strict=True):
+        labels = [b for b in made if b is not None]
+        near = (b for b in _candidates(x, y, w, h) if _free(b, frame, used) and not _crosses((x, y), b, labels))
+        box = next(near, None)
+        made.append(box)
+        if box is not None:
+            used.append(box)
+    return made
+
+
+def _crosses(point: tuple[float, float], box: Box, labels: Sequence[Box]) -> bool:
+    """Whether the line from a point to the middle of its label runs through another label."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    steps = [(point[0] + k / 24 * (x - point[0]), point[1] + k / 24 * (y - point[1])) for k in range(25)]
+    return any(b[0] <= sx <= b[2] and b[1] <= sy <= b[3] for sx, sy in steps for b in labels)
+
+
+def _free(box: Box, frame: Box, used: Sequence[Box]) -> bool:
+    inside = frame[0] <= box[0] and frame[1] <= box[1] and box[2] <= frame[2] and box[3] <= frame[3]
+    return inside and not any(overlap(box, other) for other in used)
+
+
+def _candidates(x: float, y: float, w: float, h: float) -> list[Box]:
+    """Boxes around a point: away from zero first, then beside it, then farther out."""
+    outward = -1 if y < 0 else 1
+    made = []
+    for step in range(8):
+        distance = 0.35 * h + step * 0.9 * h
+        for side in (outward, -outward) if step > 1 else (outward,):
+            bottom = y + distance if side > 0 else y - distance - h
+            made += [(left, bottom, left + w, bottom + h) for left in (x - w / 2, x - 0.15 * w, x - 0.85 * w)]
+            made += [(left, bottom, left + w, bottom + h) for left in (x + 0.5 * h, x - w - 0.5 * h)]
+    return made

@@ -1,0 +1,308 @@
+"""The tables of the memo as text in rows and columns; Markdown and HTML are made from the same `Table`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from engine.report.findings import EventCar, Findings, Row
+from engine.report.formats import (
+    FEWEST_FOR_STARS,
+    NOTHING,
+    fixed,
+    is_number,
+    level_text,
+    one_line,
+    p_text,
+    percent,
+    shortened,
+    stars,
+)
+from engine.report.wording import FLAGS, NULLS
+from engine.sessions import Window
+
+MOST_EVENTS = 500
+FEW_EVENTS = 30
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text. numeric: one flag a column, right-aligned. kinds: one a row: "", "sub" (second line) or "head"."""
+
+    columns: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+    kinds: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def kind(self, i: int) -> str:
+        """The kind of row ``i``."""
+        return self.kinds[i] if self.kinds else ""
+
+
+def group_label(group: str) -> str:
+    """``consideration=cash`` as ``cash``; the whole sample as ``all``."""
+    return one_line(group.partition("=")[2]) if "=" in group else group
+
+
+def estimates(found: Findings, group: str, window: Window) -> tuple[int, float | None]:
+    """N and mean CAR of a group, from its tests, or from the events where the study has no group test."""
+    row = found.row(group, found.test, window) or next(iter(found.group_rows(group, window)), None)
+    if row is not None:
+        return row["n"], row["estimate"]
+    cars = [r["car"] for r in _car_rows(found, group, window) if r["car"] is not None]
+    return len(cars), sum(cars) / len(cars) if cars else None
+
+
+def _car_rows(found: Findings, group: str, window: Window) -> list[Row]:
+    """The rows of ``cars`` of one group and window."""
+    column, _, value = group.partition("=")
+    inside = found.result.tables["cars"].filter(_at(window))
+    if group != "all":
+        inside = inside.filter(pl.col(column) == value) if column in inside.columns else inside.head(0)
+    return inside.select("event_id", "symbol", "car").to_dicts()
+
+
+def _at(window: Window) -> pl.Expr:
+    return (pl.col("window_start") == window.start) & (pl.col("window_end") == window.end)
+
+
+def moved(found: Findings, group: str, window: Window) -> tuple[int, int]:
+    """How many events of a group have p < alpha by the primary single-event test, and for how many it answers."""
+    members = {(r["event_id"], r["symbol"]) for r in _car_rows(found, group, window)}
+    rows = found.result.tables["event_significance"].filter(_at(window) & (pl.col("test") == found.test))
+    answers = rows.select("event_id", "symbol", "p_value").rows()
+    p_values = [p for event_id, symbol, p in answers if (event_id, symbol) in members and p is not None]
+    return sum(p < found.alpha for p in p_values), len(p_values)
+
+
+def headline_rows(found: Findings) -> list[dict[str, str]]:
+    """One row a group at the primary window, column title -> text."""
+    made = []
+    for group in found.groups:
+        n, mean = estimates(found, group, found.window)
+        row = found.row(group, found.test)
+        p = row["p_value"] if row else None
+        cells = {"group": one_line(group), "n": str(n), f"mean CAR {found.window} %": percent(mean) + stars(p, n)}
+        if found.single:
+            hits, tested = moved(found, group, found.window)
+            cells[f"p < {level_text(found.alpha)} ({found.test})"] = f"{hits} of {tested}" if tested else NOTHING
+        else:
+            cells[found.test or "test"] = fixed(row["statistic"] if row else None, _digits(found.test))
+            cells["p"] = p_text(p)
+            known = row is not None and is_number(row["ci_low"]) and is_number(row["ci_high"])
+            cells[f"{level_text(1 - found.alpha)} interval"] = (
+                f"{percent(row['ci_low'])} to {percent(row['ci_high'])}" if row and known else NOTHING
+            )
+        made.append(cells)
+    return made
+
+
+def _digits(test: str) -> int:
+    """The statistic of `permutation` is a return, every other one a score."""
+    return 4 if test == "permutation" else 2
+
+
+def main_table(found: Findings) -> Table:
+    """Groups in rows, windows in columns: mean CAR in % with stars, below it the statistic in parentheses."""
+    rows: list[tuple[str, ...]] = []
+    kinds: list[str] = []
+    windows = found.windows
+    last = ""
+    for group in found.groups:
+        column = group.partition("=")[0] if group != "all" else ""
+        if column != last:
+            rows.append((one_line(column), *[""] * (len(windows) + 1)))
+            kinds.append("head")
+            last = column
+        n, _ = estimates(found, group, found.window)
+        cells = [_cell(found, group, w, n) for w in windows]
+        rows.append((group_label(group), str(n), *[top for top, _ in cells]))
+        rows.append(("", "", *[below for _, below in cells]))
+        kinds += ["", "sub"]
+    titles = tuple(str(w) for w in windows)
+    return Table(("Group", "N", *titles), (False, *[True] * (len(titles) + 1)), tuple(rows), tuple(kinds), _foot(found))
+
+
+def _cell(found: Findings, group: str, window: Window, n_primary: int) -> tuple[str, str]:
+    n, mean = estimates(found, group, window)
+    other_n = f"; N {n}" if n != n_primary else ""
+    if found.single:
+        hits, tested = moved(found, group, window)
+        return percent(mean), f"({f'{hits} of {tested}' if tested else NOTHING}{other_n})"
+    row = found.row(group, found.test, window)
+    p, statistic = (row["p_value"], row["statistic"]) if row else (None, None)
+    below = p_text(p) if found.test == "permutation" else fixed(statistic)
+    return percent(mean) + stars(p, n), f"({below}{other_n})"
+
+
+def _foot(found: Findings) -> tuple[str, ...]:
+    settings = found.settings
+    benchmarks = sorted({str(v["benchmark"]) for v in found.result.manifest["listings"].values() if v["benchmark"]})
+    if found.single:
+        below = f"events with p < {level_text(found.alpha)} by {found.test} of the events it answers for"
+        mark = "No stars: the primary test judges events, not means."
+    else:
+        below = f"p of {found.test}" if found.test == "permutation" else f"statistic of {found.test}"
+        mark = (
+            f"*, **, ***: p below 10, 5, 1 % by {found.test}, not adjusted; no stars below {FEWEST_FOR_STARS} events."
+        )
+    return (
+        f"Mean CAR in %; in parentheses the {below} ({found.alternative}).",
+        mark,
+        f"Primary window {found.window} (the first of the study), primary test {found.test or 'none'} (the first of the study).",
+        f"Model {settings['model']['name']}, estimation window {Window(*settings['model']['estimation_window'])}, "
+        f"{settings['prices']['returns']} returns, benchmark {', '.join(shortened(b, 24) for b in benchmarks) or 'none'}.",
+    )
+
+
+def all_tests_table(found: Findings, group: str = "all") -> Table:
+    """Every test of the whole sample at the primary window."""
+    rows = []
+    for r in found.group_rows(group):
+        note = f"unavailable: {r['unavailable']}" if r["unavailable"] else r["note"] or ""
+        statistic = fixed(r["statistic"], _digits(r["test"]))
+        rows.append(
+            (r["test"], NULLS.get(r["test"], ""), str(r["n"]), statistic, r["distribution"] or NOTHING,
+             p_text(r["p_value"]), p_text(r["p_holm"]), one_line(note))
+        )  # fmt: skip
+    columns = ("Test", "Null", "N", "Statistic", "Distribution", "p", "Holm p", "Note")
+    return Table(columns, (False, False, True, True, False, True, True, False), tuple(rows))
+
+
+def event_tests(found: Findings) -> list[str]:
+    """The single-event tests that answer for any measured event, without `forecast_error_t`, whose p is in ``cars``."""
+    asked = found.settings["significance"]["tests"]
+    return [t for t in asked if t != "forecast_error_t" and found.p_values(t)]
+
+
+def events_table(found: Findings) -> Table:
+    """Every pair of the calendar: day 0, CAR at the primary window, its standard error and p-values."""
+    further = event_tests(found)
+    columns = (
+        "Event",
+        "Symbol",
+        "Name",
+        "Day 0",
+        "Hours",
+        "CAR %",
+        "s.e. %",
+        "t",
+        "p (t)",
+        *[f"p ({t})" for t in further],
+    )
+    rows = [_event_row(e, further) for e in found.events[:MOST_EVENTS]]
+    notes = [
+        f"CAR {found.window}. Hours from the news to the open of day 0, negative in session, {NOTHING} without a clock time. "
+        "t and p (t): CAR over its forecast-error standard error, Student t. p-values are not adjusted for the number of events."
+    ]
+    if len(found.events) > MOST_EVENTS:
+        notes.append(f"The first {MOST_EVENTS} of {len(found.events)}; all are in cars.csv.")
+    numeric = (False, False, False, False, *[True] * (len(columns) - 4))
+    return Table(columns, numeric, tuple(rows), notes=tuple(notes))
+
+
+def _event_row(event: EventCar, further: Sequence[str]) -> tuple[str, ...]:
+    name = f"{event.name} {event.name_zh}".strip()
+    day = str(event.event_day) if event.event_day else NOTHING
+    p_values = [p_text((event.tests or {}).get(t, {}).get("p_value")) for t in further]
+    car = percent(event.car) if event.car is not None else "not in"
+    return (
+        shortened(event.event_id, 48), shortened(event.symbol, 24), shortened(name, 32), day, fixed(event.hours_to_open, 1),
+        car, percent(event.se), fixed(event.t), p_text(event.p_value), *p_values,
+    )  # fmt: skip
+
+
+def windows_table(found: Findings) -> Table | None:
+    """The CAR of every event in every window with its t; for small studies with several windows, else None."""
+    if len(found.events) > FEW_EVENTS or len(found.windows) < 2:
+        return None
+    cells = {
+        (r["event_id"], r["symbol"], r["window_start"], r["window_end"]): f"{percent(r['car'])} ({fixed(r['t'])})"
+        for r in found.result.tables["cars"].to_dicts()
+    }
+    rows = [
+        (shortened(e.event_id, 48), shortened(e.symbol, 24),
+         *[cells.get((e.event_id, e.symbol, w.start, w.end), NOTHING) for w in found.windows])
+        for e in found.events
+    ]  # fmt: skip
+    columns = ("Event", "Symbol", *[str(w) for w in found.windows])
+    note = "CAR in % with its t in parentheses, CAR over its forecast-error standard error."
+    return Table(columns, (False, False, *[True] * len(found.windows)), tuple(rows), notes=(note,))
+
+
+def exclusions_table(found: Findings) -> Table | None:
+    """Every loss with its reason, None where nothing was lost."""
+    rows = found.result.tables["exclusions"].rows()
+    if not rows:
+        return None
+    cells = tuple(tuple("" if v is None else one_line(v) for v in row) for row in rows)
+    return Table(("Event", "Symbol", "Stage", "Reason", "Detail"), (False,) * 5, cells)
+
+
+def flags_table(found: Findings) -> Table | None:
+    """How often each flag of the calendar occurs, None where none does."""
+    counted = Counter(flag for e in found.events for flag in e.flags)
+    if not counted:
+        return None
+    rows = tuple((flag, str(n), FLAGS.get(flag, "")) for flag, n in sorted(counted.items()))
+    return Table(("Flag", "Events", "Meaning"), (False, True, False), rows)
+
+
+def settings_table(found: Findings) -> Table:
+    """Every setting with the value used, as it would stand in study.toml."""
+    rows = [(path, _value(value)) for path, value in _flat(found.settings, "")]
+    return Table(("Setting", "Value"), (False, False), tuple(rows))
+
+
+def _flat(settings: Mapping[str, Any], above: str) -> list[tuple[str, Any]]:
+    made: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        path = f"{above}.{key}" if above else str(key)
+        made += _flat(value, path) if isinstance(value, Mapping) and value else [(path, value)]
+    return made
+
+
+def _value(value: Any) -> str:
+    if value is None or value == {}:
+        return "not set"
+    return one_line(json.dumps(value, ensure_ascii=False)) if not isinstance(value, str) else one_line(value)
+
+
+def provenance_table(found: Findings) -> Table:
+    """Hashes, source, licence, versions, seed and kernel."""
+    manifest = found.result.manifest
+    snapshot = dict(manifest["snapshot"])
+    rows = [("study", manifest["study"]), ("study.toml sha256", manifest["study_sha256"])]
+    rows += [(f"calendar {name} sha256", digest) for name, digest in sorted(manifest["calendar_sha256"].items())]
+    files = snapshot.pop("sha256", {})
+    rows += [(f"snapshot {key}", _value(value)) for key, value in snapshot.items()]
+    rows += [(f"snapshot {name} sha256", digest) for name, digest in sorted(files.items())]
+    rows += [("seed", _value(manifest["seed"])), ("kernel", manifest["kernel"])]
+    rows += [
+        ("pairs in the calendar", str(manifest["pairs"]["calendar"])),
+        ("pairs used", str(manifest["pairs"]["used"])),
+    ]
+    rows += [(f"version of {name}", number) for name, number in manifest["versions"].items()]
+    return Table(("Item", "Value"), (False, False), tuple((one_line(a), one_line(b)) for a, b in rows))
+
+
+def quality_table(found: Findings) -> Table | None:
+    """Prices used and what was found in them, a row a listing; None where nothing is stated."""
+    listings = found.result.manifest.get("listings", {})
+    rows = []
+    for q in found.result.manifest.get("quality", []):
+        known = listings.get(q["symbol"], {})
+        name = one_line(f"{known.get('name') or ''} {known.get('name_zh') or ''}")
+        facts = (known.get("exchange"), known.get("currency"), known.get("benchmark"), q["prices"])
+        counts = (str(q["rows_off_session"]), str(q["stale_rows"]))
+        rows.append(
+            (shortened(q["symbol"], 24), shortened(name, 32), *[one_line(f or NOTHING) for f in facts], *counts)
+        )
+    columns = ("Symbol", "Name", "Exchange", "Currency", "Benchmark", "Prices", "Rows off session", "Stale rows")
+    return Table(columns, (*[False] * 6, True, True), tuple(rows)) if rows else None

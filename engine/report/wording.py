@@ -1,0 +1,75 @@
+"""What tests and flags mean, in few words, and the formulas as the registries state them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+# The null of a test in few words. A test that is not here is shown without.
+NULLS: dict[str, str] = {
+    "cross_sectional_t": "mean CAR is 0",
+    "skewness_adjusted_t": "mean CAR is 0",
+    "crude_dependence_t": "mean CAR is 0",
+    "portfolio_t": "mean CAR is 0",
+    "patell": "mean standardised CAR is 0",
+    "adjusted_patell": "mean standardised CAR is 0",
+    "bmp": "mean standardised CAR is 0",
+    "kolari_pynnonen": "mean standardised CAR is 0",
+    "kolari_pape_pynnonen": "mean standardised CAR is 0",
+    "jackknife": "mean standardised CAR is 0",
+    "corrado": "ranks as on other days",
+    "corrado_zivney": "ranks as on other days",
+    "corrado_zivney_adjusted": "ranks as on other days",
+    "grank_t": "ranks as on other days",
+    "grank_z": "ranks as on other days",
+    "sign": "CAR > 0 in half of the events",
+    "generalized_sign": "CAR > 0 as often as AR > 0 before",
+    "wilcoxon": "CARs symmetric about 0",
+    "sur_f": "all CARs are 0",
+    "permutation": "dates like any other dates",
+    "wild_bootstrap": "mean CAR is 0",
+    "block_bootstrap": "mean CAR is 0",
+    "forecast_error_t": "CAR of the event is 0",
+    "sq": "AR like an estimation-window AR",
+    "conformal": "AR like an estimation-window AR",
+}
+
+# Tests that take the events as independent: too sure of themselves where events share a date.
+INDEPENDENT = frozenset(
+    {"cross_sectional_t", "patell", "bmp", "skewness_adjusted_t", "sign", "generalized_sign", "wilcoxon", "jackknife"}
+)
+
+FLAGS: dict[str, str] = {
+    "date_only": "the calendar has no clock time; day 0 may be a session off",
+    "leak_used": "day 0 follows an earlier leak, not the announcement",
+    "in_session": "the news came while the exchange was open",
+    "long_gap": "more than 72 hours from the news to the open of day 0",
+}
+
+MODEL_NAMES = {"market": "market model", "market_adjusted": "market-adjusted", "mean_adjusted": "mean-adjusted"}
+
+
+def model_name(settings: Mapping[str, Any]) -> str:
+    """``market model``."""
+    name = str(settings["model"]["name"])
+    return MODEL_NAMES.get(name, f"model {name}")
+
+
+def formula_of_model(model: str) -> str:
+    """The formula and citation of a model, from its registry; its name where it is not known here."""
+    from engine.models import MODELS
+
+    return _docstring(MODELS.get(model), model)
+
+
+def formula_of_test(test: str) -> str:
+    """The formula and citation of a test, from its registry; its name where it is not known here."""
+    from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS
+
+    return _docstring(SIGNIFICANCE_TESTS.get(test) or EVENT_TESTS.get(test), test)
+
+
+def _docstring(function: object, name: str) -> str:
+    text = inspect.getdoc(function) if function is not None else None
+    return " ".join(text.split()) if text else name

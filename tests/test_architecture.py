@@ -1,0 +1,162 @@
+"""The house: imports point down, arrays stay apart from tables, and only the command line speaks."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENGINE = ROOT / "engine"
+
+# Floor by floor: what each room may import besides itself.
+GROUND = {"errors"}
+FIRST = GROUND | {"sessions"}
+ARRAYS = FIRST | {"models", "significance"}
+TABLES = FIRST | {"spec", "announcements", "market"}
+PANEL = FIRST | {"announcements", "market", "panel"}
+CORE = ARRAYS | PANEL | {"abnormal", "placebo", "tables", "results"}
+MAY_IMPORT = {
+    "errors": set(),
+    "sessions": GROUND,
+    "models": FIRST,
+    "significance": FIRST,
+    "spec": FIRST,
+    "announcements": FIRST,
+    "market": FIRST,
+    "panel": FIRST | {"announcements", "market"},
+    "abnormal": ARRAYS,
+    "placebo": ARRAYS | {"panel", "abnormal"},
+    "tables": ARRAYS | PANEL | {"abnormal"},
+    "results": GROUND | {"tables"},
+    "study": CORE | TABLES | {"__init__"},
+    "golden": CORE | TABLES | {"study"},
+    "report": CORE | TABLES | {"study", "golden"},
+    "scaffold": CORE | TABLES | {"study", "golden"},
+    "cli": CORE | TABLES | {"study", "golden", "report", "scaffold", "__init__"},
+    "__init__": {"results", "study"},
+    "__main__": {"cli"},
+}
+FILES = sorted(ENGINE.rglob("*.py"))
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ENGINE).as_posix())
+
+
+def room_of(path: Path) -> str:
+    part = path.relative_to(ENGINE).parts[0]
+    return part.removesuffix(".py")
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Dotted names of everything imported anywhere in a file, also inside functions."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms(names: set[str]) -> set[str]:
+    """The rooms of the engine among dotted names; ``from engine import x`` is the room x, or the package itself."""
+    found = set()
+    for name in names:
+        first, _, rest = name.partition(".")
+        if first == "engine":
+            room = rest.partition(".")[0]
+            found.add(room if room and ((ENGINE / room).is_dir() or (ENGINE / f"{room}.py").is_file()) else "__init__")
+    return found
+
+
+def test_every_room_has_a_floor_and_every_floor_a_room() -> None:
+    assert {room_of(p) for p in FILES} <= set(MAY_IMPORT)
+
+
+@each_file
+def test_imports_point_down(path: Path) -> None:
+    room = room_of(path)
+    assert rooms(imported(tree_of(path))) - {room} <= MAY_IMPORT[room]
+
+
+def test_the_table_has_no_way_up() -> None:
+    """No two rooms may import each other, straight or around corners; the package's front door is apart."""
+    below = {room: targets - {"__init__"} for room, targets in MAY_IMPORT.items() if room != "__init__"}
+    placed: set[str] = set()
+    while below:
+        free = {room for room, targets in below.items() if targets <= placed}
+        assert free, f"a circle among {sorted(below)}"
+        placed |= free
+        below = {room: targets for room, targets in below.items() if room not in free}
+
+
+@each_file
+def test_only_the_command_line_speaks(path: Path) -> None:
+    if room_of(path) in ("cli", "__main__"):
+        pytest.skip("the command line") if False else None
+        return
+    calls = [n.func for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)]
+    names = {f.id for f in calls if isinstance(f, ast.Name)}
+    attributes = {
+        f"{f.value.id}.{f.attr}" for f in calls if isinstance(f, ast.Attribute) and isinstance(f.value, ast.Name)
+    }
+    assert not names & {"print", "exit", "quit", "input", "breakpoint"}
+    assert not attributes & {"sys.exit", "os._exit", "sys.stdout", "warnings.warn"}
+
+
+@each_file
+def test_arrays_know_no_tables(path: Path) -> None:
+    if room_of(path) in ("models", "significance", "abnormal", "placebo"):
+        packages = {name.partition(".")[0] for name in imported(tree_of(path))}
+        assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
+
+
+@each_file
+def test_no_hidden_randomness_and_no_clock(path: Path) -> None:
+    """Randomness comes from a generator that is passed; results know no time of day."""
+    source = tree_of(path)
+    names = {ast.unparse(n) for n in ast.walk(source) if isinstance(n, ast.Attribute)}
+    assert not {n for n in names if n.startswith(("np.random.seed", "np.random.normal", "np.random.rand", "random."))}
+    assert not names & {"datetime.now", "datetime.utcnow", "date.today", "time.time", "pd.Timestamp.now"}
+
+
+@each_file
+def test_no_bare_except(path: Path) -> None:
+    handlers = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.ExceptHandler)]
+    assert all(h.type is not None for h in handlers)
+
+
+@each_file
+def test_no_room_is_named_after_nothing(path: Path) -> None:
+    assert path.stem not in ("utils", "helpers", "common", "base", "misc", "core", "util", "helper")
+
+
+def test_the_front_door_opens_late() -> None:
+    """``import engine`` alone loads no heavy library, so that help stays quick."""
+    top = [n for n in tree_of(ENGINE / "__init__.py").body if isinstance(n, ast.Import | ast.ImportFrom)]
+    assert {n.module for n in top if isinstance(n, ast.ImportFrom)} == {"__future__", "typing"}
+    assert not [n for n in top if isinstance(n, ast.Import)]
+
+
+def test_oracles_do_not_know_the_engine() -> None:
+    for path in (ROOT / "fixtures" / "oracles").rglob("*.py"):
+        assert "engine" not in rooms_and_packages(path), path
+    assert "engine" not in rooms_and_packages(ROOT / "tests" / "second.py")
+
+
+def rooms_and_packages(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(tree_of(path))}
+
+
+def test_every_oracle_says_where_it_comes_from() -> None:
+    cases = [p for p in (ROOT / "fixtures" / "oracles").iterdir() if p.is_dir()]
+    assert cases
+    for case in cases:
+        text = (case / "README.md").read_text(encoding="utf-8")
+        assert "Tolerance" in text
+        assert "Who computed it" in text

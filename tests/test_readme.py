@@ -1,0 +1,135 @@
+"""What the README says is what happens: its commands run, its study loads, its numbers are the golden ones."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import write_columns
+
+from engine.results import read_result
+from engine.sessions import exchange_sessions
+from engine.spec import parse_spec
+from engine.study import known_names
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# DOMAIN reference for the mean CAR over [-1, 1], in percent: group -> published value.
+REFERENCE = {
+    "all": -1.67, "consideration=stock": -3.76, "consideration=mixed": -3.31, "consideration=cash": -0.07,
+    "target_status=public": -2.21, "target_status=private": 0.49, "confounded=no": -1.71,
+    "unconfounded_consideration=stock": -4.30, "unconfounded_consideration=mixed": -1.76,
+    "unconfounded_consideration=cash": -0.74,
+}  # fmt: skip
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def reference_table() -> str:
+    """The README's table of us-acquirers, written from the golden result."""
+    table = read_result(ROOT / "studies" / "us-acquirers" / "golden", whole=False).tables["significance"]
+    rows = table.filter((pl.col("test") == "cross_sectional_t") & (pl.col("window_start") == -1))
+    lines = ["| group | n | mean CAR[-1, 1] | t | p | reference |", "|---|---:|---:|---:|---:|---:|"]
+    for group, reference in REFERENCE.items():
+        row = rows.row(by_predicate=pl.col("group") == group, named=True)
+        lines.append(
+            f"| {group} | {row['n']} | {100 * row['estimate']:.2f} % | {row['statistic']:.2f} | {row['p_value']:.3f} "
+            f"| {reference:.2f} % |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_table_is_the_golden_result() -> None:
+    shown = re.search(r"<!-- us-acquirers:start -->\n(.*?)\n<!-- us-acquirers:end -->", README, flags=re.DOTALL)
+    assert shown is not None
+    assert shown.group(1) == reference_table()
+
+
+@pytest.mark.parametrize("group", REFERENCE)
+def test_golden_and_reference_agree(group: str) -> None:
+    table = read_result(ROOT / "studies" / "us-acquirers" / "golden", whole=False).tables["significance"]
+    row = table.filter(
+        (pl.col("test") == "cross_sectional_t") & (pl.col("window_start") == -1) & (pl.col("group") == group)
+    )
+    assert 100 * row["estimate"].item() == pytest.approx(REFERENCE[group], abs=0.05)
+
+
+def test_the_study_in_ten_lines_is_a_study() -> None:
+    (text,) = blocks("toml")
+    assert len(text.strip().splitlines()) == 10
+    spec = parse_spec(tomllib.loads(text), "README.md", _known())
+    assert spec.model.name == "market"
+
+
+def _known():  # type: ignore[no-untyped-def]
+    from engine import report
+
+    return known_names(frozenset(report.CHARTS))
+
+
+def test_your_own_data_in_five_minutes(tmp_path: Path) -> None:
+    """Runs the README's commands to the letter on a made-up price folder."""
+    (calendar,) = blocks("csv")
+    (tmp_path / "my.csv").write_text(calendar, encoding="utf-8")
+    sessions = exchange_sessions("XNYS", 2021)
+    dates = [str(d) for d in sessions.dates if "2018-06-01" < str(d) < "2020-12-31"]
+    rng = np.random.default_rng(7)
+    market = rng.normal(0, 0.01, len(dates))
+    for symbol in ("AAA", "BBB", "^GSPC"):
+        own = market if symbol == "^GSPC" else market + rng.normal(0, 0.02, len(dates))
+        write_columns(
+            tmp_path / "my-prices" / f"{symbol}.csv", {"date": dates, "close": (100 * np.cumprod(1 + own)).tolist()}
+        )
+    commands = next(b for b in blocks("sh") if "eventstudy new" in b)
+    for line in commands.strip().splitlines():
+        words = line.split("#")[0].split()
+        assert words[0] == ".venv/bin/eventstudy"
+        done = subprocess.run(
+            [sys.executable, "-m", "engine.cli", *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    made = tmp_path / "studies" / "my-study" / "out"
+    assert "<html" in (made / "memo.html").read_text(encoding="utf-8")
+    assert {p.suffix for p in (made / "charts").iterdir()} == {".png", ".svg"}
+
+
+def test_new_writes_every_key(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli", "new", "fresh"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    written = tomllib.loads((tmp_path / "studies" / "fresh" / "study.toml").read_text())
+    spec = parse_spec(written, "study.toml", _known())
+    missing = {
+        f"{table}.{key}"
+        for table, keys in spec.settings().items()
+        if isinstance(keys, dict)
+        for key in keys
+        if key not in written.get(table, {})
+    }
+    assert missing == {"events.calendar", "events.select", "benchmark.by_exchange"}  # alternatives, shown as comments
+
+
+def test_the_clone_runs_from_its_fixtures(tmp_path: Path) -> None:
+    """The shipped study needs nothing but what is in the repository."""
+    for name in ("studies", "fixtures"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("out", "oracles"))
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli", "run", "--all"],
+        cwd=tmp_path, capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "smic-cnooc-sinopec: left out, its prices are not here" in done.stdout
+    assert "EVENTSTUDY_DATA" in done.stdout
+    assert (tmp_path / "studies" / "us-acquirers" / "out" / "memo.html").is_file()
