@@ -8,7 +8,8 @@ of the shift. Gelbach, Helland & Klick (2013); Brown & Warner (1985) for the re-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from engine.abnormal import abnormal_returns, cumulate
 from engine.models import fit
 from engine.panel import EventPanel, Line
-from engine.sessions import Window
+from engine.sessions import Days, Window
 from engine.significance import PseudoCars
 
 Floats = npt.NDArray[np.float64]
@@ -59,6 +60,7 @@ class Placebo:
 
 def pseudo_events(
     panel: EventPanel,
+    real: Mapping[str, Days],
     model: str,
     windows: Sequence[Window],
     min_days: int,
@@ -67,22 +69,22 @@ def pseudo_events(
     rng: np.random.Generator,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Placebo:
-    """Fit the model at every pseudo-date of the panel's lines, and draw joint pseudo-dates of its clusters."""
+    """Fit the model at every pseudo-date of the panel's lines, and draw joint pseudo-dates of its clusters.
+
+    real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too.
+    """
     tables: dict[tuple[int, int, int], Floats] = {}
-    kinds = sorted({(int(panel.line[i]), *map(int, panel.own[i])) for i in range(len(panel.pairs))})
-    for done, (line, start, end) in enumerate(kinds):
-        real = panel.position[panel.line == line]
-        tables[line, start, end] = _line_cars(
-            panel.lines[line],
-            Window(start, end),
-            panel.event_window,
-            model,
-            tuple(windows),
-            min_days,
-            log_returns,
-            real,
-        )
-        on_progress(done + 1, len(kinds))
+    kinds = sorted({_kind(panel, i) for i in range(len(panel.pairs))})
+
+    def table(kind: tuple[int, int, int]) -> Floats:
+        line, own = panel.lines[kind[0]], Window(*kind[1:])
+        at = np.searchsorted(line.dates, real[line.symbol])
+        return _line_cars(line, own, panel.event_window, model, tuple(windows), min_days, log_returns, at)
+
+    with ThreadPoolExecutor() as pool:  # numpy frees the interpreter; each line's numbers are its own
+        for done, (kind, cars) in enumerate(zip(kinds, pool.map(table, kinds), strict=True)):
+            tables[kind] = cars
+            on_progress(done + 1, len(kinds))
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     events: list[Floats] = [np.empty((0, len(windows)))] * len(panel.pairs)
     non_overlapping = np.zeros(len(panel.pairs), np.int64)

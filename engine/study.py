@@ -38,7 +38,7 @@ from engine.panel import (
 )
 from engine.placebo import Placebo, pseudo_events
 from engine.results import StudyResult
-from engine.sessions import Window, exchange_sessions
+from engine.sessions import Days, Window, exchange_sessions
 from engine.significance import (
     EVENT_TESTS,
     RESAMPLING_TESTS,
@@ -52,6 +52,7 @@ from engine.tables import (
     abnormal_table,
     averages_table,
     cars_table,
+    dry_run_table,
     event_significance_table,
     events_table,
     exclusions_table,
@@ -305,6 +306,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     if spec.resampling is not None and RESAMPLING_TESTS & set(spec.significance.tests):
         placebo = pseudo_events(
             panel,
+            _real_days(plan),
             spec.model.name,
             sorted(spec.car_windows),
             spec.model.min_estimation_days,
@@ -354,31 +356,12 @@ def events_result(study: Study) -> pl.DataFrame:
 
 
 def dry_run_result(study: Study) -> pl.DataFrame:
-    """Every pair with its day 0, the rows at hand, and why it would be lost: columns event_id, symbol, event_day,
-    estimation_rows, event_rows, stage, reason, detail. Nothing is estimated."""
+    """Every pair with its day 0, the rows at hand, and why it would be lost (`tables.DRY_RUN`)."""
     plan = plan_study(study)
-    rows: dict[tuple[str, str], tuple[int, int]] = {}
     exclusions = list(plan.exclusions)
     if plan.panel is not None:
         exclusions += usable(plan.panel, study.spec.model.min_estimation_days)[1]
-        for pair, estimation, event in zip(plan.panel.pairs, plan.panel.returns, plan.panel.event_returns, strict=True):
-            rows[pair.event_id, pair.symbol] = int(np.isfinite(estimation).sum()), int(np.isfinite(event).sum())
-    lost = {(e.event_id, e.symbol): (e.stage, e.reason, e.detail) for e in exclusions}
-    made = []
-    for pair, reaction in zip(
-        study.announcements.table.select("event_id", "symbol").rows(), plan.reactions, strict=True
-    ):
-        made.append((*pair, reaction.event_day, *rows.get(pair, (None, None)), *lost.get(pair, (None, None, None))))
-    kinds = {"event_id": pl.String, "symbol": pl.String, "event_day": pl.Date, "estimation_rows": pl.Int64}
-    kinds |= {"event_rows": pl.Int64, "stage": pl.String, "reason": pl.String, "detail": pl.String}
-    columns = zip(*made, strict=True)
-    return pl.DataFrame(
-        {
-            n: [v.item() if n == "event_day" and v is not None else v for v in c]
-            for n, c in zip(kinds, columns, strict=True)
-        },
-        schema=kinds,
-    )
+    return dry_run_table(study.announcements, plan.reactions, plan.panel, exclusions)
 
 
 def _keeps_abnormal_returns(study: Study) -> bool:
@@ -424,6 +407,14 @@ def _check_losses(study: Study, exclusions: Sequence[Exclusion]) -> None:
         f"{share:g} allows or all of them. {reasons}. For example:\n{examples}\n"
         "`eventstudy run STUDY --dry-run` shows every pair; mend the calendar or the prices, or raise the limit."
     )
+
+
+def _real_days(plan: Plan) -> dict[str, Days]:
+    """The event days of every symbol, whether or not the pair can be used."""
+    days: dict[str, list[np.datetime64]] = {}
+    for pair in plan.panel.pairs if plan.panel is not None else ():
+        days.setdefault(pair.symbol, []).append(pair.event_day)
+    return {symbol: np.array(found) for symbol, found in days.items()}
 
 
 def _incomplete(panel: EventPanel, abnormal: AbnormalReturns, cars: Sequence[Cars]) -> list[Exclusion]:

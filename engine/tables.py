@@ -57,6 +57,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
 }  # fmt: skip
 
+# What `run --dry-run` prints; not a part of a result.
+DRY_RUN = {
+    "event_id": TEXT, "symbol": TEXT, "event_day": DAY, "estimation_rows": WHOLE, "event_rows": WHOLE, "stage": TEXT,
+    "reason": TEXT, "detail": TEXT,
+}  # fmt: skip
+
 KEYS: dict[str, tuple[str, ...]] = {
     "events": ("event_id", "symbol"),
     "fits": ("event_id", "symbol"),
@@ -247,3 +253,22 @@ def exclusions_table(exclusions: Sequence[Exclusion]) -> pl.DataFrame:
     """``exclusions.csv``."""
     names = ("event_id", "symbol", "stage", "reason", "detail")
     return table("exclusions", {n: [getattr(e, n) for e in exclusions] for n in names})
+
+
+def dry_run_table(
+    announcements: Announcements,
+    reactions: Sequence[Reaction],
+    panel: EventPanel | None,
+    exclusions: Sequence[Exclusion],
+) -> pl.DataFrame:
+    """Every pair of the calendar: day 0, returns at hand in its windows, and why it would be lost; null where nothing."""
+    rows = {}
+    if panel is not None:
+        at_hand = zip(np.isfinite(panel.returns).sum(axis=1), np.isfinite(panel.event_returns).sum(axis=1), strict=True)
+        rows = {(p.event_id, p.symbol): counts for p, counts in zip(panel.pairs, at_hand, strict=True)}
+    lost = {(e.event_id, e.symbol): (e.stage, e.reason, e.detail) for e in exclusions}
+    made = []
+    for key, reaction in zip(announcements.table.select("event_id", "symbol").rows(), reactions, strict=True):
+        day = None if reaction.event_day is None else reaction.event_day.item()
+        made.append((*key, day, *map(int, rows.get(key, (0, 0))), *lost.get(key, (None, None, None))))
+    return pl.DataFrame(made, schema=DRY_RUN, orient="row")

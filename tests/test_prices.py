@@ -214,6 +214,21 @@ def test_columns_that_are_not_there(tmp_path: Path, columns: dict[str, Any], say
     assert says in error_of(tmp_path, columns)
 
 
+def test_a_header_that_stands_twice(tmp_path: Path) -> None:
+    """Which of the two columns is the price cannot be told."""
+    (tmp_path / "snap").mkdir()
+    (tmp_path / "snap" / "ABC.csv").write_text("date,close,close\n2021-03-01,1,5\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"ABC\.csv: two columns have the same name"):
+        read(tmp_path)
+
+
+def test_a_row_that_is_too_long(tmp_path: Path) -> None:
+    (tmp_path / "snap").mkdir()
+    (tmp_path / "snap" / "ABC.csv").write_text("date,close\n2021-03-01,1\n2021-03-02,1,5\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"ABC\.csv: cannot be read as CSV"):
+        read(tmp_path)
+
+
 def test_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "snap").mkdir()
     (tmp_path / "snap" / "ABC.csv").write_text("", encoding="utf-8")
@@ -223,7 +238,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 def test_a_parquet_without_symbols(tmp_path: Path) -> None:
     pl.DataFrame(ABC).write_parquet(tmp_path / "all.parquet")
-    with pytest.raises(DataError, match='has no column "symbol". Columns read: date, close'):
+    with pytest.raises(DataError, match=r'all\.parquet: .*column "symbol".*date.*close'):
         read_series(find_snapshot("all.parquet", tmp_path, ()), ["ABC"])
 
 

@@ -221,7 +221,7 @@ SAMPLES = {
     "zero residuals": sample_of([0.1, -0.2, 0.3, 0.5], np.zeros((4, 20))),
     "one sign of residuals": sample_of([0.1, -0.2, 0.3, 0.5], np.abs(NOISE)),
     "everything tied": sample_of([0.0] * 4, np.zeros((4, 20))),
-    "mirrored firms": sample_of([0.1, -0.1], NOISE[:1] * [[1], [-1]]),
+    "mirrored firms": sample_of([0.1, -0.1], NOISE[:1] * [[1], [-1]] + [[0.3 - 0.1 - 0.2], [0]]),
     "equal but for rounding": sample_of([0.1, np.nextafter(0.1, 1), 0.1, np.nextafter(0.1, 0)], NOISE),
 }
 

@@ -106,7 +106,10 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
 
 
 def open_snapshot(name: str, path: Path) -> Snapshot | None:
-    """The snapshot at ``path``, maybe without any series; None if nothing is there. Raises DataError for an unreadable manifest."""
+    """The snapshot at ``path``, maybe without any series; None if nothing is there.
+
+    Raises DataError for an unreadable manifest.
+    """
     if path.is_file() and path.suffix == ".parquet":
         return Snapshot(name, path, path, path, {})
     if not path.is_dir():

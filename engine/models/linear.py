@@ -23,10 +23,10 @@ def market(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> Norma
     """
     present = np.isfinite(returns) & np.isfinite(benchmark)
     n = present.sum(axis=1)
-    x_mean, dx = _centred(benchmark, present, n)
-    y_mean, dy = _centred(returns, present, n)
+    x_mean, dx, x_noise = _centred(benchmark, present, n)
+    y_mean, dy, y_noise = _centred(returns, present, n)
     sxx, sxy, syy = _sum(dx * dx), _sum(dx * dy), _sum(dy * dy)
-    flat_market = sxx <= _noise(benchmark, present)
+    flat_market = sxx <= x_noise
     sxx = np.where(flat_market, np.nan, sxx)
     beta = sxy / sxx
     residuals = dy - beta[:, None] * dx
@@ -49,10 +49,7 @@ def market(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> Norma
         expected=alpha[:, None] + beta[:, None] * event_benchmark,
         forecast_basis=basis,
         degenerate=_reasons(
-            dof,
-            constant_returns=syy <= _noise(returns, present),
-            constant_benchmark=flat_market,
-            exact_fit=~(s2 > EPS * syy),
+            dof, constant_returns=syy <= y_noise, constant_benchmark=flat_market, exact_fit=~(s2 > EPS * syy)
         ),
     )
 
@@ -65,8 +62,9 @@ def market_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats)
     present = np.isfinite(returns) & np.isfinite(benchmark)
     n = present.sum(axis=1)
     difference = np.where(present, returns - benchmark, np.nan)
-    _, centred = _centred(difference, present, n)
+    _, centred, _ = _centred(difference, present, n)
     ss = _sum(centred * centred)
+    noise = _centred(returns, present, n)[2] + _centred(benchmark, present, n)[2]
     events, length = event_benchmark.shape
     return NormalFits(
         names=(),
@@ -78,7 +76,7 @@ def market_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats)
         residuals=difference,
         expected=event_benchmark.copy(),
         forecast_basis=np.empty((events, length, 0)),
-        degenerate=_reasons(n - 1, exact_fit=ss <= _noise(returns, present) + _noise(benchmark, present)),
+        degenerate=_reasons(n - 1, exact_fit=ss <= noise),
     )
 
 
@@ -89,7 +87,7 @@ def mean_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -
     """
     present = np.isfinite(returns)
     n = present.sum(axis=1)
-    mean, residuals = _centred(returns, present, n)
+    mean, residuals, noise = _centred(returns, present, n)
     rss = _sum(residuals * residuals)
     events, length = event_benchmark.shape
     return NormalFits(
@@ -102,7 +100,7 @@ def mean_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -
         residuals=np.where(present, residuals, np.nan),
         expected=np.repeat(mean[:, None], length, axis=1),
         forecast_basis=np.repeat((1 / np.sqrt(_at_least_one(n)))[:, None, None], length, axis=1),
-        degenerate=_reasons(n - 1, constant_returns=rss <= _noise(returns, present)),
+        degenerate=_reasons(n - 1, constant_returns=rss <= noise),
     )
 
 
@@ -119,17 +117,15 @@ def _over(total: Floats, dof: npt.NDArray[np.int64]) -> Floats:
     return total / np.where(dof > 0, dof, np.nan)
 
 
-def _centred(values: Floats, present: npt.NDArray[np.bool_], n: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Mean over the present rows, and deviations from it with zero in the missing rows."""
-    mean = _sum(np.where(present, values, 0.0)) / _at_least_one(n)
-    deviation = np.where(present, values - mean[:, None], 0.0)
-    return mean, deviation
-
-
-def _noise(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
-    """The sum of squared deviations that rounding alone can leave in a constant series."""
+def _centred(values: Floats, present: npt.NDArray[np.bool_], n: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """Mean over the present rows; deviations from it, zero in the missing rows; and the sum of squared deviations
+    that rounding alone can leave in a constant series."""
     kept = np.where(present, values, 0.0)
-    return (4 * EPS) ** 2 * _sum(kept * kept)
+    mean = _sum(kept) / _at_least_one(n)
+    noise = (4 * EPS) ** 2 * _sum(kept * kept)
+    deviation = kept - mean[:, None]
+    deviation *= present
+    return mean, deviation, noise
 
 
 def _reasons(dof: npt.NDArray[np.int64], **cases: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:

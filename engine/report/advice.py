@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from engine.report.formats import FEWEST_FOR_STARS
 
 LONG_HORIZON_DAYS = 60
+FEW_LISTINGS = 5
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ def advise(
     if n < FEWEST_FOR_STARS:
         tests = ("sq", "forecast_error_t", "permutation")
         return Advice("few events on several dates", shape, tests, ("patell", "bmp", "cross_sectional_t"), remarks)
+    if len(set(symbols)) <= FEW_LISTINGS:
+        tests = ("permutation", "sq", "forecast_error_t")
+        return Advice("few firms, several dates", shape, tests, ("cross_sectional_t", "patell", "bmp"), remarks)
     tests = ("kolari_pape_pynnonen", "corrado_zivney", "generalized_sign")
     if busiest > 1 and 2 * len(per_day) <= n:
         return Advice(

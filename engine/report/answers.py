@@ -186,7 +186,7 @@ def caveats(found: Findings) -> list[str]:
     events = found.measured
     said = [
         _clusters(found),
-        _repeats(events),
+        _repeats(found),
         _one_that_moves(found),
         _rank_limit(found),
         _hours(events),
@@ -209,12 +209,14 @@ def _clusters(found: Findings) -> str:
     )
 
 
-def _repeats(events: tuple[EventCar, ...]) -> str:
+def _repeats(found: Findings) -> str:
+    events = found.measured
     firms = Counter(e.symbol for e in events)
     if not firms or max(firms.values()) == 1:
         return ""
     symbol, most = max(firms.items(), key=lambda item: (item[1], item[0]))
-    return f"The {len(events)} rows come from {count(len(firms), 'listing')}; {shortened(symbol, 24)} alone has {most}."
+    start = f"The {count(len(events), found.noun)} come from {count(len(firms), 'listing')}"
+    return f"{start}; {shortened(symbol, 24)} alone has {most}."
 
 
 def _one_that_moves(found: Findings) -> str:

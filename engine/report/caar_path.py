@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from engine.report.answers import caar_title
 from engine.report.chartwords import percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, student_quantiles
-from engine.report.formats import level_text, shortened, true_minus
+from engine.report.formats import level_text, shortened, typeset
 from engine.report.labels import spread
 from engine.report.style import (
     FAINT,
@@ -153,7 +153,7 @@ def _words(found: Findings, average: pl.DataFrame, singles: bool) -> Words:
         legend.append((line, f"{shortened(group_label(group), 26)}, N = {_n_text(_average(found, group))}"))
     if singles:
         legend.append((Line2D([], [], color=FAINT, linewidth=0.8), "single events"))
-    legend.append((Patch(color=SHADE, linewidth=0), f"window {true_minus(str(found.window))}"))
+    legend.append((Patch(color=SHADE, linewidth=0), f"window {typeset(str(found.window))}"))
     first = "" if average.is_empty() else f" from day {average['relative_day'][0]}"
     notes = f"Notes: sums of the daily mean abnormal return{first}"
     if banded:
@@ -161,12 +161,12 @@ def _words(found: Findings, average: pl.DataFrame, singles: bool) -> Words:
     if found.column and shown_groups(found):
         notes += f"; groups by {shortened(found.column, 30)}"
     title = caar_title(found)
-    if "p = " in title or "p < " in title:
+    if "(p " in title or " p " in title:
         notes += f"; p of {found.test}"
     return Words(
-        true_minus(title),
-        true_minus(subtitle(found, "Average CAR (CAAR)")),
-        true_minus(f"{notes}."),
+        typeset(title),
+        typeset(subtitle(found, "Average CAR (CAAR)")),
+        typeset(f"{notes}."),
         source(found),
         legend,
     )

@@ -21,7 +21,7 @@ from engine.report.chartwords import (
     subtitle,
 )
 from engine.report.findings import EventCar, Findings, Row, span_text
-from engine.report.formats import is_number, level_text, percent, shortened, true_minus
+from engine.report.formats import is_number, level_text, percent, shortened, typeset
 from engine.report.labels import spread
 from engine.report.style import (
     GRID,
@@ -56,7 +56,7 @@ def draw(found: Findings) -> Figure:
     axes.grid(axis="x", color=GRID, linewidth=0.7)
     axes.spines["left"].set_visible(False)
     percent_axis(axes.xaxis)
-    axes.set_xlabel(true_minus(f"CAR {span_text(found.window)}, %"))
+    axes.set_xlabel(typeset(f"CAR {span_text(found.window)}, %"))
     _intervals(axes, found, events, rows)
     place = -1.4 if rows else -1.5 - 0.02 * len(events)
     _diamond(axes, mean, place)
@@ -177,7 +177,7 @@ def _name_ends(axes: Axes, figure: Figure, found: Findings, events: Sequence[Eve
         for row, y in zip(rows, spread([float(r) for r in rows], step, lowest, highest), strict=True):
             name = printable(short_label(events[row], found, 26))
             axes.annotate(
-                f"{name}  {true_minus(percent(events[row].car, 1))}",
+                f"{name}  {typeset(percent(events[row].car, 1))}",
                 xy=(_ends(events[row])[align == "left"], row), xytext=(x, y),
                 ha=align, va="center", fontsize=LABEL, color="#333333", bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6},
                 arrowprops={"arrowstyle": "-", "color": "#B0B0B0", "linewidth": 0.5, "shrinkA": 2, "shrinkB": 2},
@@ -213,8 +213,8 @@ def _words(found: Findings, events: Sequence[EventCar], mean: tuple[float | None
         notes += f"; sorted, the {END_LABELS} lowest and highest named with their CAR in %"
     if len(events) > MOST_LINES:
         notes += f"; intervals left out above {MOST_LINES} events"
-    title = true_minus(forest_title(found))
-    words = true_minus(subtitle(found, f"CAR of each event {span_text(found.window)}"))
+    title = typeset(forest_title(found))
+    words = typeset(subtitle(found, f"CAR of each event {span_text(found.window)}"))
     return Words(title, words, f"{notes}.", source(found), legend)
 
 

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from engine.report.answers import timeline_title
 from engine.report.chartwords import event_group, percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, span_text
-from engine.report.formats import shortened, true_minus
+from engine.report.formats import shortened, typeset
 from engine.report.labels import Box, place
 from engine.report.style import GRID, GROUP_COLOURS, GROUP_MARKERS, MAIN, Words, blank, compose, printable, text_width
 from engine.report.tables import group_label
@@ -38,7 +38,7 @@ def draw(found: Findings) -> Figure:
     axes.axhline(0, color="#4D4D4D", linewidth=0.9, zorder=2)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
     percent_axis(axes.yaxis)
-    axes.set_ylabel(true_minus(f"CAR {span_text(found.window)}, %"))
+    axes.set_ylabel(typeset(f"CAR {span_text(found.window)}, %"))
     axes.set_xlabel("Event day (day 0)")
     if not events:
         axes.set_xticks([])
@@ -157,5 +157,5 @@ def _words(found: Findings, events: Sequence[EventCar], named: int) -> Words:
     which = "events" if named == len(events) else f"the {named} largest CARs in absolute value"
     notes = f"Notes: one stem an event at its day 0; {which} named where there is room."
     measure = f"CAR of each event {span_text(found.window)}"
-    title = true_minus(timeline_title(found))
-    return Words(title, true_minus(subtitle(found, measure)), notes, source(found), legend)
+    title = typeset(timeline_title(found))
+    return Words(title, typeset(subtitle(found, measure)), notes, source(found), legend)

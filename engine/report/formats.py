@@ -80,14 +80,26 @@ def shortened(text: object, length: int) -> str:
 
 
 def markdown_text(text: object) -> str:
-    """``text`` as literal text in Markdown, also inside a table cell and where ``$`` starts a formula."""
-    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"([\\`*\[\]|$~])", r"\\\1", line)
+    """``text`` as literal text in Markdown, also inside a table cell and where ``$`` starts a formula.
+
+    What cannot start anything stays as it is, so that windows, numbers and stars read well in the source too.
+    """
+    line = one_line(text)
+    if re.fullmatch(r"-?[\d.]+\*{0,3}", line):
+        return line
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", line)
+    line = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)
+    line = re.sub(r"([\\`*|$~]|\](?=[(\[:]))", r"\\\1", line)
     line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)
-    line = re.sub(r"^([#+-])(?=\s|#|$)", r"\\\1", line)
+    line = re.sub(r"^([#>+-])(?=\s|#|>|$)", r"\\\1", line)
     return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", line)
 
 
-def true_minus(text: str) -> str:
-    """``text`` with a minus sign in place of the hyphen before a number: for type, not for copying into code."""
-    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
+def typeset(text: str) -> str:
+    """``text`` for print: a minus sign before numbers, and no line break inside ``5 %`` and ``p = 0.010``.
+
+    For reading only; what may be copied into code keeps its hyphens and spaces.
+    """
+    text = re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
+    text = re.sub(r"(?<=\d) (?=%)", "\u00a0", text)
+    return re.sub(r"\bp ([=<]) (?=\d)", "p\u00a0\\1\u00a0", text)

@@ -13,7 +13,7 @@ from engine.report import CHARTS, FORMATS
 from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caar_title, caveats, forest_title, timeline_title
 from engine.report.findings import Findings, count, read_findings, span_text
-from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, true_minus
+from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
 from engine.report.tables import (
     Table,
     all_tests_table,
@@ -31,6 +31,7 @@ from engine.results import StudyResult
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 TITLES = {"caar_path": caar_title, "car_forest": forest_title, "event_timeline": timeline_title}
@@ -121,9 +122,20 @@ def _environment(autoescape: bool) -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["md"] = markdown_text
-    environment.filters["minus"] = true_minus
+    environment.filters["minus"] = typeset
     environment.filters["table"] = table_markdown
+    environment.filters["hang"] = _hanging
     return environment
+
+
+def _hanging(cell: str) -> Markup:
+    """A numeric cell whose stars or closing parenthesis hang beside the column, so that the digits stand in line."""
+    from markupsafe import Markup
+
+    marks = re.search(r"(\*+|\))$", cell)
+    if marks is None:
+        return Markup.escape(cell)
+    return Markup('{}<span class="h">{}</span>').format(cell[: marks.start()], marks.group())
 
 
 def _context(result: StudyResult) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from engine.sessions import Window
 
 MOST_EVENTS = 500
 FEW_EVENTS = 30
+SHORT = {"permutation": "perm."}
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _foot(found: Findings) -> tuple[str, ...]:
     benchmarks = sorted({str(v["benchmark"]) for v in found.result.manifest["listings"].values() if v["benchmark"]})
     if found.single:
         below = f"events with p < {level_text(found.alpha)} by {found.test} of the events it answers for"
-        mark = "No stars: the primary test judges events, not means."
+        mark = "No stars: the primary test judges events, not means; a dash where it has no answer."
     else:
         below = f"p of {found.test}" if found.test == "permutation" else f"statistic of {found.test}"
         mark = (
@@ -194,7 +195,7 @@ def events_table(found: Findings) -> Table:
         "s.e. %",
         "t",
         "p (t)",
-        *[f"p ({t})" for t in further],
+        *[f"p ({SHORT.get(t, t)})" for t in further],
     )
     rows = [_event_row(e, further) for e in found.events[:MOST_EVENTS]]
     notes = [
