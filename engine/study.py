@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ from engine.panel import (
     usable,
 )
 from engine.placebo import Placebo, pseudo_events
-from engine.results import StudyResult
+from engine.results import StudyResult, to_json
 from engine.sessions import Days, Window, exchange_sessions
 from engine.significance import (
     EVENT_TESTS,
@@ -482,7 +483,7 @@ def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> 
             "exchange": exchange or "",
             "benchmark": benchmark,
         }
-    return {
+    manifest = {
         "study": study.name,
         "settings": study.spec.settings(),
         "study_sha256": study.sha256["study"],
@@ -504,6 +505,8 @@ def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> 
             for one in {line.symbol: line for line in plan.lines}.values()
         ],
     }
+
+    return dict(json.loads(to_json(manifest)))  # as it will be read back: plain types, sorted keys
 
 
 def _version(package: str) -> str:

@@ -16,6 +16,8 @@ import pytest
 
 from engine import load_study, run_study
 from engine.results import StudyResult, to_csv
+from engine.sessions import Window
+from engine.significance import CarSample, PseudoCars
 
 NO_SHARED_DATA = "the shared market data are not on the data path (EVENTSTUDY_DATA)"
 
@@ -151,3 +153,30 @@ def rows_of(result: StudyResult, table: str, **where: Any) -> pl.DataFrame:
 def cell(result: StudyResult, table: str, column: str, **where: Any) -> Any:
     """One cell of a result table."""
     return rows_of(result, table, **where)[column].item()
+
+
+def sample_of(
+    car: list[float], residuals: Any, dof: int = 40, pseudo: Any = (), alternative: str = "two-sided"
+) -> CarSample:
+    """A sample for the tests themselves: one-day CARs with se 1 in an event window of three days.
+
+    residuals: (N, R). pseudo: the CARs of pseudo-dates, the same for the group and for each event.
+    """
+    n, values, drawn = len(car), np.array(car, dtype=float), np.array(pseudo, dtype=float)
+    residuals = np.asarray(residuals, dtype=float)
+    return CarSample(
+        group="all",
+        window=Window(0, 0),
+        event_window=Window(-1, 1),
+        car=values,
+        car_se=np.ones(n),
+        scar=values,
+        sigma=np.ones(n),
+        dof=np.full(n, dof),
+        ar=np.stack([np.zeros(n), values, np.zeros(n)], axis=1),
+        residuals=residuals,
+        residual_days=np.tile(np.arange(residuals.shape[1]), (n, 1)),
+        alternative=alternative,
+        alpha=0.05,
+        pseudo=PseudoCars(drawn, (drawn,) * n, np.full(n, len(drawn))),
+    )

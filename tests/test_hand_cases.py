@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import closes, make_study, returns, rows_of, run, weekdays
+from conftest import closes, make_study, returns, rows_of, run, sample_of, weekdays
 
 from engine.abnormal import AbnormalReturns, abnormal_returns, average, cumulate
 from engine.errors import SpecError
@@ -17,6 +17,7 @@ from engine.models import fit
 from engine.models.fits import NormalFits
 from engine.panel import Line, benchmark_days, build_line
 from engine.sessions import Window
+from engine.significance import EVENT_TESTS, evaluate
 from engine.significance.parametric import mean_residual_correlation
 from engine.significance.rank import _ranks
 
@@ -192,6 +193,37 @@ def test_mean_residual_correlation_by_calendar_day() -> None:
     days = np.array([[10, 11, 12, 13], [11, 12, 13, 14], [12, 13, 14, 15]])
     nearly(mean_residual_correlation(residuals[:2], days[:2]), 1.0)
     nearly(mean_residual_correlation(residuals, days), 1 / 3)
+
+
+# Tests at their ties
+
+
+@pytest.mark.parametrize(("alternative", "p"), [("two-sided", 1.0), ("greater", 0.75), ("less", 0.75)])
+def test_a_sign_test_counts_what_is_strictly_above_zero(alternative: str, p: float) -> None:
+    """CARs 1, 0: one of two above zero, z = 0; two-sided p = 1, one-sided 3/4. A zero residual is not positive either."""
+    sample = sample_of([1.0, 0.0], [[1, -1, 0, 0], [1, 2, -1, 0]], alternative=alternative)
+    sign = evaluate("sign", sample)
+    nearly([sign.statistic, sign.p_value], [0, p])
+    generalized = evaluate("generalized_sign", sample)  # expected share (1/4 + 2/4) / 2 = 3/8
+    nearly(generalized.statistic, (1 - 2 * 3 / 8) / math.sqrt(2 * 3 / 8 * 5 / 8))
+
+
+@pytest.mark.parametrize(("alternative", "p"), [("two-sided", 1.0), ("greater", 0.6), ("less", 0.8)])
+def test_sq_counts_a_tie_on_both_sides(alternative: str, p: float) -> None:
+    """2 among 0, 1, 2, 3: three at or below it, two at or above, and itself is the fifth; two below make it rank 3."""
+    answer = EVENT_TESTS["sq"](sample_of([2.0], [[0, 1, 2, 3]], alternative=alternative))
+    nearly(answer.statistic, [3])
+    nearly(answer.p_value, [p])
+
+
+@pytest.mark.parametrize(("alternative", "p"), [("two-sided", 0.8), ("greater", 0.6), ("less", 0.8)])
+def test_permutation_counts_a_tie_as_extreme(alternative: str, p: float) -> None:
+    """2 against -3, 1, 2, 3: three are as large in absolute value, two as large, three as small; it is the fifth."""
+    sample = sample_of([2.0, 2.0], [[1, -1], [1, -1]], pseudo=[-3, 1, 2, 3], alternative=alternative)
+    answer = evaluate("permutation", sample)
+    assert answer.distribution == "permutation(4)"
+    nearly([answer.statistic, answer.p_value], [2, p])
+    nearly(EVENT_TESTS["permutation"](sample).p_value, [p, p])
 
 
 # The return rule

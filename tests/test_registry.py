@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import test_oracle_clustered30 as oracle
 import test_second_implementation as second_implementation
-from conftest import make_study, returns, run, simulated
+from conftest import make_study, returns, run, sample_of, simulated
 
 from engine.models import MODELS, WITHOUT_BENCHMARK, fit
 from engine.results import StudyResult
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, PseudoCars, evaluate
+from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, evaluate
 
 README = Path(__file__).parents[1] / "README.md"
 CITED = re.compile(r"[A-Z][\w'-]+.*?\((18|19|20)\d\d\)", re.DOTALL)
@@ -178,29 +178,6 @@ def test_a_window_that_no_event_completes_is_answered(tmp_path: Path) -> None:
 
 
 # Awkward samples, handed to the tests directly
-
-
-def sample_of(car: list[float], residuals: np.ndarray, dof: int = 40, sigma: float = 1.0) -> CarSample:
-    n = len(car)
-    values = np.array(car, dtype=float)
-    ar = np.zeros((n, 3))
-    ar[:, 1] = values
-    return CarSample(
-        group="all",
-        window=Window(0, 0),
-        event_window=Window(-1, 1),
-        car=values,
-        car_se=np.full(n, sigma),
-        scar=values / sigma,
-        sigma=np.full(n, sigma),
-        dof=np.full(n, dof),
-        ar=ar,
-        residuals=residuals,
-        residual_days=np.tile(np.arange(residuals.shape[1]), (n, 1)),
-        alternative="two-sided",
-        alpha=0.05,
-        pseudo=PseudoCars(np.empty(0), tuple(np.empty(0) for _ in range(n)), np.zeros(n, int)),
-    )
 
 
 NOISE = np.random.default_rng(2).normal(size=(4, 20))

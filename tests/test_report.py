@@ -33,7 +33,7 @@ from engine.tables import table
 
 HOSTILE = [
     "<script>alert(1)</script>", "a|b|c", "$x$ costs $5", "two\nlines", "`code` *bold* _it_", "_hidden", 'q"uo\'te, comma',
-    "long-" * 60, "\U0001f680 rocket", "&lt;b&gt; & Co", "{{ 7 * 7 }}", "-- 100 % --",
+    "long-" * 60, "\U0001f680 rocket", "&lt;b&gt; & Co", "{{ 7 * 7 }}", "-- 100 % --", "$\\frac{$",
 ]  # fmt: skip
 WINDOWS = ((-1, 1), (0, 0))
 
@@ -475,7 +475,12 @@ def test_typeset_changes_numbers_and_not_names():
 
 def texts_of(figure: Any) -> list[Any]:
     axes = figure.axes[0]
-    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    ticks = [
+        tick.label1
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        if min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    ]
     legends = [t for legend in figure.legends for t in legend.get_texts()]
     words = [*figure.texts, *axes.texts, axes.xaxis.label, axes.yaxis.label, *ticks, *legends]
     return [t for t in words if t.get_text() and t.get_visible()]
@@ -503,8 +508,8 @@ def test_every_chart_draws_every_case_with_all_text_inside(name: str, case: str)
     low, high = figure.bbox.min, figure.bbox.max
     for text in texts_of(figure):
         box = text.get_window_extent()
-        inside = (box.min >= low - 1).all() and (box.max <= high + 1).all()
-        assert inside or text in figure.axes[0].get_xticklabels(), text.get_text()
+        assert (box.min >= low - 1).all(), text.get_text()
+        assert (box.max <= high + 1).all(), text.get_text()
 
 
 @pytest.mark.parametrize("case", ["pairs", "many", "twelve", "one date"])
@@ -520,8 +525,7 @@ def test_labels_do_not_cover_each_other(name: str, case: str):
         assert not overlap((a[0] + 1, a[1] + 1, a[2] - 1, a[3] - 1), b)
 
 
-@pytest.mark.parametrize("name", CHARTS)
-def test_charts_survive_missing_numbers(name: str):
+def test_charts_and_memo_survive_missing_numbers():
     result = make(12)
     nothing = result.tables["cars"].with_columns(
         pl.lit(None, pl.Float64).alias(c) for c in ("se", "t", "p_value", "scar")
@@ -529,9 +533,8 @@ def test_charts_survive_missing_numbers(name: str):
     without = replace(result, tables={k: v for k, v in result.tables.items() if k != "abnormal_returns"})
     empty = with_table(with_table(result, "cars", nothing.head(0)), "averages", result.tables["averages"].head(0))
     for changed in (with_table(result, "cars", nothing), without, empty):
-        assert render_chart(changed, name, "svg").startswith(b"<?xml")
-        assert memo_markdown(changed)
-        assert memo_html(changed)
+        assert not re.search(r"\bnan\b", memo_markdown(changed), re.IGNORECASE)
+        assert Page(memo_html(changed)).tags["svg"] == len(CHARTS)
 
 
 @pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
@@ -540,7 +543,7 @@ def test_charts_are_the_same_bytes_twice(name: str, fmt: str):
     result = make(12, names=("SMIC", "中芯国际"))
     first = render_chart(result, name, fmt)
     assert first == render_chart(result, name, fmt)
-    assert {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[fmt] == first[: {"png": 4, "svg": 5, "pdf": 4}[fmt]]
+    assert {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF-"}[fmt] == first[: 4 if fmt == "png" else 5]
     assert b"Date" not in first
     assert b"Matplotlib v" not in first
 
@@ -616,7 +619,7 @@ def test_spread_keeps_order_gap_and_bounds():
 def test_place_never_overlaps_and_gives_up_where_there_is_no_room():
     boxes = place([(1.0, 1.0)] * 6, [(0.5, 0.2)] * 6, (0.0, 0.0, 3.0, 2.0), [])
     kept = [b for b in boxes if b is not None]
-    assert len(kept) >= 3
+    assert len(kept) >= 2
     assert not any(overlap(a, b) for a, b in combinations(kept, 2))
     assert place([(0.1, 0.1)], [(5.0, 5.0)], (0.0, 0.0, 1.0, 1.0), []) == [None]
 

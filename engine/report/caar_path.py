@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from engine.report.answers import caar_title
 from engine.report.chartwords import percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, student_quantiles
 from engine.report.formats import level_text, shortened, typeset
@@ -34,6 +33,7 @@ from engine.report.style import (
     text_width,
 )
 from engine.report.tables import group_label
+from engine.report.titles import caar_title
 
 MOST_SINGLE = 15
 LABEL = 6.5
@@ -137,7 +137,8 @@ def _end_labels(axes: Axes, singles: Sequence[tuple[EventCar, list[int], list[fl
         axes.annotate(
             label, xy=(days[-1], end), xytext=(right + 0.012 * (right - axes.get_xlim()[0]), y), fontsize=LABEL, color=GREY,
             va="center", ha="left", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#C4C4C4", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1},
+            arrowprops={"arrowstyle": "-", "color": "#C4C4C4", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1,
+                        "relpos": (0.0, 0.5)},
         )  # fmt: skip
 
 

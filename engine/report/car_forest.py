@@ -10,7 +10,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from engine.report.answers import forest_title
 from engine.report.chartwords import (
     event_group,
     interval_note,
@@ -36,6 +35,7 @@ from engine.report.style import (
     text_width,
 )
 from engine.report.tables import group_label
+from engine.report.titles import forest_title
 
 MOST_ROWS = 36
 MOST_LINES = 400
@@ -165,9 +165,10 @@ def _name_ends(axes: Axes, figure: Figure, found: Findings, events: Sequence[Eve
     height = axes.get_position().height * figure.get_size_inches()[1]
     step = LABEL * 1.3 / 72 * (top - bottom) / height
     n = len(events)
+    drawn = n <= MOST_LINES
     beside = int(END_LABELS * step) + 2  # rows that the labels of one end stand beside
-    highs = [_ends(e)[1] for e in events[:beside]]
-    lows = [_ends(e)[0] for e in events[-beside:]]
+    highs = [_ends(e, drawn)[1] for e in events[:beside]]
+    lows = [_ends(e, drawn)[0] for e in events[-beside:]]
     pad = 0.03 * (right - left)
     sides = (
         (range(END_LABELS), "left", max(highs) + pad, 0.0, top),
@@ -178,18 +179,21 @@ def _name_ends(axes: Axes, figure: Figure, found: Findings, events: Sequence[Eve
             name = printable(short_label(events[row], found, 26))
             axes.annotate(
                 f"{name}  {typeset(percent(events[row].car, 1))}",
-                xy=(_ends(events[row])[align == "left"], row), xytext=(x, y),
+                xy=(_ends(events[row], drawn)[align == "left"], row), xytext=(x, y),
                 ha=align, va="center", fontsize=LABEL, color="#333333", bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6},
-                arrowprops={"arrowstyle": "-", "color": "#B0B0B0", "linewidth": 0.5, "shrinkA": 2, "shrinkB": 2},
+                arrowprops={"arrowstyle": "-", "color": "#B0B0B0", "linewidth": 0.5, "shrinkA": 2, "shrinkB": 2,
+                            "relpos": (0.0 if align == "left" else 1.0, 0.5)},
             )  # fmt: skip
     widest = max(text_width(figure, printable(short_label(e, found, 26)), LABEL) for e in events) + 0.5
     room = widest / (axes.get_position().width * figure.get_size_inches()[0]) * (right - left)
     axes.set_xlim(min(left, min(lows) - pad - room), max(right, max(highs) + pad + room))
 
 
-def _ends(event: EventCar) -> tuple[float, float]:
-    """The ends of the interval, or the CAR twice where there is none."""
+def _ends(event: EventCar, drawn: bool) -> tuple[float, float]:
+    """The ends of the interval, or the CAR twice where none is drawn."""
     car = event.car or 0.0
+    if not drawn:
+        return car, car
     return event.low if event.low is not None else car, event.high if event.high is not None else car
 
 

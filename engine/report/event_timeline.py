@@ -12,13 +12,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from engine.report.answers import timeline_title
 from engine.report.chartwords import event_group, percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, span_text
 from engine.report.formats import shortened, typeset
 from engine.report.labels import Box, place
 from engine.report.style import GRID, GROUP_COLOURS, GROUP_MARKERS, MAIN, Words, blank, compose, printable, text_width
 from engine.report.tables import group_label
+from engine.report.titles import timeline_title
 
 mdates: Any = matplotlib.dates  # untyped upstream
 FEW = 16

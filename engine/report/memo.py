@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import SpecError, hint
 from engine.report import CHARTS, FORMATS
 from engine.report.advice import Advice, advise
-from engine.report.answers import answer, caar_title, caveats, forest_title, timeline_title
+from engine.report.answers import answer, caveats
 from engine.report.findings import Findings, count, read_findings, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
+from engine.report.provenance import provenance_table, quality_table, settings_table
 from engine.report.tables import (
     Table,
     all_tests_table,
@@ -21,11 +22,9 @@ from engine.report.tables import (
     exclusions_table,
     flags_table,
     main_table,
-    provenance_table,
-    quality_table,
-    settings_table,
     windows_table,
 )
+from engine.report.titles import caar_title, forest_title, timeline_title
 from engine.report.wording import formula_of_model, formula_of_test
 from engine.results import StudyResult
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -56,6 +54,10 @@ def estimates(found: Findings, group: str, window: Window) -> tuple[int, float |
     row = found.row(group, found.test, window) or next(iter(found.group_rows(group, window)), None)
     if row is not None:
         return row["n"], row["estimate"]
+    column = group.partition("=")[0]
+    if group != "all" and column not in found.result.tables["cars"].columns:
+        counts = found.result.tables["averages"].filter(pl.col("group") == group)["n"].to_list()
+        return max(counts, default=0), None
     cars = [r["car"] for r in _car_rows(found, group, window) if r["car"] is not None]
     return len(cars), sum(cars) / len(cars) if cars else None
 
@@ -253,57 +255,3 @@ def flags_table(found: Findings) -> Table | None:
         return None
     rows = tuple((flag, str(n), FLAGS.get(flag, "")) for flag, n in sorted(counted.items()))
     return Table(("Flag", "Events", "Meaning"), (False, True, False), rows)
-
-
-def settings_table(found: Findings) -> Table:
-    """Every setting with the value used, as it would stand in study.toml."""
-    rows = [(path, _value(value)) for path, value in _flat(found.settings, "")]
-    return Table(("Setting", "Value"), (False, False), tuple(rows))
-
-
-def _flat(settings: Mapping[str, Any], above: str) -> list[tuple[str, Any]]:
-    made: list[tuple[str, Any]] = []
-    for key, value in settings.items():
-        path = f"{above}.{key}" if above else str(key)
-        made += _flat(value, path) if isinstance(value, Mapping) and value else [(path, value)]
-    return made
-
-
-def _value(value: Any) -> str:
-    if value is None or value == {}:
-        return "not set"
-    return one_line(json.dumps(value, ensure_ascii=False)) if not isinstance(value, str) else one_line(value)
-
-
-def provenance_table(found: Findings) -> Table:
-    """Hashes, source, licence, versions, seed and kernel."""
-    manifest = found.result.manifest
-    snapshot = dict(manifest["snapshot"])
-    rows = [("study", manifest["study"]), ("study.toml sha256", manifest["study_sha256"])]
-    rows += [(f"calendar {name} sha256", digest) for name, digest in sorted(manifest["calendar_sha256"].items())]
-    files = snapshot.pop("sha256", {})
-    rows += [(f"snapshot {key}", _value(value)) for key, value in snapshot.items()]
-    rows += [(f"snapshot {name} sha256", digest) for name, digest in sorted(files.items())]
-    rows += [("seed", _value(manifest["seed"])), ("kernel", manifest["kernel"])]
-    rows += [
-        ("pairs in the calendar", str(manifest["pairs"]["calendar"])),
-        ("pairs used", str(manifest["pairs"]["used"])),
-    ]
-    rows += [(f"version of {name}", number) for name, number in manifest["versions"].items()]
-    return Table(("Item", "Value"), (False, False), tuple((one_line(a), one_line(b)) for a, b in rows))
-
-
-def quality_table(found: Findings) -> Table | None:
-    """Prices used and what was found in them, a row a listing; None where nothing is stated."""
-    listings = found.result.manifest.get("listings", {})
-    rows = []
-    for q in found.result.manifest.get("quality", []):
-        known = listings.get(q["symbol"], {})
-        name = one_line(f"{known.get('name') or ''} {known.get('name_zh') or ''}")
-        facts = (known.get("exchange"), known.get("currency"), known.get("benchmark"), q["prices"])
-        counts = (str(q["rows_off_session"]), str(q["stale_rows"]))
-        rows.append(
-            (shortened(q["symbol"], 24), shortened(name, 32), *[one_line(f or NOTHING) for f in facts], *counts)
-        )
-    columns = ("Symbol", "Name", "Exchange", "Currency", "Benchmark", "Prices", "Rows off session", "Stale rows")
-    return Table(columns, (*[False] * 6, True, True), tuple(rows)) if rows else None

@@ -1,0 +1,60 @@
+"""Chart titles that say the finding."""
+
+from __future__ import annotations
+
+from engine.report.answers import rejecting_and_not
+from engine.report.findings import EventCar, Findings, count, span_text
+from engine.report.formats import fixed, p_equals, percent, shortened
+
+
+def caar_title(found: Findings) -> str:
+    """The finding as the title of the path."""
+    events = found.measured
+    if not events:
+        return "No event is complete in the primary window"
+    if len(events) == 1:
+        return f"{shortened(events[0].event_id, 40)}: CAR of {percent(events[0].car)} % {span_text(found.window)}"
+    row = found.row("all", found.test)
+    if found.single or row is None or row["p_value"] is None:
+        rows = [r for r in found.group_rows() if r["estimate"] is not None]
+        mean = f"a mean CAR of {percent(rows[0]['estimate'])} %" if rows else f"CARs {_range(events)}"
+        return f"{count(len(events), found.noun)} with {mean} {span_text(found.window)}"
+    rejecting, holding = rejecting_and_not(found)
+    text = (
+        f"Mean CAR of {percent(row['estimate'])} % {span_text(found.window)} ({found.p_word}{p_equals(row['p_value'])})"
+    )
+    if not rejecting:
+        return f"{text}: not distinguishable from noise"
+    return f"{text}; the tests disagree" if holding else text
+
+
+def forest_title(found: Findings) -> str:
+    """How many events stand out, and how many would by chance."""
+    known = [e for e in found.measured if e.low is not None and e.high is not None]
+    if not known:
+        return f"CARs {_range(found.measured)}" if found.measured else "No event is complete in the primary window"
+    outside = sum(1 for e in known if (e.low or 0) > 0 or (e.high or 0) < 0)
+    if len(known) == 1:
+        return f"The interval of the one event {'excludes' if outside else 'includes'} zero {span_text(found.window)}"
+    return (
+        f"{outside or 'None'} of {count(len(known), found.noun)} stand{'s' if outside == 1 else ''} out from zero "
+        f"{span_text(found.window)}, {fixed(found.alpha * len(known), 1)} would by chance"
+    )
+
+
+def timeline_title(found: Findings) -> str:
+    """The range of the CARs and of the years."""
+    events = [e for e in found.measured if e.event_day is not None]
+    if not events:
+        return "No event is complete in the primary window"
+    years = sorted({e.event_day.year for e in events if e.event_day is not None})
+    when = f"{years[0]} to {years[-1]}" if len(years) > 1 else f"{years[0]}"
+    cars = "CAR" if len(events) == 1 else "CARs"
+    return f"{count(len(events), found.noun)}, {when}: {cars} {_range(tuple(events))} {span_text(found.window)}"
+
+
+def _range(events: tuple[EventCar, ...]) -> str:
+    cars = [e.car for e in events if e.car is not None]
+    if min(cars) == max(cars):
+        return f"of {percent(cars[0])} %"
+    return f"from {percent(min(cars))} to {percent(max(cars))} %"

@@ -1,0 +1,151 @@
+"""The command line end to end: verbs, exit codes, what goes to stdout, and what is on disk afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import make_study, simulated, weekdays
+
+DATES = weekdays(160)
+TABLES = {
+    "events.csv", "fits.csv", "abnormal_returns.csv", "cars.csv", "averages.csv", "significance.csv",
+    "event_significance.csv", "exclusions.csv",
+}  # fmt: skip
+
+
+def eventstudy(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "engine.cli", *words], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A working folder with studies/made, two events that run."""
+    events = [{"event_id": f"e{i}", "symbol": s, "announced_at": DATES[90 + 9 * i]} for i, s in enumerate("AB")]
+    make_study(tmp_path / "studies" / "made", events, simulated(3, ["A", "B"], 160))
+    return tmp_path
+
+
+def test_run_writes_everything_and_prints_the_table(home: Path) -> None:
+    done = eventstudy("run", "made", cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    out = home / "studies" / "made" / "out"
+    assert {p.name for p in out.iterdir()} == TABLES | {"manifest.json", "memo.html", "memo.md", "charts"}
+    assert "mean CAR [0, 0]" in done.stdout
+    assert str(Path("studies/made/out/memo.html")) in done.stdout
+    assert [p.name for p in (home / "studies" / "made").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_second_run_gives_the_same_bytes(home: Path) -> None:
+    out = home / "studies" / "made" / "out"
+    eventstudy("run", "made", cwd=home)
+    first = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    eventstudy("run", "made", cwd=home)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == first
+
+
+def test_run_without_a_study_lists_them(home: Path) -> None:
+    assert eventstudy("run", cwd=home).stdout == "made\n"
+
+
+def test_dry_run_writes_nothing(home: Path) -> None:
+    done = eventstudy("run", "made", "--dry-run", cwd=home)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[:2] == [
+        "event_id,symbol,event_day,estimation_rows,event_rows,stage,reason,detail",
+        f"e0,A,{DATES[90]},50,11,,,",
+    ]
+    assert not (home / "studies" / "made" / "out").exists()
+
+
+def test_events_to_stdout_and_to_a_folder(home: Path) -> None:
+    shown = eventstudy("events", "made", cwd=home)
+    assert shown.stdout.startswith(
+        "event_id,symbol,exchange,announced_at,stamp_used,event_day,hours_to_open,reason,flags\n"
+    )
+    eventstudy("events", "made", "--out", "there", cwd=home)
+    assert (home / "there" / "events.csv").read_text() == shown.stdout
+
+
+def test_bless_validate_and_a_moved_number(home: Path) -> None:
+    assert "no golden result yet" in eventstudy("validate", cwd=home).stdout
+    assert eventstudy("bless", "made", "--reason", "first", cwd=home).returncode == 0
+    done = eventstudy("validate", cwd=home)
+    assert (done.returncode, done.stdout) == (0, "made: inputs unchanged, numbers equal\n")
+    golden = home / "studies" / "made" / "golden" / "cars.csv"
+    cells = golden.read_text().splitlines()
+    row = cells[1].split(",")
+    row[4] = repr(float(row[4]) * 1.01)
+    golden.write_text("\n".join([cells[0], ",".join(row), *cells[2:]]) + "\n")
+    done = eventstudy("validate", "made", cwd=home)
+    assert done.returncode == 1
+    assert "made: cars.csv, event_id=e0 symbol=A window_start=-5 window_end=5, car:" in done.stdout
+    assert "inputs unchanged, numbers moved in 1 cells" in done.stderr
+
+
+def test_bless_needs_a_reason(home: Path) -> None:
+    assert eventstudy("bless", "made", "--reason", " ", cwd=home).returncode == 2
+    assert not (home / "studies" / "made" / "golden").exists()
+
+
+def test_a_study_without_prices_does_not_stop_the_others(home: Path) -> None:
+    events = [{"event_id": "e", "symbol": "A", "announced_at": DATES[90]}]
+    make_study(home / "studies" / "afar", events, {}, prices={"snapshot": "elsewhere"})
+    done = eventstudy("run", "--all", cwd=home)
+    assert done.returncode == 0
+    assert "afar: left out, its prices are not here" in done.stdout
+    assert (home / "studies" / "made" / "out" / "memo.html").is_file()
+    assert eventstudy("run", "afar", cwd=home).returncode == 3
+
+
+def test_a_broken_study_does_not_stop_the_others_but_is_an_error(home: Path) -> None:
+    (home / "studies" / "aaa").mkdir()
+    (home / "studies" / "aaa" / "study.toml").write_text("title = 1\n")
+    done = eventstudy("run", "--all", cwd=home)
+    assert done.returncode == 2
+    assert (home / "studies" / "made" / "out" / "memo.html").is_file()
+
+
+def test_memo_writes_one_chart(home: Path) -> None:
+    assert eventstudy("memo", "made", cwd=home).returncode == 3
+    eventstudy("run", "made", cwd=home)
+    done = eventstudy("memo", "made", "--only", "caar_path", "--format", "pdf", cwd=home)
+    assert done.returncode == 0
+    assert (home / done.stdout.strip()).read_bytes().startswith(b"%PDF")
+    assert eventstudy("memo", "made", "--only", "caar_pat", cwd=home).returncode == 2
+    before = (home / "studies" / "made" / "out" / "memo.html").read_bytes()
+    assert eventstudy("memo", "made", cwd=home).returncode == 0
+    assert (home / "studies" / "made" / "out" / "memo.html").read_bytes() == before
+
+
+def test_prices_from_another_folder(home: Path) -> None:
+    (home / "studies" / "made" / "data").rename(home / "mine")
+    done = eventstudy("run", "made", "--prices", "mine", "--out", "result", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert (home / "result" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("words", [("nothing",), ("run", "--nothing"), ("bless", "made"), ("run", "absent")])
+def test_usage_errors_are_exit_2(words: tuple[str, ...], home: Path) -> None:
+    done = eventstudy(*words, cwd=home)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv=['eventstudy', '--help']\n"
+        "from engine.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'polars', 'scipy', 'pandas', 'matplotlib', 'pydantic'} & set(sys.modules)\n"
+        "print('heavy', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "heavy []" in done.stdout
+    for verb in ("new", "events", "run", "validate", "bless", "memo"):
+        assert f"  {verb} " in done.stdout
