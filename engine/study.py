@@ -506,7 +506,8 @@ def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> 
         ],
     }
 
-    return dict(json.loads(to_json(manifest)))  # as it will be read back: plain types, sorted keys
+    as_read_back: dict[str, Any] = json.loads(to_json(manifest))  # plain types, sorted keys
+    return as_read_back
 
 
 def _version(package: str) -> str:

@@ -343,24 +343,27 @@ def sq(f: Fitted, days, alternative: str) -> tuple[float, float]:
 EVENT_TESTS = {"forecast_error_t": forecast_error_t, "sq": sq}
 
 
-def pseudo_cars(events: Sequence[Event], prices: Prices, design: Design, days: Sequence[int]) -> list[list[float]]:
-    """For events on one date: the CAR of each at every other date that is free for all, the model fitted anew."""
+def pseudo_events(events: Sequence[Event], prices: Prices, design: Design) -> dict[int, list[Fitted]]:
+    """For events on one date: the position of every other date that is free for all, with the fits made anew there."""
     sessions = sessions_of(prices, design.benchmark)
     real = next(i for i, d in enumerate(sessions) if d >= events[0].day)
     window = range(design.window[0], design.window[1] + 1)
-    found = []
+    found = {}
     for place in range(len(sessions)):
         if abs(place - real) < len(window):
             continue
-        cars = []
-        for event in events:
-            one = fit_event(event, place, prices, design)
-            if isinstance(one, str) or not one.complete(window):
-                break
-            cars.append(one.car(days))
-        else:
-            found.append(cars)
+        fits = [fit_event(event, place, prices, design) for event in events]
+        if all(isinstance(f, Fitted) and f.complete(window) for f in fits):
+            found[place] = fits
     return found
+
+
+def pseudo_places(events: Sequence[Event], prices: Prices, design: Design) -> list[int]:
+    return list(pseudo_events(events, prices, design))
+
+
+def pseudo_cars(events: Sequence[Event], prices: Prices, design: Design, days: Sequence[int]) -> list[list[float]]:
+    return [[f.car(days) for f in fits] for fits in pseudo_events(events, prices, design).values()]
 
 
 def permutation_p(value: float, draws: Sequence[float], alternative: str) -> float:

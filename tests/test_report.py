@@ -237,7 +237,12 @@ def test_answer_of_a_single_event_test_counts_events_chance_and_holm():
     assert said.startswith(
         "Of 16 events, 2 moved on day 0 by more than chance at the 5 % level by sq (p exact; 0.8 expected"
     )
-    assert "after Holm over the 16 none is left" in said  # 0.01 * 16 > 0.05
+    assert "Holm over the 16 cannot leave any (no p of sq can be below 0.0083)" in said  # 2/241 * 16 > 0.05
+    assert "permutation" not in said
+    five = with_settings(make(6, tests=("sq", "permutation")), "windows", car=[[0, 0], [-1, 1]])
+    mean = five.tables["significance"].filter((pl.col("group") == "all") & (pl.col("window_start") == 0))["estimate"][0]
+    assert "after Holm over the 6 none is left" in answer(five)  # 0.01 * 6 > 0.05 > 2/241 * 6
+    assert f"mean {100 * mean:.2f} % (permutation p = 0.010)." in answer(five)
     assert "Holm over the events cannot leave any" not in " ".join(caveats(read_findings(make(16))))
     assert any("cannot leave any" in line for line in caveats(read_findings(result)))  # 2/241 * 16 > 0.05
     four = with_settings(make(4, tests=("sq",)), "windows", car=[[0, 0], [-1, 1]])

@@ -363,19 +363,25 @@ def test_permutation_on_two_dates_draws_them_apart(tmp_path: Path, brute_force: 
         assert row["p_value"] == pytest.approx(exact, abs=4 * (exact * (1 - exact) / draws) ** 0.5 + 1e-4)
 
 
-def test_permutation_avoids_every_real_event_of_a_listing(tmp_path: Path) -> None:
-    """A second event of the same firm takes its own 21 sessions away from the pseudo-dates."""
+@pytest.mark.parametrize(
+    ("other", "lost"),
+    [(200, False), (48, True)],  # session 48 has too little history for a fit of its own
+)
+def test_permutation_avoids_every_real_event_of_a_listing(tmp_path: Path, other: int, lost: bool) -> None:
+    """Another event of the same firm takes the sessions around it away, whether it could be used or not."""
     alone = (second.Event("e1", "S02", SESSIONS[300], ESTIMATION, "a"),)
-    twice = (*alone, second.Event("e2", "S02", SESSIONS[200], ESTIMATION, "a"))
-    case = ("market", "simple", "two-sided")
+    twice = (*alone, second.Event("e2", "S02", SESSIONS[other], ESTIMATION, "a"))
+    case, days = ("market", "simple", "two-sided"), second.sessions_of(prices(), "MKT")
     counts = []
     for name, chosen in (("alone", alone), ("twice", twice)):
         result = run(write(tmp_path / name, chosen, case, ["permutation"], [], **RESAMPLING))
+        assert ("e2" in result.tables["exclusions"]["event_id"]) == (lost and name == "twice")
         row = rows_of(result, "event_significance", event_id="e1", window_start=0).row(0, named=True)
         counts.append(int(row["distribution"].removeprefix("permutation(").removesuffix(")")))
-    feasible = len(second.pseudo_cars(alone, prices(), design("market", "simple"), [0]))
-    assert counts[0] == feasible
-    assert feasible - 21 <= counts[1] < feasible
+    everywhere = second.pseudo_places(alone, prices(), design("market", "simple"))
+    apart = [p for p in everywhere if abs(p - days.index(SESSIONS[other])) >= 11]
+    assert counts == [len(everywhere), len(apart)]
+    assert len(apart) < len(everywhere)
 
 
 def test_the_second_implementation_is_independent() -> None:

@@ -86,11 +86,30 @@ def _event_by_event(found: Findings) -> str:
     says = f"{found.p_word}p{' exact' if found.test == 'sq' else ''}"
     start = f"Of {count(len(values), found.noun)}, {len(moved) or 'none'} {verb} {when} by more than chance at the {level} level"
     after = f"after Holm over the {len(values)} "
+    floor = smallest_rank_p(found)
     remaining = f"; {after}none is left"
+    if floor is not None and floor * len(values) >= found.alpha:
+        remaining = f"; Holm over the {len(values)} cannot leave any (no p of sq can be below {p_text(floor)})"
     if kept:
         named = f" ({listed([event_label(e, 24) for e in kept])})" if len(kept) <= MANY_NAMES else ""
         remaining = f"; {after}{len(kept)} {'is' if len(kept) == 1 else 'are'} left{named}"
-    return f"{start} by {found.test} ({says}; {chance}){remaining if moved else ''}; {spread}."
+    return f"{start} by {found.test} ({says}; {chance}){remaining if moved else ''}; {spread}{_mean(found)}."
+
+
+def _mean(found: Findings) -> str:
+    """The mean CAR with its permutation p, where the study has both."""
+    row = found.row("all", "permutation")
+    if row is None or row["p_value"] is None or row["n"] < 2:
+        return ""
+    return f", mean {percent(row['estimate'])} % (permutation {found.p_word}{p_equals(row['p_value'])})"
+
+
+def smallest_rank_p(found: Findings) -> float | None:
+    """The smallest p that `sq` can give in this study; None where it is not the primary test or has no answer."""
+    values = found.p_values("sq") if found.test == "sq" else []
+    days = {(e, s): n for e, s, n in found.result.tables["fits"].select("event_id", "symbol", "n_obs").rows()}
+    sides = 1 if found.alternative != "two-sided" else 2
+    return min((sides / (1 + days[e.event_id, e.symbol]) for e, _ in values), default=None)
 
 
 def _group(found: Findings) -> str:
@@ -234,17 +253,12 @@ def _one_that_moves(found: Findings) -> str:
 
 def _rank_limit(found: Findings) -> str:
     """Where the smallest p that `sq` can give, times the number of events, is above alpha."""
-    values = found.p_values("sq")
-    if found.test != "sq" or len(values) < 2:
-        return ""
-    days = {(e, s): n for e, s, n in found.result.tables["fits"].select("event_id", "symbol", "n_obs").rows()}
-    sides = 2 if found.alternative == "two-sided" else 1
-    smallest = min(sides / (1 + days[e.event_id, e.symbol]) for e, _ in values)
-    if smallest * len(values) < found.alpha:
+    smallest, n = smallest_rank_p(found), len(found.p_values("sq"))
+    if smallest is None or n < 2 or smallest * n < found.alpha:
         return ""
     return (
-        f"The smallest p that sq can give here is {p_text(smallest)}: times {len(values)} it is above {found.alpha:g}, so Holm "
-        "over the events cannot leave any, whatever the prices did."
+        f"The smallest p that sq can give here is {p_text(smallest)}: times {n} it is above {found.alpha:g}, so Holm over the "
+        "events cannot leave any, whatever the prices did."
     )
 
 
