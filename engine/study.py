@@ -472,7 +472,8 @@ def _sample(
 def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
     """Inputs, settings and versions of the run; no clock, no path."""
     snapshot, table = study.snapshot, study.announcements.table
-    stated = {k: snapshot.manifest[k] for k in ("source", "licence", "retrieved_on") if k in snapshot.manifest}
+    about = ("title", "source", "version", "licence", "retrieved_on", "limits")
+    stated = {k: snapshot.manifest[k] for k in about if k in snapshot.manifest}
     listings = {}
     for symbol, exchange, benchmark in zip(table["symbol"], study.exchanges, study.benchmarks, strict=True):
         known = snapshot.listings.get(symbol, {})
@@ -483,7 +484,7 @@ def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> 
             "exchange": exchange or "",
             "benchmark": benchmark,
         }
-    manifest = {
+    manifest: dict[str, Any] = {
         "study": study.name,
         "settings": study.spec.settings(),
         "study_sha256": study.sha256["study"],
