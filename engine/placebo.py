@@ -9,21 +9,20 @@ of the shift. Gelbach, Helland & Klick (2013); Brown & Warner (1985) for the re-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import abnormal_returns, cumulate
-from engine.models import fit
+from engine.models import MODELS
 from engine.panel import EventPanel, Line
 from engine.sessions import Days, Window
 from engine.significance import PseudoCars
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-CHUNK = 1024  # pseudo-events fitted at once: the working set stays in the processor's cache
+CHUNK = 256  # pseudo-events fitted at once: the working set stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -75,16 +74,11 @@ def pseudo_events(
     """
     tables: dict[tuple[int, int, int], Floats] = {}
     kinds = sorted({_kind(panel, i) for i in range(len(panel.pairs))})
-
-    def table(kind: tuple[int, int, int]) -> Floats:
+    for done, kind in enumerate(kinds):
         line, own = panel.lines[kind[0]], Window(*kind[1:])
         at = np.searchsorted(line.dates, real[line.symbol])
-        return _line_cars(line, own, panel.event_window, model, tuple(windows), min_days, log_returns, at)
-
-    with ThreadPoolExecutor() as pool:  # numpy frees the interpreter; each line's numbers are its own
-        for done, (kind, cars) in enumerate(zip(kinds, pool.map(table, kinds), strict=True)):
-            tables[kind] = cars
-            on_progress(done + 1, len(kinds))
+        tables[kind] = _line_cars(line, own, panel.event_window, model, tuple(windows), min_days, log_returns, at)
+        on_progress(done + 1, len(kinds))
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     events: list[Floats] = [np.empty((0, len(windows)))] * len(panel.pairs)
     non_overlapping = np.zeros(len(panel.pairs), np.int64)
@@ -134,25 +128,23 @@ def _line_cars(
     upper = np.clip(at + own.end + 1, 0, len(line.dates))
     n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
     at = at[complete & apart & (n_obs >= min_days)]
+    estimation = _windows(line.returns, own), _windows(line.market, own)
+    events = _windows(line.returns, event_window), _windows(line.market, event_window)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
-        place = part[:, None] + own.days
-        inside = (place >= 0) & (place < len(line.dates))
-        held = np.clip(place, 0, len(line.dates) - 1)
-        event = part[:, None] + event_window.days
-        fits = fit(
-            model,
-            np.where(inside, line.returns[held], np.nan),
-            np.where(inside, line.market[held], np.nan),
-            line.market[event],
-            own,
-            np.tile([own.start, own.end], (len(part), 1)),
-        )
-        abnormal = abnormal_returns(line.returns[event], fits, event_window)
+        fits = MODELS[model](*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
+        abnormal = abnormal_returns(events[0][part], fits, event_window)
         for w, window in enumerate(windows):
             car = cumulate(abnormal, fits, window, log_returns).car
             cars[part, w] = np.where(fits.degenerate == "", car, np.nan)
     return cars
+
+
+def _windows(values: Floats, window: Window) -> Floats:
+    """(S, len(window)) view of the window around each session; NaN beyond the line."""
+    before, after = max(-window.start, 0), max(window.end, 0)
+    padded = np.concatenate([np.full(before, np.nan), values, np.full(after, np.nan)])
+    return np.lib.stride_tricks.sliding_window_view(padded, len(window))[before + window.start :][: len(values)]
 
 
 def _feasible(panel: EventPanel, members: Ints, tables: dict[tuple[int, int, int], Floats]) -> Ints:

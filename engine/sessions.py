@@ -83,16 +83,17 @@ def exchange_sessions(exchange: str, last_year: int) -> Sessions:
         raise SpecError(
             f'exchange "{exchange}" has no trading calendar. Give a market identifier code such as XNYS, XHKG, XSHG or XTKS.'
         )
-    bounds = xc.get_calendar(mic, start="2015-01-05", end="2015-12-01")
-    first = max(pd.Timestamp(FIRST_DAY), bounds.bound_min() or pd.Timestamp(FIRST_DAY))
-    last = pd.Timestamp(year=last_year, month=12, day=31)
-    if bounds.bound_max() is not None:
-        last = min(last, bounds.bound_max())
-    if last <= first:
-        raise DataError(
-            f"the calendar of {exchange} runs from {first.date()}: there are no sessions up to {last.date()}"
-        )
-    calendar = xc.get_calendar(mic, start=first, end=last)
+    first, last = pd.Timestamp(FIRST_DAY), pd.Timestamp(year=last_year, month=12, day=31)
+    try:
+        calendar = xc.get_calendar(mic, start=first, end=last)
+    except ValueError:  # outside what the calendar knows: cut the range to it
+        known = xc.get_calendar(mic, start="2015-01-05", end="2015-12-01")
+        first, last = max(first, known.bound_min() or first), min(last, known.bound_max() or last)
+        if last <= first:
+            raise DataError(
+                f"the calendar of {exchange} has no sessions from {first.date()} to {last.date()}"
+            ) from None
+        calendar = xc.get_calendar(mic, start=first, end=last)
     return Sessions(
         exchange=mic,
         zone=str(calendar.tz),

@@ -103,6 +103,11 @@ CASES: dict[str, tuple[Callable[[Path], None], int, list[str]]] = {
         3,
         ['"announced_at"', 'Did you mean "announced"?'],
     ),
+    "header twice": (
+        rewrite(EVENTS, "event_id,symbol", "event_id,symbol,symbol"),
+        3,
+        [EVENTS, '"symbol"', "more than once"],
+    ),
     "duplicate event": (append(EVENTS, f"one,AAA,{DATES[90]}"), 3, ["row 4", '"one"', '"AAA"', "more than once"]),
     "date that is none": (
         rewrite(EVENTS, DATES[100], "2015-02-30"),

@@ -218,7 +218,7 @@ def test_a_header_that_stands_twice(tmp_path: Path) -> None:
     """Which of the two columns is the price cannot be told."""
     (tmp_path / "snap").mkdir()
     (tmp_path / "snap" / "ABC.csv").write_text("date,close,close\n2021-03-01,1,5\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"ABC\.csv: two columns have the same name"):
+    with pytest.raises(DataError, match=r'ABC\.csv: the column "close" stands there more than once'):
         read(tmp_path)
 
 

@@ -375,7 +375,7 @@ def test_permutation_avoids_every_real_event_of_a_listing(tmp_path: Path, other:
     counts = []
     for name, chosen in (("alone", alone), ("twice", twice)):
         result = run(write(tmp_path / name, chosen, case, ["permutation"], [], **RESAMPLING))
-        assert ("e2" in result.tables["exclusions"]["event_id"]) == (lost and name == "twice")
+        assert ("e2" in result.tables["fits"]["event_id"]) == (name == "twice" and not lost)
         row = rows_of(result, "event_significance", event_id="e1", window_start=0).row(0, named=True)
         counts.append(int(row["distribution"].removeprefix("permutation(").removesuffix(")")))
     everywhere = second.pseudo_places(alone, prices(), design("market", "simple"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.csvtext import read_text_table
 from engine.errors import DataError, SpecError, hint
 
 REQUIRED = ("event_id", "symbol", "announced_at")
@@ -68,13 +69,7 @@ def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
     """A CSV file as stripped text, with the column ``where`` naming file and row."""
     if not path.is_file():
         raise DataError(f"{path}: is not there. The study names it in [events].")
-    try:
-        table = pl.read_csv(path, infer_schema=False, encoding="utf8")
-    except pl.exceptions.NoDataError:
-        raise DataError(f"{path}: is empty. A calendar needs the columns {', '.join(required)}.") from None
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
-    table = table.rename({c: c.strip().lstrip("\ufeff") for c in table.columns})
+    table = read_text_table(path, f"A calendar needs the columns {', '.join(required)}.")
     for name in required:
         if name not in table.columns:
             raise DataError(f'{path}: has no column "{name}". {hint(name, table.columns)}')

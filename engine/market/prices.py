@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.csvtext import read_text_table
 from engine.errors import DataError, hint
 from engine.market.snapshots import Snapshot
 
@@ -51,15 +53,8 @@ def read_series(snapshot: Snapshot, symbols: Iterable[str]) -> tuple[dict[str, P
 
 
 def _read_csv(where: str) -> pl.DataFrame:
-    try:
-        table = pl.read_csv(where, infer_schema=False, encoding="utf8")
-    except pl.exceptions.NoDataError:
-        raise DataError(
-            f"{where}: is empty. A price file has the columns date and close, adj_close or return."
-        ) from None
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{where}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
-    names = {c: c.strip().lstrip("\ufeff").lower().replace(" ", "_") for c in table.columns}
+    table = read_text_table(Path(where), "A price file has the columns date and close, adj_close or return.")
+    names = {c: c.lower().replace(" ", "_") for c in table.columns}
     if len(set(names.values())) < len(names):
         raise DataError(f"{where}: two columns have the same name: {', '.join(table.columns)}.")
     return table.rename(names)
@@ -103,10 +98,11 @@ def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
 
 
 def _stale(close: npt.NDArray[np.float64], volume: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
-    """Volume 0 and the close of the row before: no trade, so no price. Only where the series has some volume."""
+    """Volume 0 and the last known close: no trade, so no price. Only where the series has some volume."""
     stale = np.zeros(len(close), bool)
     if volume is not None and (volume > 0).any():
-        stale[1:] = (volume[1:] == 0) & (close[1:] == close[:-1])
+        last_known = np.maximum.accumulate(np.where(np.isfinite(close), np.arange(len(close)), 0))
+        stale[1:] = (volume[1:] == 0) & (close[1:] == close[last_known[:-1]])
     return stale
 
 

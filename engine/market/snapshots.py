@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from engine.csvtext import read_text_table
 from engine.errors import DataError, MissingData
 
 
@@ -44,10 +45,7 @@ class Snapshot:
         path = (self.root if self.root.is_dir() else self.root.parent) / "symbols.csv"
         if not path.is_file():
             return {}
-        try:
-            table = pl.read_csv(path, infer_schema=False)
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"{path}: cannot be read as a table: {error}") from None
+        table = read_text_table(path, "It has a column symbol and, where known, name, name_zh, exchange and currency.")
         if "symbol" not in table.columns:
             raise DataError(f'{path}: has no column "symbol". Columns read: {", ".join(table.columns)}.')
         rows = table.fill_null("").unique("symbol", keep="first", maintain_order=True).iter_rows(named=True)

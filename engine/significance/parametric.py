@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.sample import CarSample, Significance, interval, normal_p, t_p, unavailable
+from engine.significance.sample import CarSample, Significance, interval, noise, normal_p, t_p, unavailable
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def skewness_adjusted_t(sample: CarSample) -> Significance:
     if n < 3:
         return unavailable(sample, name, f"needs at least 3 events for a skewness, has {n}", ZERO_MEAN)
     sd = float(sample.car.std(ddof=1))
-    if not sd > 0:
+    if not sd > noise(sample.car):
         return unavailable(sample, name, "the CARs do not vary", ZERO_MEAN)
     mean = float(sample.car.mean())
     s, g = mean / sd, float(stats.skew(sample.car, bias=False))
@@ -61,7 +61,7 @@ def crude_dependence_t(sample: CarSample) -> Significance:
     if days < 2:
         return unavailable(sample, name, f"needs at least 2 estimation days, has {days}", ZERO_MEAN)
     se = float(np.sqrt(len(sample.window)) * average.std(ddof=1))
-    if not se > 0:
+    if not se > noise(sample.residuals):
         return unavailable(sample, name, "the estimation-window mean does not vary", ZERO_MEAN)
     mean = float(sample.car.mean())
     statistic = mean / se
@@ -155,7 +155,7 @@ def _t_of_mean(sample: CarSample, name: str, values: Floats, null: str, scale: f
     """sqrt(N) mean / sd of ``values``, ddof 1, times ``scale``; t(N - 1). The se and interval are of the mean CAR."""
     n = sample.n
     sd = float(values.std(ddof=1))
-    if not sd > 4 * np.finfo(float).eps * float(np.abs(values).max()):
+    if not sd > noise(values):
         return unavailable(sample, name, "the values do not vary across events", null)
     statistic = float(np.sqrt(n) * values.mean() / sd * scale)
     mean = float(sample.car.mean())

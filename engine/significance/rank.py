@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.sample import CarSample, Significance, normal_p, t_p, unavailable
+from engine.significance.sample import CarSample, Significance, noise, normal_p, t_p, unavailable
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def grank_t(sample: CarSample) -> Significance:
     """
     name = "grank_t"
     sd = float(sample.scar.std(ddof=1))
-    if not sd > 4 * np.finfo(float).eps * float(np.abs(sample.scar).max()):
+    if not sd > noise(sample.scar):
         return unavailable(sample, name, "the standardised CARs do not vary across events", NULL_RANK)
     points = np.concatenate([sample.residuals / sample.sigma[:, None], (sample.scar / sd)[:, None]], axis=1)
     ranks, counts = _ranks(points)
@@ -54,7 +54,7 @@ def grank_t(sample: CarSample) -> Significance:
     share = np.isfinite(points).sum(axis=0) / sample.n
     t_points = int(used.sum())
     s = np.sqrt((share * u * u)[used].sum() / t_points)
-    z = float(u[-1] / s) if s > 0 else float("nan")
+    z = float(u[-1] / s) if s > noise(np.ones(1)) else float("nan")
     if not (t_points > 2 and t_points - 1 - z * z > 0):
         return unavailable(sample, name, "too few estimation days for the rank distribution", NULL_RANK)
     statistic = z * float(np.sqrt((t_points - 2) / (t_points - 1 - z * z)))
@@ -90,7 +90,7 @@ def _day_statistic(
 ) -> Significance:
     """The window's sum (or sqrt(L) times its mean) of a daily series over its root mean square; N(0,1)."""
     s = float(np.sqrt((daily[used] ** 2).mean()))
-    if not s > 0:
+    if not s > noise(np.ones(1)):
         return unavailable(sample, name, "all ranks are tied", NULL_RANK)
     length = len(sample.window)
     inside = daily[sample.residuals.shape[1] :][sample.columns]

@@ -110,6 +110,11 @@ class EventSignificance:
     unavailable: list[str]
 
 
+def noise(values: Floats) -> float:
+    """The largest spread that rounding alone can leave among equal values of this size; NaN is passed over."""
+    return 16 * float(np.finfo(np.float64).eps) * float(np.nanmax(np.abs(values)))
+
+
 def normal_p(z: float, alternative: str) -> float:
     """p-value of a standard normal statistic."""
     from scipy import stats
@@ -121,15 +126,15 @@ def t_p(t: Floats | float, dof: Ints | int, alternative: str) -> Floats:
     """p-values of Student t statistics; broadcasts."""
     from scipy import stats
 
-    return np.asarray(_tail(stats.t(dof), t, alternative))
+    return np.asarray(_tail(stats.t, t, alternative, dof))
 
 
-def _tail(distribution: Any, value: Any, alternative: str) -> Any:
+def _tail(distribution: Any, value: Any, alternative: str, *shape: Any) -> Any:
     if alternative == "greater":
-        return distribution.sf(value)
+        return distribution.sf(value, *shape)
     if alternative == "less":
-        return distribution.cdf(value)
-    return 2 * distribution.sf(np.abs(value))
+        return distribution.cdf(value, *shape)
+    return 2 * distribution.sf(np.abs(value), *shape)
 
 
 def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alternative: str) -> Floats:
