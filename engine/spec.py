@@ -109,7 +109,7 @@ class Output(_Table):
 
 
 class Report(_Table):
-    charts: list[str] = ["caar_path", "car_forest", "event_timeline"]
+    charts: list[str] = ["caar_path", "car_forest"]
 
 
 class StudySpec(_Table):

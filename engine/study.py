@@ -39,7 +39,7 @@ from engine.panel import (
 )
 from engine.placebo import Placebo, pseudo_events
 from engine.results import StudyResult, to_json
-from engine.sessions import Days, Window, exchange_sessions
+from engine.sessions import FIRST_DAY, Days, Window, exchange_sessions
 from engine.significance import (
     EVENT_TESTS,
     RESAMPLING_TESTS,
@@ -64,6 +64,7 @@ from engine.tables import (
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
+LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
 
 
@@ -182,8 +183,8 @@ def _listing_choices(
     by_exchange = {("XSHG" if k == "XSHE" else k): v for k, v in spec.benchmark.by_exchange.items()}
     for row in table.iter_rows(named=True):
         exchange = exchange_of(row["symbol"], row["exchange"], snapshot.listings)
-        bare = spec.sessions.calendar == "benchmark" and len(row["announced_at"]) == 10 and not row["zone"]
-        if exchange is None and not bare:
+        clock_time = max(len(row["announced_at"]), len(row["first_public_at"])) > len("2020-12-18")
+        if exchange is None and (clock_time or spec.sessions.calendar == "exchange"):
             raise unresolved_exchange(row["symbol"], row["where"])
         benchmark = row["benchmark"] or by_exchange.get(exchange or "") or spec.benchmark.default or ""
         needed = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
@@ -264,10 +265,10 @@ def plan_study(study: Study) -> Plan:
 def _last_year(study: Study) -> int:
     """The last year that calendars must cover: the prices', and room for the event window of the latest event."""
     column = study.announcements.table.select(pl.max_horizontal("announced_at", "first_public_at").str.slice(0, 4))
-    years = [int(y) for y in column.to_series() if y.isdigit()]
+    years = [int(y) for y in column.to_series() if y.isdigit() and y >= str(FIRST_DAY)[:4]]
     ahead = 1 + max(study.spec.event_window.end, 0) // 240
     priced = [int(str(s.dates[-1])[:4]) for s in study.series.values() if len(s.dates)]
-    return min(max([y + ahead for y in years] + priced, default=2000), 2200)
+    return min(max([y + ahead for y in years] + priced, default=2000), LAST_YEAR)
 
 
 def _own_window(row: Mapping[str, Any], spec: StudySpec) -> Window:
@@ -398,7 +399,7 @@ def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | N
 def _check_losses(study: Study, exclusions: Sequence[Exclusion]) -> None:
     total, lost = len(study.announcements.table), len(exclusions)
     share = study.spec.limits.max_excluded_share
-    if lost <= share * total and lost < total:
+    if lost / total <= share and lost < total:
         return
     counted = Counter((e.stage, e.reason) for e in exclusions)
     reasons = "; ".join(f"{n} x {stage}: {reason}" for (stage, reason), n in sorted(counted.items()))

@@ -138,7 +138,8 @@ CASES: dict[str, tuple[Callable[[Path], None], int, list[str]]] = {
     ),
     "unknown exchange": (
         lambda f: (
-            (f / EVENTS).write_text("event_id,symbol,announced_at,zone\na,AAA.XX,2015-05-01,Asia/Tokyo\n") and None
+            (f / EVENTS).write_text("event_id,symbol,announced_at,zone\na,AAA.XX,2015-05-01T09:00:00,Asia/Tokyo\n")
+            and None
         ),
         2,
         ["AAA.XX", "exchange", "XNYS"],

@@ -335,7 +335,9 @@ def test_an_index_without_any_volume_is_not_stale(tmp_path: Path) -> None:
         model={"name": "market_adjusted", "estimation_window": [-40, -11]},
         windows={"event": [-2, 2], "car": [[0, 0]]},
     )
-    assert run(study).tables["abnormal_returns"]["expected"].null_count() == 0
+    tables = run(study).tables
+    assert str(tables["events"]["event_day"].item()) == dates[50]
+    assert tables["abnormal_returns"]["expected"].null_count() == 0
 
 
 # A whole study on paper

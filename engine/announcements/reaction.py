@@ -30,12 +30,13 @@ class Stamp:
     """When an announcement became public.
 
     day: the date as written. instant: UTC, None for a date without a zone. clock: whether a clock time was given.
-    text: the stamp as used, ISO 8601.
+    late: a date alone that stands for the day's end. text: the stamp as used, ISO 8601.
     """
 
     day: np.datetime64
     instant: np.datetime64 | None
     clock: bool
+    late: bool
     text: str
 
 
@@ -73,9 +74,9 @@ def parse_stamp(text: str, zone: str, precision: str, where: str) -> Stamp:
         except ValueError:
             raise DataError(f'{where}: "{text}" is not a date that exists. Write YYYY-MM-DD.') from None
         if not zone:
-            return Stamp(np.datetime64(day, "D"), None, False, text)
+            return Stamp(np.datetime64(day, "D"), None, False, False, text)
         local = datetime.combine(day, HOURS.get(precision, NOON), _zone(zone, where))
-        return Stamp(np.datetime64(day, "D"), _utc(local), False, local.isoformat())
+        return Stamp(np.datetime64(day, "D"), _utc(local), False, precision == "after_close", local.isoformat())
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -90,7 +91,7 @@ def parse_stamp(text: str, zone: str, precision: str, where: str) -> Stamp:
                 "Add an offset such as -05:00, or a zone such as America/New_York."
             )
         moment = _localised(moment, zone, where)
-    return Stamp(np.datetime64(moment.date(), "D"), _utc(moment), True, moment.isoformat())
+    return Stamp(np.datetime64(moment.date(), "D"), _utc(moment), True, False, moment.isoformat())
 
 
 def reaction_days(
@@ -128,18 +129,10 @@ def _reaction(
 ) -> Reaction:
     flags = ["date_only"] if not stamp.clock else []
     flags += ["leak_used"] if leaked else []
-    day: np.datetime64 | None
-    if stamp.instant is None or exchange is None:
-        news_day = stamp.day
-        day, why = news_day, f"{stamp.text} is the listing's own date: first session on or after it"
-    else:
+    news_day = stamp.day
+    if stamp.instant is not None and exchange is not None:
         news_day = _local_day(stamp.instant, exchange.zone)
-        edges = exchange.closes if reaction == "close" else exchange.opens
-        at = first_after(stamp.instant, edges)
-        local = f"{_local(stamp.instant, exchange.zone):%Y-%m-%d %H:%M}"
-        why = f"{local} {exchange.zone}: first session of {exchange.exchange} whose {reaction} is after it"
-        outside = news_day < exchange.dates[0] or at >= len(exchange.dates)
-        day = None if outside else exchange.dates[at]
+    day, why = _first_day(stamp, exchange, reaction, on_grid=grid is not None)
     dates = grid if grid is not None else exchange.dates if exchange is not None else np.empty(0, "datetime64[D]")
     place = first_on_or_after(day, dates) if day is not None else len(dates)
     if day is None or place >= len(dates) or news_day < max(FIRST_DAY, dates[0]):
@@ -157,6 +150,34 @@ def _reaction(
         reason = f"{why}; {event_day} is {days} days after the news of {news_day}, more than max_gap_days = {gap}"
         return Reaction(stamp, None, None, reason, tuple(flags), "gap_too_long")
     return Reaction(stamp, event_day, hours, f"{why}: {event_day}", tuple(flags))
+
+
+def _first_day(
+    stamp: Stamp, exchange: Sessions | None, reaction: str, on_grid: bool
+) -> tuple[np.datetime64 | None, str]:
+    """The first day that could hold the reaction, None beyond the exchange's calendar, and the rule in words.
+
+    on_grid: day 0 is looked for among the benchmark's days, which need not be the exchange's; a day that is none of the
+    exchange's has the hours of the session before it.
+    """
+    if stamp.instant is None or exchange is None:
+        later = stamp.late and stamp.instant is not None
+        return stamp.day + int(
+            later
+        ), f"{stamp.text} is the listing's own date: first session {'after' if later else 'on or after'} it"
+    edges = exchange.closes if reaction == "close" else exchange.opens
+    local = _local(stamp.instant, exchange.zone)
+    why = f"{local:%Y-%m-%d %H:%M} {exchange.zone}: first session of {exchange.exchange} whose {reaction} is after it"
+    today = np.datetime64(local.date(), "D")
+    if on_grid:
+        at = int(np.searchsorted(exchange.dates, today, side="right")) - 1
+        if at < 0 or today > exchange.dates[-1]:
+            return None, why
+        edge = edges[at] + (today - exchange.dates[at])
+        return today + int(edge <= stamp.instant), why.replace("session", "benchmark day", 1)
+    at = first_after(stamp.instant, edges)
+    outside = today < exchange.dates[0] or at >= len(exchange.dates)
+    return (None if outside else exchange.dates[at]), why
 
 
 def _hours_to_open(stamp: Stamp, exchange: Sessions | None, event_day: np.datetime64) -> float | None:
