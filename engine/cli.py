@@ -17,8 +17,8 @@ import typer
 from engine.errors import EngineError, GoldenMismatch, MissingData, SpecError, hint
 
 if TYPE_CHECKING:
+    from engine.inputs import Study
     from engine.results import StudyResult
-    from engine.study import Study
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 STUDIES = Path("studies")

@@ -1,16 +1,10 @@
-"""The one orchestrator. `run_study` reads like the methods section of a paper: day 0, panel, fits, abnormal returns, tests.
-
-`load_study` reads what a study needs; nothing after it touches a file.
-"""
+"""The one orchestrator. `run_study` reads like the methods section of a paper: day 0, panel, fits, abnormal returns, tests."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,33 +15,15 @@ import polars as pl
 
 from engine import __version__
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
-from engine.announcements import Announcements, Reaction, exchange_of, reaction_days, read_announcements
-from engine.announcements.reaction import unresolved_exchange
-from engine.errors import DataError, MissingData, SpecError, hint
-from engine.market import PriceSeries, Snapshot, find_snapshot, read_series
-from engine.models import MODELS, WITHOUT_BENCHMARK, NormalFits, fit
-from engine.panel import (
-    EventPanel,
-    Exclusion,
-    Line,
-    Pair,
-    benchmark_days,
-    build_line,
-    build_panel,
-    reaction_exclusion,
-    usable,
-)
+from engine.errors import DataError, SpecError
+from engine.inputs import Study, group_columns, load_study
+from engine.models import NormalFits, fit
+from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Placebo, pseudo_events
+from engine.plan import Plan, plan_study, real_days
 from engine.results import StudyResult, to_json
-from engine.sessions import FIRST_DAY, Days, Window, exchange_sessions
-from engine.significance import (
-    EVENT_TESTS,
-    RESAMPLING_TESTS,
-    SIGNIFICANCE_TESTS,
-    CarSample,
-    evaluate,
-)
-from engine.spec import Known, StudySpec, read_spec
+from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, evaluate
+from engine.spec import StudySpec
 from engine.tables import (
     SCHEMAS,
     abnormal_table,
@@ -61,227 +37,12 @@ from engine.tables import (
     significance_table,
 )
 
+__all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
+
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
-LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study with everything it reads, in memory.
-
-    exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
-    "" for a model that needs none. series: by symbol; listings without one are lost with a row.
-    """
-
-    name: str
-    spec: StudySpec
-    announcements: Announcements
-    exchanges: tuple[str | None, ...]
-    benchmarks: tuple[str, ...]
-    series: Mapping[str, PriceSeries]
-    snapshot: Snapshot
-    sha256: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run looks at: the reaction of every pair, the panel of all pairs with a day 0 and a price file (None if
-    there is none), and the pairs lost before it."""
-
-    reactions: tuple[Reaction, ...]
-    lines: tuple[Line, ...]
-    panel: EventPanel | None
-    exclusions: tuple[Exclusion, ...] = field(default=())
-
-
-def known_names(charts: frozenset[str]) -> Known:
-    """The models, tests and charts of this installation."""
-    tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
-    return Known(frozenset(MODELS), tests, RESAMPLING_TESTS, charts)
-
-
-def default_data_path(folder: Path) -> tuple[Path, ...]:
-    """Where snapshots are looked up: EVENTSTUDY_DATA, fixtures/prices above the study or here, the user's data folder."""
-    entries = [Path(p) for p in os.environ.get("EVENTSTUDY_DATA", "").split(os.pathsep) if p.strip()]
-    for base in (Path.cwd(), *folder.resolve().parents):
-        if (base / "fixtures" / "prices").is_dir():
-            entries.append(base / "fixtures" / "prices")
-            break
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return (*entries, home / "event-study-engine" / "snapshots")
-
-
-def load_study(
-    folder: str | Path,
-    data_path: Sequence[Path] | None = None,
-    prices: Path | None = None,
-    charts: frozenset[str] = frozenset({"caar_path", "car_forest", "event_timeline"}),
-) -> Study:
-    """Read a study folder, its calendar and the prices it names.
-
-    data_path: where snapshots are looked up (`default_data_path` if None). prices: a folder or parquet file to use in
-    place of the study's snapshot. Raises SpecError for the study, DataError for calendar and prices.
-    """
-    folder = Path(folder)
-    toml = folder / "study.toml"
-    spec = read_spec(toml, known_names(charts))
-    announcements = read_announcements(
-        folder / spec.events.file if spec.events.file is not None else None,
-        folder / spec.events.calendar if spec.events.calendar is not None else None,
-        spec.events.select,
-    )
-    _check_columns(spec, announcements)
-    if prices is not None:
-        snapshot = find_snapshot(str(prices.resolve()), folder, ())
-    else:
-        path = default_data_path(folder) if data_path is None else tuple(data_path)
-        snapshot = find_snapshot(spec.prices.snapshot, folder, path)
-    exchanges, benchmarks = _listing_choices(spec, announcements.table, snapshot)
-    series = _read_prices(spec, announcements.table, benchmarks, snapshot)
-    files = {p.name: p for p in (snapshot.file_of(s) for s in series)}
-    return Study(
-        name=folder.resolve().name,
-        spec=spec,
-        announcements=announcements,
-        exchanges=exchanges,
-        benchmarks=benchmarks,
-        series=series,
-        snapshot=snapshot,
-        sha256={
-            "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
-            "calendar": announcements.sha256,
-            "snapshot": {name: snapshot.sha256(path) for name, path in sorted(files.items())},
-        },
-    )
-
-
-def _check_columns(spec: StudySpec, announcements: Announcements) -> None:
-    """Group columns must exist, and attributes may not carry the name of a result column."""
-    available = _group_columns(announcements)
-    for name in spec.significance.group_by:
-        if name not in available:
-            raise SpecError(f'[significance] group_by: "{name}" is no column of the calendar. {hint(name, available)}')
-    clash = set(announcements.attributes.columns[2:]) & set(SCHEMAS["cars"])
-    if clash:
-        raise DataError(f"the calendar's column {', '.join(sorted(clash))} has the name of a result column. Rename it.")
-
-
-def _group_columns(announcements: Announcements) -> dict[str, list[str | None]]:
-    own = announcements.table.select("event_id", "symbol", pl.col("exchange", "precision").replace("", None))
-    return (own.hstack(announcements.attributes.drop("event_id", "symbol"))).to_dict(as_series=False)
-
-
-def _listing_choices(
-    spec: StudySpec, table: pl.DataFrame, snapshot: Snapshot
-) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
-    """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
-    exchanges: list[str | None] = []
-    benchmarks: list[str] = []
-    by_exchange = {("XSHG" if k == "XSHE" else k): v for k, v in spec.benchmark.by_exchange.items()}
-    for row in table.iter_rows(named=True):
-        exchange = exchange_of(row["symbol"], row["exchange"], snapshot.listings)
-        clock_time = max(len(row["announced_at"]), len(row["first_public_at"])) > len("2020-12-18")
-        if exchange is None and (clock_time or spec.sessions.calendar == "exchange"):
-            raise unresolved_exchange(row["symbol"], row["where"])
-        benchmark = row["benchmark"] or by_exchange.get(exchange or "") or spec.benchmark.default or ""
-        needed = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
-        if needed and not benchmark:
-            raise SpecError(
-                f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "
-                f'by_exchange = {{{exchange} = "..."}}, or a column benchmark in the calendar.'
-            )
-        exchanges.append(exchange)
-        benchmarks.append(benchmark if needed else "")
-    return tuple(exchanges), tuple(benchmarks)
-
-
-def _read_prices(
-    spec: StudySpec, table: pl.DataFrame, benchmarks: Sequence[str], snapshot: Snapshot
-) -> dict[str, PriceSeries]:
-    listings, indices = set(table["symbol"]), set(benchmarks) - {""}
-    for symbol in sorted(indices):
-        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
-            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
-    series, missing = read_series(snapshot, listings | indices)
-    lost_indices = [s for s in missing if s in indices]
-    lost = [s for s in missing if s not in indices]
-    if lost_indices or (lost and not spec.limits.allow_missing_symbols):
-        what = [f"benchmark {', '.join(lost_indices)}"] if lost_indices else []
-        what += [f"listing {', '.join(lost)}"] if lost else []
-        raise MissingData(
-            f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. Add a file "
-            f"<symbol>.csv for each, or set [limits] allow_missing_symbols = true to go on without listings."
-        )
-    return series
-
-
-def plan_study(study: Study) -> Plan:
-    """Day 0 of every pair, the lines, the panel, and who is lost before it; nothing is estimated."""
-    spec, table = study.spec, study.announcements.table
-    needs_exchange = [e for e in study.exchanges if e is not None]
-    last_year = _last_year(study)
-    calendars = {e: exchange_sessions(e, last_year) for e in sorted(set(needs_exchange))}
-    on_benchmark = spec.sessions.calendar == "benchmark"
-    grids = {b: benchmark_days(study.series[b]) for b in set(study.benchmarks) if on_benchmark}
-    reactions = reaction_days(
-        table,
-        [calendars[e] if e is not None else None for e in study.exchanges],
-        [grids[b][1:] if on_benchmark else None for b in study.benchmarks],
-        spec.events.reaction,
-        spec.events.stamp,
-        spec.events.max_gap_days,
-    )
-    lost: list[Exclusion] = []
-    pairs: list[Pair] = []
-    lines: dict[tuple[str, str, str], Line] = {}
-    for row, reaction, exchange, benchmark in zip(
-        table.iter_rows(named=True), reactions, study.exchanges, study.benchmarks, strict=True
-    ):
-        event_id, symbol = row["event_id"], row["symbol"]
-        if reaction.event_day is None:
-            lost.append(reaction_exclusion(event_id, symbol, reaction))
-            continue
-        if symbol not in study.series:
-            detail = f"no file for {symbol} in snapshot {study.snapshot.name}"
-            lost.append(Exclusion(event_id, symbol, "prices", "no_price_file", detail))
-            continue
-        key = (symbol, benchmark, "" if on_benchmark else str(exchange))
-        if key not in lines:
-            lines[key] = build_line(
-                study.series[symbol],
-                study.series[benchmark] if benchmark and spec.model.name not in WITHOUT_BENCHMARK else None,
-                grids[benchmark] if on_benchmark else calendars[str(exchange)].dates,
-                spec.prices.returns == "log",
-                on_benchmark,
-            )
-        pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
-    panel = build_panel(pairs, lines, spec.event_window) if pairs else None
-    return Plan(tuple(reactions), tuple(lines[k] for k in sorted(lines)), panel, tuple(lost))
-
-
-def _last_year(study: Study) -> int:
-    """The last year that calendars must cover: the prices', and room for the event window of the latest event."""
-    column = study.announcements.table.select(pl.max_horizontal("announced_at", "first_public_at").str.slice(0, 4))
-    years = [int(y) for y in column.to_series() if y.isdigit() and y >= str(FIRST_DAY)[:4]]
-    ahead = 1 + max(study.spec.event_window.end, 0) // 240
-    priced = [int(str(s.dates[-1])[:4]) for s in study.series.values() if len(s.dates)]
-    return min(max([y + ahead for y in years] + priced, default=2000), LAST_YEAR)
-
-
-def _own_window(row: Mapping[str, Any], spec: StudySpec) -> Window:
-    """The pair's estimation window: the study's, with the row's overrides."""
-    start, end = row["estimation_start"], row["estimation_end"]
-    start = spec.estimation_window.start if start is None else start
-    end = spec.estimation_window.end if end is None else end
-    if start > end or end >= spec.event_window.start:
-        raise DataError(
-            f"{row['where']}: estimation window [{start}, {end}] is reversed or does not end before the event window "
-            f"{spec.event_window}. Correct estimation_start and estimation_end."
-        )
-    return Window(start, end)
 
 
 def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
@@ -308,7 +69,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     if spec.resampling is not None and RESAMPLING_TESTS & set(spec.significance.tests):
         placebo = pseudo_events(
             panel,
-            _real_days(plan),
+            real_days(plan),
             spec.model.name,
             sorted(spec.car_windows),
             spec.model.min_estimation_days,
@@ -411,14 +172,6 @@ def _check_losses(study: Study, exclusions: Sequence[Exclusion]) -> None:
     )
 
 
-def _real_days(plan: Plan) -> dict[str, Days]:
-    """The event days of every symbol, whether or not the pair can be used."""
-    days: dict[str, list[np.datetime64]] = {}
-    for pair in plan.panel.pairs if plan.panel is not None else ():
-        days.setdefault(pair.symbol, []).append(pair.event_day)
-    return {symbol: np.array(found) for symbol, found in days.items()}
-
-
 def _incomplete(panel: EventPanel, abnormal: AbnormalReturns, cars: Sequence[Cars]) -> list[Exclusion]:
     """One row for each event and window with a missing day."""
     lost = []
@@ -434,7 +187,7 @@ def _incomplete(panel: EventPanel, abnormal: AbnormalReturns, cars: Sequence[Car
 
 def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
     """The whole sample and every value of every group column, as positions in the panel; an empty cell is in no group."""
-    columns = _group_columns(study.announcements)
+    columns = group_columns(study.announcements)
     keys = study.announcements.table.select("event_id", "symbol").rows()
     row_of = {key: i for i, key in enumerate(keys)}
     rows = [row_of[p.event_id, p.symbol] for p in panel.pairs]

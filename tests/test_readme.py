@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 from conftest import write_columns
 
+from engine.inputs import known_names
 from engine.results import read_result
 from engine.sessions import exchange_sessions
 from engine.spec import parse_spec
-from engine.study import known_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,161 @@
+"""A study with everything it reads, in memory: ``study.toml``, the calendar and the prices; nothing after it opens a file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine.announcements import Announcements, exchange_of, read_announcements
+from engine.announcements.reaction import unresolved_exchange
+from engine.errors import DataError, MissingData, SpecError, hint
+from engine.market import PriceSeries, Snapshot, find_snapshot, read_series
+from engine.models import MODELS, WITHOUT_BENCHMARK
+from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
+from engine.spec import Known, StudySpec, read_spec
+from engine.tables import SCHEMAS
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study with everything it reads, in memory.
+
+    exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
+    "" for a model that needs none. series: by symbol; listings without one are lost with a row.
+    """
+
+    name: str
+    spec: StudySpec
+    announcements: Announcements
+    exchanges: tuple[str | None, ...]
+    benchmarks: tuple[str, ...]
+    series: Mapping[str, PriceSeries]
+    snapshot: Snapshot
+    sha256: dict[str, Any]
+
+
+def known_names(charts: frozenset[str]) -> Known:
+    """The models, tests and charts of this installation."""
+    tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
+    return Known(frozenset(MODELS), tests, RESAMPLING_TESTS, charts)
+
+
+def default_data_path(folder: Path) -> tuple[Path, ...]:
+    """Where snapshots are looked up: EVENTSTUDY_DATA, fixtures/prices above the study or here, the user's data folder."""
+    entries = [Path(p) for p in os.environ.get("EVENTSTUDY_DATA", "").split(os.pathsep) if p.strip()]
+    for base in (Path.cwd(), *folder.resolve().parents):
+        if (base / "fixtures" / "prices").is_dir():
+            entries.append(base / "fixtures" / "prices")
+            break
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return (*entries, home / "event-study-engine" / "snapshots")
+
+
+def load_study(
+    folder: str | Path,
+    data_path: Sequence[Path] | None = None,
+    prices: Path | None = None,
+    charts: frozenset[str] = frozenset({"caar_path", "car_forest", "event_timeline"}),
+) -> Study:
+    """Read a study folder, its calendar and the prices it names.
+
+    data_path: where snapshots are looked up (`default_data_path` if None). prices: a folder or parquet file to use in
+    place of the study's snapshot. Raises SpecError for the study, DataError for calendar and prices.
+    """
+    folder = Path(folder)
+    toml = folder / "study.toml"
+    spec = read_spec(toml, known_names(charts))
+    announcements = read_announcements(
+        folder / spec.events.file if spec.events.file is not None else None,
+        folder / spec.events.calendar if spec.events.calendar is not None else None,
+        spec.events.select,
+    )
+    _check_columns(spec, announcements)
+    if prices is not None:
+        snapshot = find_snapshot(str(prices.resolve()), folder, ())
+    else:
+        path = default_data_path(folder) if data_path is None else tuple(data_path)
+        snapshot = find_snapshot(spec.prices.snapshot, folder, path)
+    exchanges, benchmarks = _listing_choices(spec, announcements.table, snapshot)
+    series = _read_prices(spec, announcements.table, benchmarks, snapshot)
+    files = {p.name: p for p in (snapshot.file_of(s) for s in series)}
+    return Study(
+        name=folder.resolve().name,
+        spec=spec,
+        announcements=announcements,
+        exchanges=exchanges,
+        benchmarks=benchmarks,
+        series=series,
+        snapshot=snapshot,
+        sha256={
+            "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
+            "calendar": announcements.sha256,
+            "snapshot": {name: snapshot.sha256(path) for name, path in sorted(files.items())},
+        },
+    )
+
+
+def _check_columns(spec: StudySpec, announcements: Announcements) -> None:
+    """Group columns must exist, and attributes may not carry the name of a result column."""
+    available = group_columns(announcements)
+    for name in spec.significance.group_by:
+        if name not in available:
+            raise SpecError(f'[significance] group_by: "{name}" is no column of the calendar. {hint(name, available)}')
+    clash = set(announcements.attributes.columns[2:]) & set(SCHEMAS["cars"])
+    if clash:
+        raise DataError(f"the calendar's column {', '.join(sorted(clash))} has the name of a result column. Rename it.")
+
+
+def group_columns(announcements: Announcements) -> dict[str, list[str | None]]:
+    """The columns that may form groups, one value a row of the calendar, None for an empty cell."""
+    own = announcements.table.select("event_id", "symbol", pl.col("exchange", "precision").replace("", None))
+    return (own.hstack(announcements.attributes.drop("event_id", "symbol"))).to_dict(as_series=False)
+
+
+def _listing_choices(
+    spec: StudySpec, table: pl.DataFrame, snapshot: Snapshot
+) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
+    """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
+    exchanges: list[str | None] = []
+    benchmarks: list[str] = []
+    by_exchange = {("XSHG" if k == "XSHE" else k): v for k, v in spec.benchmark.by_exchange.items()}
+    for row in table.iter_rows(named=True):
+        exchange = exchange_of(row["symbol"], row["exchange"], snapshot.listings)
+        clock_time = max(len(row["announced_at"]), len(row["first_public_at"])) > len("2020-12-18")
+        if exchange is None and (clock_time or spec.sessions.calendar == "exchange"):
+            raise unresolved_exchange(row["symbol"], row["where"])
+        benchmark = row["benchmark"] or by_exchange.get(exchange or "") or spec.benchmark.default or ""
+        needed = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
+        if needed and not benchmark:
+            raise SpecError(
+                f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "
+                f'by_exchange = {{{exchange} = "..."}}, or a column benchmark in the calendar.'
+            )
+        exchanges.append(exchange)
+        benchmarks.append(benchmark if needed else "")
+    return tuple(exchanges), tuple(benchmarks)
+
+
+def _read_prices(
+    spec: StudySpec, table: pl.DataFrame, benchmarks: Sequence[str], snapshot: Snapshot
+) -> dict[str, PriceSeries]:
+    listings, indices = set(table["symbol"]), set(benchmarks) - {""}
+    for symbol in sorted(indices):
+        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
+            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
+    series, missing = read_series(snapshot, listings | indices)
+    lost_indices = [s for s in missing if s in indices]
+    lost = [s for s in missing if s not in indices]
+    if lost_indices or (lost and not spec.limits.allow_missing_symbols):
+        what = [f"benchmark {', '.join(lost_indices)}"] if lost_indices else []
+        what += [f"listing {', '.join(lost)}"] if lost else []
+        raise MissingData(
+            f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. Add a file "
+            f"<symbol>.csv for each, or set [limits] allow_missing_symbols = true to go on without listings."
+        )
+    return series
