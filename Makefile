@@ -27,7 +27,7 @@ validate: setup  ## recompute and compare with the golden results; STUDY=name fo
 	@$(BIN)/eventstudy validate $(STUDY)
 
 bless: setup  ## make new numbers the golden ones: STUDY=name REASON="..."
-	@$(BIN)/eventstudy bless $(STUDY) --reason "$(REASON)"
+	@$(BIN)/eventstudy bless $(STUDY) --reason "$(or $(REASON),no reason given)"
 
 memo: setup  ## write memo and charts again from the last result: STUDY=name
 	@$(BIN)/eventstudy memo $(STUDY)
@@ -35,8 +35,7 @@ memo: setup  ## write memo and charts again from the last result: STUDY=name
 test: setup  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-slow: mutants  ## run what takes minutes: every mutant must be caught, then the slow tests
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+slow: mutants  ## run what takes minutes: every mutant must be caught
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py

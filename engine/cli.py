@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from engine.errors import EngineError, GoldenMismatch, MissingData, SpecError, hint
+from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, SpecError, hint
 
 if TYPE_CHECKING:
     from engine.inputs import Study
@@ -38,7 +38,8 @@ def new(
     from engine.market.snapshots import open_snapshot
     from engine.scaffold import new_study
 
-    folder = Path(name) if Path(name).name != name else STUDIES / name
+    bare = name.rstrip("/")
+    folder = Path(bare) if Path(bare).name != bare else STUDIES / bare
     snapshot = open_snapshot(str(prices), prices) if prices is not None else None
     if prices is not None and (snapshot is None or not snapshot.symbols()):
         raise MissingData(
@@ -60,7 +61,10 @@ def events(
     from engine.results import to_csv
     from engine.study import events_result
 
-    text = to_csv(events_result(_load(study)))
+    loaded = _load(study)
+    text = to_csv(events_result(loaded))
+    if out is not None and (out / "events.csv").resolve() in {p.resolve() for p in loaded.files}:
+        raise SpecError(f"{out / 'events.csv'}: is the calendar of the study itself. Give another folder.")
     if out is None:
         sys.stdout.write(text)
         return
@@ -77,6 +81,10 @@ def run(
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
+    if all_studies and (study is not None or out is not None or dry_run):
+        raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
+    if dry_run and study is None:
+        raise SpecError("run --dry-run needs a STUDY.")
     if all_studies:
         _for_all_studies(lambda folder: _run(folder, prices, None))
     elif study is None:
@@ -110,7 +118,10 @@ def bless(study: StudyName, reason: Annotated[str, typer.Option(help="why the nu
     folder = _study_folder(study)
     result = _compute(_load(str(folder)))
     if (folder / "golden" / "manifest.json").is_file():
-        _show(folder.name, compare(result, folder / "golden"), print)
+        try:
+            _show(folder.name, compare(result, folder / "golden"), print)
+        except DataError as error:
+            print(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
     else:
         print(f"{folder.name}: first golden result")
     make_golden(result, folder / "golden", reason)
@@ -174,8 +185,12 @@ def _dry_run(study: Study) -> None:
 
     table = dry_run_result(study)
     sys.stdout.write(to_csv(table))
-    lost = table.filter(table["stage"].is_not_null())
-    _say(f"{len(table)} pairs, {len(lost)} would be excluded; nothing was estimated or written")
+    stages = [stage for stage in table["stage"] if stage is not None]
+    window, lost = stages.count("window"), len(stages)
+    _say(
+        f"{len(table)} pairs, {lost - window} would be excluded, {window} miss a day of some window; "
+        "nothing was estimated or written"
+    )
 
 
 def _validate(folder: Path) -> None:
@@ -233,8 +248,8 @@ def _load(study: str, prices: Path | None = None) -> Study:
     from engine import report
     from engine.study import load_study
 
-    if prices is not None and not prices.exists():
-        raise MissingData(f"{prices}: is not there. Give a folder with one <symbol>.csv a listing, or a parquet file.")
+    if prices is not None and not (prices.is_dir() or (prices.is_file() and prices.suffix == ".parquet")):
+        raise MissingData(f"{prices}: is no folder and no parquet file. Give a folder with one <symbol>.csv a listing.")
     return load_study(_study_folder(study), prices=prices, charts=frozenset(report.CHARTS))
 
 
@@ -289,7 +304,7 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _say("stopped; nothing was written")
         sys.exit(130)
     except BrokenPipeError:

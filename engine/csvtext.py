@@ -8,24 +8,45 @@ import polars as pl
 
 from engine.errors import DataError
 
+ROW = "#row"  # the column that holds each row's number in the file, the header being row 1
+
 
 def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
-    """Every cell as text, null where it is empty; column names stripped.
+    """Every cell as text, null where it is empty; column names stripped; rows without any cell left out; `ROW` last.
 
     wanted: what the file should hold, said if it is empty. Raises DataError for a file that is no table, is not UTF-8,
-    or names a column twice.
+    or has a column without a name or two of one name.
     """
     try:
+        with path.open("rb") as file:
+            if b"\0" in file.read(4096):
+                raise DataError(
+                    f"{path}: is not UTF-8 text (it holds zero bytes, as UTF-16 does). Save it as CSV UTF-8."
+                )
         table = pl.read_csv(path, infer_schema=False, encoding="utf8")
     except pl.exceptions.NoDataError:
         raise DataError(f"{path}: is empty. {wanted}") from None
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{path}: cannot be read as CSV: {_plain(str(error))}") from None
     names = [c.strip().lstrip("\ufeff") for c in table.columns]
     twice = [
         c.partition("_duplicated_")[0] for c in names if "_duplicated_" in c
     ]  # how polars tells two of a name apart
     twice += [c for c in names if names.count(c) > 1]
+    if "" in names or "" in twice:
+        raise DataError(f"{path}: row 1: a column has no name. Name it, or remove the last comma of the header.")
     if twice:
-        raise DataError(f'{path}: the column "{twice[0]}" stands there more than once. Keep one.')
-    return table.rename(dict(zip(table.columns, names, strict=True)))
+        raise DataError(f'{path}: row 1: the column "{twice[0]}" stands there more than once. Keep one.')
+    named = table.rename(dict(zip(table.columns, names, strict=True)))
+    return named.with_columns(pl.int_range(2, pl.len() + 2).alias(ROW)).filter(
+        pl.any_horizontal(pl.col(names).is_not_null())
+    )
+
+
+def _plain(message: str) -> str:
+    first = message.splitlines()[0]
+    if "utf" in first.lower():
+        return "it is not UTF-8 text. Save it as CSV UTF-8."
+    if "more fields" in first:
+        return "a row has more cells than the header. Put text that holds a comma in double quotes."
+    return first

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError
-from engine.results import StudyResult, read_result, replaced_folder, to_csv, to_json
+from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, write_tables
 from engine.tables import KEYS
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
@@ -95,10 +95,8 @@ def bless(result: StudyResult, folder: Path, reason: str) -> None:
     log = folder / CHANGELOG
     entries = log.read_text(encoding="utf-8") if log.is_file() else "# Why the golden result was blessed\n\n"
     golden = golden_form(result)
-    with replaced_folder(folder) as fresh:
-        for name, frame in golden.tables.items():
-            (fresh / f"{name}.csv").write_text(to_csv(frame), encoding="utf-8", newline="")
-        (fresh / "manifest.json").write_text(to_json(golden.manifest), encoding="utf-8", newline="")
+    with replaced_folder(folder, WRITTEN | {CHANGELOG}) as fresh:
+        write_tables(golden, fresh)
         (fresh / CHANGELOG).write_text(entries + f"- {' '.join(reason.split())}\n", encoding="utf-8")
 
 

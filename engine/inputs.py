@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from engine.announcements import Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
-from engine.errors import DataError, MissingData, SpecError, hint
+from engine.errors import DataError, SpecError, hint
 from engine.market import PriceSeries, Snapshot, find_snapshot, read_series
 from engine.models import MODELS, WITHOUT_BENCHMARK
+from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
 from engine.tables import SCHEMAS
+
+OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Study:
     series: Mapping[str, PriceSeries]
     snapshot: Snapshot
     sha256: dict[str, Any]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The calendar files."""
+        return self.announcements.files
 
 
 def known_names(charts: frozenset[str]) -> Known:
@@ -75,7 +84,7 @@ def load_study(
         folder / spec.events.calendar if spec.events.calendar is not None else None,
         spec.events.select,
     )
-    _check_columns(spec, announcements)
+    _check_columns(spec, announcements, str(toml))
     if prices is not None:
         snapshot = find_snapshot(str(prices.resolve()), folder, ())
     else:
@@ -83,7 +92,7 @@ def load_study(
         snapshot = find_snapshot(spec.prices.snapshot, folder, path)
     exchanges, benchmarks = _listing_choices(spec, announcements.table, snapshot)
     series = _read_prices(spec, announcements.table, benchmarks, snapshot)
-    files = {p.name: p for p in (snapshot.file_of(s) for s in series)}
+    files = {p.name: p for p in (*(snapshot.file_of(s) for s in series), *snapshot.about)}
     return Study(
         name=folder.resolve().name,
         spec=spec,
@@ -94,27 +103,41 @@ def load_study(
         snapshot=snapshot,
         sha256={
             "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
-            "calendar": announcements.sha256,
+            "calendar": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in announcements.files},
             "snapshot": {name: snapshot.sha256(path) for name, path in sorted(files.items())},
         },
     )
 
 
-def _check_columns(spec: StudySpec, announcements: Announcements) -> None:
-    """Group columns must exist, and attributes may not carry the name of a result column."""
-    available = group_columns(announcements)
+def _check_columns(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """Group columns must exist and hold something, and attributes may not carry the name of a result column."""
+    attributes = announcements.attributes
+    available = [*OWN_GROUPS, *attributes.columns[2:]]
     for name in spec.significance.group_by:
         if name not in available:
-            raise SpecError(f'[significance] group_by: "{name}" is no column of the calendar. {hint(name, available)}')
-    clash = set(announcements.attributes.columns[2:]) & set(SCHEMAS["cars"])
+            problem = f'"{name}" is no column of the calendar. {hint(name, available)}'
+            raise SpecError(f"{where}: [significance] group_by: {problem}")
+        if name in attributes.columns and attributes[name].null_count() == len(attributes):
+            raise SpecError(
+                f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
+            )
+    clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
-        raise DataError(f"the calendar's column {', '.join(sorted(clash))} has the name of a result column. Rename it.")
+        named = ", ".join(sorted(clash))
+        raise DataError(f"{announcements.files[0]}: row 1: column {named} has the name of a result column. Rename it.")
 
 
-def group_columns(announcements: Announcements) -> dict[str, list[str | None]]:
+def group_columns(study: Study) -> dict[str, list[str | None]]:
     """The columns that may form groups, one value a row of the calendar, None for an empty cell."""
-    own = announcements.table.select("event_id", "symbol", pl.col("exchange", "precision").replace("", None))
-    return (own.hstack(announcements.attributes.drop("event_id", "symbol"))).to_dict(as_series=False)
+    table = study.announcements.table
+    attributes = study.announcements.attributes.drop("event_id", "symbol").to_dict(as_series=False)
+    return {
+        "event_id": table["event_id"].to_list(),
+        "symbol": table["symbol"].to_list(),
+        "exchange": list(study.exchanges),
+        "benchmark": [b or None for b in study.benchmarks],
+        "precision": table["precision"].replace("", None).to_list(),
+    } | attributes
 
 
 def _listing_choices(
@@ -123,13 +146,21 @@ def _listing_choices(
     """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
     exchanges: list[str | None] = []
     benchmarks: list[str] = []
-    by_exchange = {("XSHG" if k == "XSHE" else k): v for k, v in spec.benchmark.by_exchange.items()}
+    stated = spec.benchmark.by_exchange
+    by_exchange = {known_exchange(k, "[benchmark] by_exchange"): v for k, v in stated.items()} | stated
     for row in table.iter_rows(named=True):
         exchange = exchange_of(row["symbol"], row["exchange"], snapshot.listings)
-        clock_time = max(len(row["announced_at"]), len(row["first_public_at"])) > len("2020-12-18")
-        if exchange is None and (clock_time or spec.sessions.calendar == "exchange"):
+        stamp = (row["first_public_at"] if spec.events.stamp == "first_public_at" else "") or row["announced_at"]
+        calendar = known_exchange(exchange, row["where"]) if exchange is not None else ""
+        if exchange is None and (len(stamp) > len("2020-12-18") or spec.sessions.calendar == "exchange"):
             raise unresolved_exchange(row["symbol"], row["where"])
-        benchmark = row["benchmark"] or by_exchange.get(exchange or "") or spec.benchmark.default or ""
+        benchmark = (
+            row["benchmark"]
+            or by_exchange.get(exchange or "")
+            or by_exchange.get(calendar)
+            or spec.benchmark.default
+            or ""
+        )
         needed = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
         if needed and not benchmark:
             raise SpecError(
@@ -154,8 +185,13 @@ def _read_prices(
     if lost_indices or (lost and not spec.limits.allow_missing_symbols):
         what = [f"benchmark {', '.join(lost_indices)}"] if lost_indices else []
         what += [f"listing {', '.join(lost)}"] if lost else []
-        raise MissingData(
+        raise DataError(
             f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. Add a file "
             f"<symbol>.csv for each, or set [limits] allow_missing_symbols = true to go on without listings."
         )
+    for symbol in sorted(indices):
+        if not np.isfinite(series[symbol].values).any():
+            raise DataError(
+                f"{snapshot.file_of(symbol)}: benchmark {symbol} has no value in any row. Fill it, or give another."
+            )
     return series

@@ -17,7 +17,13 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError, SpecError
-from engine.tables import DAY, DIGITS, NUMBER, SCHEMAS, TEXT
+from engine.tables import DAY, DIGITS, KEYS, NUMBER, SCHEMAS, TEXT
+
+MANY_ROWS = 1_000_000
+# What a run writes into its folder, and nothing else.
+WRITTEN = frozenset(f"{n}{s}" for n in SCHEMAS for s in (".csv", ".parquet")) | {
+    "manifest.json", "memo.html", "memo.md", "charts",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,23 +52,30 @@ def write_result(result: StudyResult, folder: Path, also: Callable[[Path], None]
     also: writes more into the temporary folder first (memo, charts).
     """
     with replaced_folder(folder) as fresh:
-        for name, frame in result.tables.items():
-            (fresh / f"{name}.csv").write_text(to_csv(frame), encoding="utf-8", newline="")
-        (fresh / "manifest.json").write_text(to_json(result.manifest), encoding="utf-8", newline="")
+        write_tables(result, fresh)
         also(fresh)
 
 
+def write_tables(result: StudyResult, folder: Path) -> None:
+    """The tables and the manifest into ``folder``: CSV, above a million rows parquet with the same columns."""
+    for name, frame in result.tables.items():
+        if len(frame) > MANY_ROWS:
+            frame.write_parquet(folder / f"{name}.parquet")
+        else:
+            (folder / f"{name}.csv").write_text(to_csv(frame), encoding="utf-8", newline="")
+    (folder / "manifest.json").write_text(to_json(result.manifest), encoding="utf-8", newline="")
+
+
 @contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
+def replaced_folder(folder: Path, may_hold: frozenset[str] = WRITTEN) -> Iterator[Path]:
     """A temporary folder beside ``folder`` that takes its place when the block ends well, and vanishes otherwise.
 
-    Raises SpecError for a folder that holds something else than a result, DataError where nothing can be written.
+    may_hold: the names that may be replaced. Raises SpecError for a folder that holds anything else, DataError where
+    nothing can be written.
     """
-    if folder.exists() and not _is_result(folder):
-        raise SpecError(
-            f"{folder}: holds files but no manifest.json of a result, and is left alone. "
-            "Give another folder, or empty this one."
-        )
+    folder = folder.resolve()
+    if folder.exists():
+        _check_replaceable(folder, may_hold)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -96,18 +109,30 @@ def _swap(fresh: Path, folder: Path) -> None:
         os.rename(fresh, folder)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    os.rename(folder, aside / "old")
     try:
-        os.rename(fresh, folder)
-    except OSError:
-        os.rename(aside / "old", folder)
-        raise
+        os.rename(folder, aside / "old")
+        try:
+            os.rename(fresh, folder)
+        except OSError:
+            os.rename(aside / "old", folder)
+            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _is_result(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "manifest.json").is_file() or not any(folder.iterdir()))
+def _check_replaceable(folder: Path, may_hold: frozenset[str]) -> None:
+    """A folder is replaced only if it is empty, or a result with nothing else in it."""
+    if not folder.is_dir():
+        raise SpecError(f"{folder}: is a file, not a folder. Give another folder.")
+    held = {p.name for p in folder.iterdir()}
+    foreign = sorted(held - may_hold)
+    if foreign or (held and "manifest.json" not in held):
+        what = (
+            f"holds {', '.join(foreign[:3])}, which no run wrote" if foreign else "holds no manifest.json of a result"
+        )
+        raise SpecError(f"{folder}: {what}, and is left alone. Give another folder, or empty this one.")
+    if held:
+        read_manifest(folder)
 
 
 def read_result(folder: Path, whole: bool = True) -> StudyResult:
@@ -115,21 +140,38 @@ def read_result(folder: Path, whole: bool = True) -> StudyResult:
 
     whole: every table must be there; golden results may lack columns and tables.
     """
-    manifest_path = folder / "manifest.json"
+    manifest = read_manifest(folder)
+    paths = {n: p for n in SCHEMAS for p in (folder / f"{n}.csv", folder / f"{n}.parquet") if p.is_file()}
+    if whole and set(paths) | {"abnormal_returns"} != set(SCHEMAS):
+        raise DataError(f"{folder}: lacks {', '.join(sorted(set(SCHEMAS) - set(paths)))}. Run the study again.")
+    tables = {name: _read_table(path, name, manifest) for name, path in paths.items()}
+    for name, table in tables.items():
+        needed = SCHEMAS[name] if whole else KEYS[name]
+        missing = [c for c in needed if c not in table.columns]
+        if missing:
+            raise DataError(f"{paths[name]}: lacks the column {', '.join(missing)}. Make the result again.")
+    return StudyResult(tables, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a result. Raises DataError if there is none, or it is not one of a result."""
+    path = folder / "manifest.json"
     try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise DataError(f"{folder}: has no manifest.json, so it holds no result. Run the study first.") from None
     except ValueError as error:
-        raise DataError(f"{manifest_path}: is not valid JSON: {error}") from None
-    names = [n for n in SCHEMAS if (folder / f"{n}.csv").is_file()]
-    if whole and set(names) | {"abnormal_returns"} != set(SCHEMAS):
-        raise DataError(f"{folder}: lacks {', '.join(sorted(set(SCHEMAS) - set(names)))}. Run the study again.")
-    return StudyResult({name: _read_table(folder / f"{name}.csv", name, manifest) for name in names}, manifest)
+        raise DataError(f"{path}: is not valid JSON: {error}") from None
+    needed = {"study", "study_sha256", "calendar_sha256", "snapshot", "settings", "versions"}
+    if not isinstance(manifest, dict) or not needed <= manifest.keys():
+        raise DataError(f"{path}: is not the manifest of a result; that has {', '.join(sorted(needed))}.")
+    return manifest
 
 
 def _read_table(path: Path, name: str, manifest: Mapping[str, Any]) -> pl.DataFrame:
     try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
         text = pl.read_csv(path, infer_schema=False)
         coefficients = manifest.get("coefficients", []) if name == "fits" else []
         kinds = SCHEMAS[name] | dict.fromkeys(coefficients, NUMBER)

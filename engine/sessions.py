@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import DataError, SpecError
+from engine.errors import DataError, SpecError, hint
 
 FIRST_DAY = np.datetime64("1988-01-01")
+FARTHEST = 20_000  # sessions or days from day 0: 80 years
 Days = npt.NDArray[np.datetime64]
 Instants = npt.NDArray[np.datetime64]
 
@@ -66,6 +67,21 @@ class Sessions:
 
 # Shanghai's sessions serve Shenzhen too: the two exchanges keep the same days and hours.
 SAME_SESSIONS = {"XSHE": "XSHG"}
+COMMON = ("XNYS", "XNAS", "XHKG", "XSHG", "XTKS", "XLON", "XETR", "XPAR", "XTSE", "XASX", "XKRX", "XTAI", "XSES")
+
+
+@lru_cache(maxsize=64)
+def known_exchange(exchange: str, where: str) -> str:
+    """The code of the calendar that ``exchange`` keeps: NYSE is XNYS, XSHE is XSHG. Raises SpecError for an unknown one."""
+    import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
+
+    code = SAME_SESSIONS.get(exchange, exchange)
+    if code not in xc.get_calendar_names(include_aliases=True):
+        raise SpecError(
+            f'{where}: exchange "{exchange}" has no trading calendar. Give a market identifier code such as XNYS, XHKG, '
+            f"XSHG or XTKS. {hint(exchange, COMMON)}"
+        )
+    return str(xc.resolve_alias(code))
 
 
 @lru_cache(maxsize=64)
@@ -78,11 +94,7 @@ def exchange_sessions(exchange: str, last_year: int) -> Sessions:
     import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
     import pandas as pd
 
-    mic = SAME_SESSIONS.get(exchange, exchange)
-    if mic not in xc.get_calendar_names(include_aliases=True):
-        raise SpecError(
-            f'exchange "{exchange}" has no trading calendar. Give a market identifier code such as XNYS, XHKG, XSHG or XTKS.'
-        )
+    mic = known_exchange(exchange, "sessions")
     first, last = pd.Timestamp(FIRST_DAY), pd.Timestamp(year=last_year, month=12, day=31)
     try:
         calendar = xc.get_calendar(mic, start=first, end=last)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import SpecError, hint
-from engine.sessions import Window
+from engine.sessions import FARTHEST, Window
 
 Alternative = Literal["two-sided", "greater", "less"]
 
@@ -56,7 +56,7 @@ class Events(_Table):
     select: dict[str, list[str]] = {}
     reaction: Literal["close", "open"]
     stamp: Literal["first_public_at", "announced_at"]
-    max_gap_days: int = Field(ge=0)
+    max_gap_days: int = Field(ge=0, le=FARTHEST)
     joint: bool = False
 
 
@@ -96,7 +96,7 @@ class SignificanceChoice(_Table):
 
 class Resampling(_Table):
     seed: int = Field(ge=0)
-    draws: int = Field(ge=99)
+    draws: int = Field(ge=99, le=1_000_000)
 
 
 class Limits(_Table):
@@ -149,7 +149,7 @@ class StudySpec(_Table):
 def read_spec(path: Path, known: Known) -> StudySpec:
     """Read and check ``study.toml``. Raises SpecError that names the file, the key, what was read and what is allowed."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}). A study is a folder with a study.toml.") from None
     except UnicodeDecodeError:
@@ -230,6 +230,8 @@ def _contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
     yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, LATER_TESTS)
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())
+    for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
+        yield f'[significance] group_by: "{name}" stands there more than once.'
     yield from _window_problems(spec)
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
@@ -258,6 +260,9 @@ def _window_problems(spec: StudySpec) -> Iterator[str]:
     for place, pair in pairs:
         if len(pair) != 2:
             yield f"{place} = {pair}: a window has two days, [first, last]."
+            shaped = False
+        elif max(map(abs, pair)) > FARTHEST:
+            yield f"{place} = {pair} reaches farther than {FARTHEST} sessions from day 0, more than any series has."
             shaped = False
         elif pair[0] > pair[1]:
             yield f"{place} = {pair} is reversed: the first day must not be after the last."

@@ -22,6 +22,7 @@ from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Placebo, pseudo_events
 from engine.plan import Plan, plan_study, real_days
 from engine.results import StudyResult, to_json
+from engine.sessions import Window
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, evaluate
 from engine.spec import StudySpec
 from engine.tables import (
@@ -42,6 +43,12 @@ __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
+DEGENERATE = {
+    "constant_returns": "the listing's returns do not vary",
+    "constant_benchmark": "the benchmark's returns do not vary, so there is no beta",
+    "exact_fit": "the model fits without residual, so there is no variance to test against",
+    "no_degrees_of_freedom": "too few for the model's coefficients",
+}
 PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
 
 
@@ -63,7 +70,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     log_returns = spec.prices.returns == "log"
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
     cars = [cumulate(abnormal, fits, window, log_returns) for window in sorted(spec.car_windows)]
-    exclusions += _incomplete(panel, abnormal, cars)
+    exclusions += _incomplete(panel, abnormal.ar, sorted(spec.car_windows))
 
     placebo = None
     if spec.resampling is not None and RESAMPLING_TESTS & set(spec.significance.tests):
@@ -123,7 +130,10 @@ def dry_run_result(study: Study) -> pl.DataFrame:
     plan = plan_study(study)
     exclusions = list(plan.exclusions)
     if plan.panel is not None:
-        exclusions += usable(plan.panel, study.spec.model.min_estimation_days)[1]
+        left, lost = usable(plan.panel, study.spec.model.min_estimation_days)
+        exclusions += lost
+        if left is not None:
+            exclusions += _incomplete(left, left.event_returns, study.spec.car_windows)
     return dry_run_table(study.announcements, plan.reactions, plan.panel, exclusions)
 
 
@@ -149,7 +159,7 @@ def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | N
     fits = fit(spec.model.name, panel.returns, panel.market, panel.event_market, panel.estimation_rows, panel.own)
     for i in np.flatnonzero(fits.degenerate != ""):
         pair = panel.pairs[i]
-        detail = f"{fits.n_obs[i]} returns in {pair.own} of {pair.symbol} leave no residual variance to test against"
+        detail = f"{fits.n_obs[i]} returns in {pair.own} of {pair.symbol}: {DEGENERATE[str(fits.degenerate[i])]}"
         exclusions.append(Exclusion(pair.event_id, pair.symbol, "estimation", str(fits.degenerate[i]), detail))
     kept = np.flatnonzero(fits.degenerate == "")
     if not len(kept):
@@ -172,22 +182,22 @@ def _check_losses(study: Study, exclusions: Sequence[Exclusion]) -> None:
     )
 
 
-def _incomplete(panel: EventPanel, abnormal: AbnormalReturns, cars: Sequence[Cars]) -> list[Exclusion]:
-    """One row for each event and window with a missing day."""
+def _incomplete(panel: EventPanel, returns: npt.NDArray[np.float64], windows: Sequence[Window]) -> list[Exclusion]:
+    """One row for each event and window with a missing day among its event-window ``returns``."""
     lost = []
-    for c in cars:
-        missing = ~np.isfinite(abnormal.ar[:, c.window.within(abnormal.window)])
-        for i in np.flatnonzero(~c.complete):
-            days = ", ".join(str(d) for d in c.window.days[missing[i]])
+    for window in windows:
+        missing = ~np.isfinite(returns[:, window.within(panel.event_window)])
+        for i in np.flatnonzero(missing.any(axis=1)):
+            days = ", ".join(str(d) for d in window.days[missing[i]])
             pair = panel.pairs[i]
-            detail = f"{c.window}: no return on relative day {days}"
+            detail = f"{window}: no return on relative day {days}"
             lost.append(Exclusion(pair.event_id, pair.symbol, "window", "missing_days", detail))
     return lost
 
 
 def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
     """The whole sample and every value of every group column, as positions in the panel; an empty cell is in no group."""
-    columns = group_columns(study.announcements)
+    columns = group_columns(study)
     keys = study.announcements.table.select("event_id", "symbol").rows()
     row_of = {key: i for i, key in enumerate(keys)}
     rows = [row_of[p.event_id, p.symbol] for p in panel.pairs]
@@ -226,18 +236,15 @@ def _sample(
 def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
     """Inputs, settings and versions of the run; no clock, no path."""
     snapshot, table = study.snapshot, study.announcements.table
-    about = ("title", "source", "version", "licence", "retrieved_on", "limits")
-    stated = {k: snapshot.manifest[k] for k in about if k in snapshot.manifest}
-    listings = {}
+    stating = ("title", "source", "version", "licence", "retrieved_on", "limits")
+    stated = {k: snapshot.manifest[k] for k in stating if k in snapshot.manifest}
+    listings: dict[str, dict[str, str]] = {}
     for symbol, exchange, benchmark in zip(table["symbol"], study.exchanges, study.benchmarks, strict=True):
         known = snapshot.listings.get(symbol, {})
-        listings[symbol] = {
-            "name": known.get("name", ""),
-            "name_zh": known.get("name_zh", ""),
-            "currency": known.get("currency", ""),
-            "exchange": exchange or "",
-            "benchmark": benchmark,
-        }
+        about = {name: known.get(name, "") for name in ("name", "name_zh", "currency")}
+        before = listings.get(symbol, {}).get("benchmark", "").split(", ")
+        against = ", ".join(sorted({b for b in (*before, benchmark) if b}))
+        listings[symbol] = about | {"exchange": exchange or "", "benchmark": against}
     manifest: dict[str, Any] = {
         "study": study.name,
         "settings": study.spec.settings(),

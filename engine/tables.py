@@ -266,7 +266,10 @@ def dry_run_table(
     if panel is not None:
         at_hand = zip(np.isfinite(panel.returns).sum(axis=1), np.isfinite(panel.event_returns).sum(axis=1), strict=True)
         rows = {(p.event_id, p.symbol): counts for p, counts in zip(panel.pairs, at_hand, strict=True)}
-    lost = {(e.event_id, e.symbol): (e.stage, e.reason, e.detail) for e in exclusions}
+    lost: dict[tuple[str, str], tuple[str, str, str]] = {}
+    for e in exclusions:  # several windows of one pair are one row
+        before = lost.get((e.event_id, e.symbol))
+        lost[e.event_id, e.symbol] = (e.stage, e.reason, f"{before[2]}; {e.detail}" if before else e.detail)
     made = []
     for key, reaction in zip(announcements.table.select("event_id", "symbol").rows(), reactions, strict=True):
         day = None if reaction.event_day is None else reaction.event_day.item()

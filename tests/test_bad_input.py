@@ -68,6 +68,20 @@ def first_line_of(name: str) -> Callable[[Path], None]:
     return change
 
 
+def with_column(name: str, first: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        header, *rows = (folder / EVENTS).read_text().splitlines()
+        lines = [f"{header},{name}", f"{rows[0]},{first}", *(f"{row}," for row in rows[1:])]
+        (folder / EVENTS).write_text("\n".join(lines) + "\n")
+
+    return change
+
+
+def with_group_column(folder: Path) -> None:
+    with_column("sector", "")(folder)
+    rewrite(TOML, "tests =", 'group_by = ["sector"]\ntests =')(folder)
+
+
 TOML, EVENTS, AAA = "study.toml", "events.csv", "data/AAA.csv"
 
 # name: (what is done to a good study, exit code, words that the message must hold)
@@ -136,6 +150,25 @@ CASES: dict[str, tuple[Callable[[Path], None], int, list[str]]] = {
         3,
         ["row 2", "Mars/Base", "America/New_York"],
     ),
+    "farther than any series": (rewrite(TOML, "[-60, -11]", "[-1000000000, -11]"), 2, ["-1000000000", "20000"]),
+    "huge override": (with_column("estimation_start", "-1000000000"), 3, ["row 2", "estimation_start", "-20000"]),
+    "negative gap": (with_column("max_gap_days", "-1"), 3, ["row 2", "max_gap_days", '"-1"']),
+    "long symbol": (rewrite(EVENTS, "one,AAA", "one," + "A" * 300), 3, ["row 2", "symbol", "300"]),
+    "clock time without punctuation": (rewrite(EVENTS, DATES[100], DATES[100].replace("-", "")), 3, ["row 2", "22:30"]),
+    "group column twice": (rewrite(TOML, "tests =", 'group_by = ["symbol", "symbol"]\ntests ='), 2, ["more than once"]),
+    "empty group column": (with_group_column, 2, [TOML, "sector", "empty"]),
+    "unknown exchange of a benchmark": (
+        rewrite(TOML, 'default = "MKT"', 'default = "MKT"\nby_exchange = {XNYSE = "MKT"}'),
+        2,
+        ['"XNYSE"', 'Did you mean "XNYS"?'],
+    ),
+    "empty benchmark": (first_line_of("data/MKT.csv"), 3, ["MKT.csv", "no value"]),
+    "UTF-16": (
+        lambda f: (f / EVENTS).write_bytes((f / EVENTS).read_text().encode("utf-16")) and None,
+        3,
+        [EVENTS, "UTF-8"],
+    ),
+    "column without a name": (rewrite(EVENTS, "announced_at", "announced_at,"), 3, [EVENTS, "no name"]),
     "unknown exchange": (
         lambda f: (
             (f / EVENTS).write_text("event_id,symbol,announced_at,zone\na,AAA.XX,2015-05-01T09:00:00,Asia/Tokyo\n")
@@ -225,3 +258,63 @@ def test_negative_prices_are_no_prices(tmp_path: Path) -> None:
     folder = make_study(tmp_path, [{"event_id": "e", "symbol": "CL", "announced_at": DATES[2]}], {"CL": made})
     series, _ = read_series(find_snapshot("data", folder, ()), ["CL"])
     assert [v == v for v in series["CL"].values.tolist()] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [["manifest.json", "prices"], ["manifest.json", "CHANGELOG.md"], ["manifest.json"]],
+    ids=["a price snapshot", "a golden result", "a manifest of something else"],
+)
+def test_only_a_result_is_replaced(held: list[str], tmp_path: Path) -> None:
+    from engine.errors import EngineError
+    from engine.results import replaced_folder
+
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    for name in held:
+        (folder / name).write_text("{}")
+    with pytest.raises(EngineError), replaced_folder(folder):
+        pass
+    assert sorted(p.name for p in folder.iterdir()) == sorted(held)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_linked_folder_is_filled_not_replaced(tmp_path: Path) -> None:
+    folder = study(tmp_path / "made")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    assert eventstudy("run", str(folder), "--out", "link", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "cars.csv").is_file()
+
+
+def test_the_calendar_is_never_overwritten(tmp_path: Path) -> None:
+    folder = study(tmp_path / "made")
+    before = (folder / EVENTS).read_text()
+    done = eventstudy("events", str(folder), "--out", str(folder), cwd=tmp_path)
+    assert done.returncode == 2
+    assert (folder / EVENTS).read_text() == before
+
+
+def test_blank_rows_are_passed_over_and_rows_keep_their_number(tmp_path: Path) -> None:
+    from engine import load_study
+    from engine.errors import DataError
+
+    folder = study(tmp_path / "made")
+    for name in (EVENTS, AAA):
+        header, *rows = (folder / name).read_text().splitlines()
+        blank = "," * header.count(",")
+        (folder / name).write_text("\n".join([header, blank, *rows, blank, ""]) + "\n")
+    assert len(load_study(folder, data_path=()).announcements.table) == 2
+    append(AAA, "soon,0.01")(folder)
+    with pytest.raises(DataError, match="row 165"):
+        load_study(folder, data_path=())
+
+
+def test_damaged_results_are_explained(tmp_path: Path) -> None:
+    folder = study(tmp_path / "made")
+    eventstudy("run", str(folder), cwd=tmp_path)
+    for text in ("[]", "{}", "no json"):
+        (folder / "out" / "manifest.json").write_text(text)
+        done = eventstudy("memo", str(folder), cwd=tmp_path)
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr

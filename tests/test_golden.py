@@ -109,3 +109,16 @@ def test_price_series_and_return_series_are_not_mixed_up(tmp_path: Path) -> None
     by_return = run(make_study(tmp_path / "r", events, made)).tables["cars"]
     by_price = run(make_study(tmp_path / "p", events, paths)).tables["cars"]
     assert by_price["car"].to_list() == pytest.approx(by_return["car"].to_list(), rel=1e-9)
+
+
+def test_a_table_above_the_limit_is_parquet_and_reads_back(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine import results
+
+    monkeypatch.setattr(results, "MANY_ROWS", 10)
+    result = run(study)
+    results.write_result(result, tmp_path / "out")
+    assert (tmp_path / "out" / "abnormal_returns.parquet").is_file()
+    assert (tmp_path / "out" / "fits.csv").is_file()
+    assert results.read_result(tmp_path / "out") == result

@@ -218,7 +218,7 @@ def test_a_header_that_stands_twice(tmp_path: Path) -> None:
     """Which of the two columns is the price cannot be told."""
     (tmp_path / "snap").mkdir()
     (tmp_path / "snap" / "ABC.csv").write_text("date,close,close\n2021-03-01,1,5\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r'ABC\.csv: the column "close" stands there more than once'):
+    with pytest.raises(DataError, match=r'ABC\.csv: row 1: the column "close" stands there more than once'):
         read(tmp_path)
 
 
@@ -289,3 +289,17 @@ def test_a_series_of_prices_can_have_any_number_of_rows(tmp_path: Path) -> None:
     snapshot = find_snapshot("snap", tmp_path, ())
     assert isinstance(snapshot, Snapshot)
     assert snapshot.file_of("ABC") == tmp_path / "snap" / "ABC.csv"
+
+
+def test_dates_of_a_parquet_file_are_the_exchanges_own(tmp_path: Path) -> None:
+    """Midnight in Tokyo is the day before in UTC; the date that is written counts. A number is no date."""
+    days = pl.Series("date", DATES).str.to_datetime("%Y-%m-%d").dt.replace_time_zone("Asia/Tokyo")
+    table = pl.DataFrame(
+        {"Symbol": ["ABC"] * len(DATES), "date": days, "Adj Close": [1.0 + i for i in range(len(DATES))]}
+    )
+    table.write_parquet(tmp_path / "p.parquet")
+    found, _ = read_series(find_snapshot("p.parquet", tmp_path, ()), ["ABC"])
+    assert found["ABC"].dates.astype(str).tolist() == DATES
+    table.with_columns(pl.lit(20200102).alias("date")).write_parquet(tmp_path / "n.parquet")
+    with pytest.raises(DataError, match="column date is Int32"):
+        read_series(find_snapshot("n.parquet", tmp_path, ()), ["ABC"])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from engine.csvtext import read_text_table
+from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, SpecError, hint
+from engine.sessions import FARTHEST
 
 REQUIRED = ("event_id", "symbol", "announced_at")
 OPTIONAL = (
@@ -19,6 +19,7 @@ OPTIONAL = (
 )  # fmt: skip
 INTEGERS = ("estimation_start", "estimation_end", "max_gap_days")
 PRECISIONS = ("", "minute", "hour", "bound", "date", "pre_open", "session", "after_close")
+LONGEST_SYMBOL = 100
 EXPOSURE_KEYS = ("event_id", "symbol")
 SELECT_COLUMNS = {"kind": "kind", "set": "set", "ids": "event_id"}
 
@@ -29,12 +30,12 @@ class Announcements:
 
     table: columns of REQUIRED and OPTIONAL as text ("" for nothing), the INTEGERS as Int64 (null for nothing), and
     ``where`` (file and row, for messages). attributes: every further column as text, null for an empty cell.
-    sha256: of each file read, by its name.
+    files: the files read.
     """
 
     table: pl.DataFrame
     attributes: pl.DataFrame
-    sha256: dict[str, str]
+    files: tuple[Path, ...]
 
 
 def read_announcements(file: Path | None, calendar: Path | None, select: Mapping[str, list[str]]) -> Announcements:
@@ -45,11 +46,11 @@ def read_announcements(file: Path | None, calendar: Path | None, select: Mapping
     if calendar is None:
         assert file is not None
         table = _read(file, REQUIRED)
-        sha256 = {file.name: _sha256(file)}
+        files: tuple[Path, ...] = (file,)
     else:
         events, exposures = calendar / "events.csv", calendar / "exposures.csv"
         table = _join(_selected(_read(events, ("event_id", "announced_at")), select, events), events, exposures)
-        sha256 = {p.name: _sha256(p) for p in (events, exposures)}
+        files = (events, exposures)
     if table.is_empty():
         raise DataError(f"{file or calendar}: the calendar has no rows. A row needs {', '.join(REQUIRED)}.")
     _check_cells(table)
@@ -62,7 +63,7 @@ def read_announcements(file: Path | None, calendar: Path | None, select: Mapping
     typed = table.select(*REQUIRED, *OPTIONAL, "where").with_columns(
         pl.col(INTEGERS).replace("", None).cast(pl.Int64, strict=False)
     )
-    return Announcements(typed, attributes, sha256)
+    return Announcements(typed, attributes, files)
 
 
 def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
@@ -73,8 +74,10 @@ def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
     for name in required:
         if name not in table.columns:
             raise DataError(f'{path}: has no column "{name}". {hint(name, table.columns)}')
-    return table.with_columns(pl.all().fill_null("").str.strip_chars()).with_columns(
-        pl.format("{}: row {}", pl.lit(str(path)), pl.int_range(2, pl.len() + 2)).alias("where")
+    if "where" in table.columns:
+        raise DataError(f'{path}: row 1: the column "where" has a name that is kept for messages. Rename it.')
+    return table.with_columns(pl.col(pl.String).fill_null("").str.strip_chars()).select(
+        pl.exclude(ROW), pl.format("{}: row {}", pl.lit(str(path)), ROW).alias("where")
     )
 
 
@@ -132,6 +135,12 @@ def _check_cells(table: pl.DataFrame) -> None:
                     f'{parts["where"][0]}, column {column}: "{parts[column][0]}" holds a part of a path. '
                     "A symbol is a plain name such as 0981.HK or ^HSI."
                 )
+            long = table.filter(pl.col(column).str.len_bytes() > LONGEST_SYMBOL)
+            if len(long):
+                raise DataError(
+                    f"{long['where'][0]}, column {column}: has {len(long[column][0])} characters, more than "
+                    f"{LONGEST_SYMBOL}. A symbol is a plain name such as 0981.HK or ^HSI."
+                )
     if "precision" in table.columns:
         odd = table.filter(~pl.col("precision").is_in(PRECISIONS))
         if len(odd):
@@ -141,10 +150,11 @@ def _check_cells(table: pl.DataFrame) -> None:
             )
     for name in INTEGERS:
         if name in table.columns:
-            odd = table.filter((pl.col(name) != "") & pl.col(name).cast(pl.Int64, strict=False).is_null())
+            days = pl.col(name).cast(pl.Int64, strict=False)
+            lowest = 0 if name == "max_gap_days" else -FARTHEST
+            odd = table.filter((pl.col(name) != "") & ~days.is_between(lowest, FARTHEST).fill_null(False))
             if len(odd):
-                raise DataError(f'{odd["where"][0]}, column {name}: "{odd[name][0]}" is not a whole number of days.')
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+                raise DataError(
+                    f'{odd["where"][0]}, column {name}: "{odd[name][0]}" is not a whole number of days '
+                    f"between {lowest} and {FARTHEST}."
+                )

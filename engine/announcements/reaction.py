@@ -23,6 +23,7 @@ HOURS = {"pre_open": time(7), "after_close": time(23, 59, 59)}  # of a date with
 NOON = time(12)
 LONG_GAP_HOURS = 72
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
+CLOCK = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,14 @@ def parse_stamp(text: str, zone: str, precision: str, where: str) -> Stamp:
         local = datetime.combine(day, HOURS.get(precision, NOON), _zone(zone, where))
         return Stamp(np.datetime64(day, "D"), _utc(local), False, precision == "after_close", local.isoformat())
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text) if CLOCK.match(text) else None
     except ValueError:
+        moment = None
+    if moment is None:
         raise DataError(
             f'{where}: "{text}" is neither a date nor a time. Write 2020-12-18, 2020-12-18T22:30:00+08:00, '
             "or 2020-12-18T22:30:00 with a zone in the column zone."
-        ) from None
+        )
     if moment.tzinfo is None:
         if not zone:
             raise DataError(
@@ -162,9 +165,8 @@ def _first_day(
     """
     if stamp.instant is None or exchange is None:
         later = stamp.late and stamp.instant is not None
-        return stamp.day + int(
-            later
-        ), f"{stamp.text} is the listing's own date: first session {'after' if later else 'on or after'} it"
+        when = "after" if later else "on or after"
+        return stamp.day + int(later), f"{stamp.text} is the listing's own date: first session {when} it"
     edges = exchange.closes if reaction == "close" else exchange.opens
     local = _local(stamp.instant, exchange.zone)
     why = f"{local:%Y-%m-%d %H:%M} {exchange.zone}: first session of {exchange.exchange} whose {reaction} is after it"

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.csvtext import read_text_table
+from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, hint
-from engine.market.snapshots import Snapshot
+from engine.market.snapshots import Snapshot, lower_names
 
 VALUES = ("close", "adj_close", "return", "volume")
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
@@ -54,20 +54,17 @@ def read_series(snapshot: Snapshot, symbols: Iterable[str]) -> tuple[dict[str, P
 
 def _read_csv(where: str) -> pl.DataFrame:
     table = read_text_table(Path(where), "A price file has the columns date and close, adj_close or return.")
-    names = {c: c.lower().replace(" ", "_") for c in table.columns}
-    if len(set(names.values())) < len(names):
-        raise DataError(f"{where}: two columns have the same name: {', '.join(table.columns)}.")
-    return table.rename(names)
+    return table.rename(lower_names(table.columns, where))
 
 
 def _read_parquet(snapshot: Snapshot, wanted: list[str]) -> pl.DataFrame:
     where = str(snapshot.parquet)
     try:
         lazy = pl.scan_parquet(where)
-        columns = lazy.collect_schema().names()
-        if "symbol" not in columns:
-            raise DataError(f'{where}: has no column "symbol". Columns read: {", ".join(columns)}.')
-        return lazy.filter(pl.col("symbol").cast(pl.String).is_in(wanted)).collect()
+        names = lower_names(lazy.collect_schema().names(), where)
+        if "symbol" not in names.values():
+            raise DataError(f'{where}: has no column "symbol". Columns read: {", ".join(names)}.')
+        return lazy.rename(names).filter(pl.col("symbol").cast(pl.String).is_in(wanted)).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{where}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
@@ -114,13 +111,20 @@ def _dates(table: pl.DataFrame, where: str) -> npt.NDArray[np.datetime64]:
         wrong = parsed.is_null() | (text.str.len_chars() != 10).fill_null(True)
         if wrong.any():
             row = int(wrong.arg_max() or 0)
+            read = "empty" if column[row] is None else f'"{column[row]}"'
             raise DataError(
-                f'{where}: row {row + 2}, column date: "{column[row]}" is not a date that exists. Write YYYY-MM-DD.'
+                f"{where}: {_row(table, row)}, column date: {read} is not a date that exists. Write YYYY-MM-DD."
             )
     else:
-        parsed = column.cast(pl.Date, strict=False)
+        if isinstance(column.dtype, pl.Datetime):
+            column = column.dt.replace_time_zone(None)  # the exchange's own date, whatever its zone
+        if column.dtype != pl.Date and not isinstance(column.dtype, pl.Datetime):
+            raise DataError(
+                f"{where}: column date is {column.dtype}. Allowed: dates, date-times, or text as YYYY-MM-DD."
+            )
+        parsed = column.cast(pl.Date)
         if parsed.is_null().any():
-            raise DataError(f"{where}: column date has empty cells or no dates ({column.dtype}).")
+            raise DataError(f"{where}: column date has empty cells. Every row needs its date.")
     return parsed.to_numpy().astype("datetime64[D]")
 
 
@@ -138,7 +142,12 @@ def _numbers(table: pl.DataFrame, name: str, where: str) -> npt.NDArray[np.float
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         raise DataError(
-            f'{where}: row {row + 2}, column {name}: "{column[row]}" is not a number. '
+            f'{where}: {_row(table, row)}, column {name}: "{column[row]}" is not a number. '
             "Write a finite number, or leave the cell empty if there is none."
         )
     return values.fill_null(np.nan).to_numpy().astype(np.float64)
+
+
+def _row(table: pl.DataFrame, index: int) -> str:
+    """``row 7`` as the file counts it, the header being row 1."""
+    return f"row {table[ROW][index] if ROW in table.columns else index + 2}"

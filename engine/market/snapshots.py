@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from engine.csvtext import read_text_table
+from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, MissingData
 
 
@@ -39,16 +39,22 @@ class Snapshot:
         """Whether the licence lets prices be passed on; not unless the manifest says so."""
         return self.manifest.get("redistributable") is True
 
+    @property
+    def about(self) -> tuple[Path, ...]:
+        """``symbols.csv``, where there is one: it sets exchanges."""
+        path = (self.root if self.root.is_dir() else self.root.parent) / "symbols.csv"
+        return (path,) if path.is_file() else ()
+
     @cached_property
     def listings(self) -> dict[str, dict[str, str]]:
         """``symbols.csv`` by symbol: name, name_zh, exchange, currency, ... as text; empty where there is none."""
-        path = (self.root if self.root.is_dir() else self.root.parent) / "symbols.csv"
-        if not path.is_file():
+        if not self.about:
             return {}
+        (path,) = self.about
         table = read_text_table(path, "It has a column symbol and, where known, name, name_zh, exchange and currency.")
         if "symbol" not in table.columns:
             raise DataError(f'{path}: has no column "symbol". Columns read: {", ".join(table.columns)}.')
-        rows = table.fill_null("").unique("symbol", keep="first", maintain_order=True).iter_rows(named=True)
+        rows = table.drop(ROW).fill_null("").unique("symbol", keep="first", maintain_order=True).iter_rows(named=True)
         return {row["symbol"]: row for row in rows}
 
     def file_of(self, symbol: str) -> Path:
@@ -56,16 +62,19 @@ class Snapshot:
         return self.parquet if self.parquet is not None else self.prices / f"{symbol}.csv"
 
     def symbols(self) -> list[str]:
-        """Every symbol that has a series here, sorted."""
+        """Every symbol that has a series here, sorted; none for a parquet file without a column symbol."""
         if self.parquet is None:
             return sorted(p.stem for p in self.prices.glob("*.csv") if p.name != "symbols.csv")
         try:
-            return list(
-                pl.scan_parquet(self.parquet)
-                .select(pl.col("symbol").cast(pl.String))
+            table = pl.scan_parquet(self.parquet)
+            names = lower_names(table.collect_schema().names(), str(self.parquet))
+            if "symbol" not in names.values():
+                return []
+            return (
+                table.rename(names)
+                .select(pl.col("symbol").cast(pl.String).unique().sort())
                 .collect()["symbol"]
-                .unique()
-                .sort()
+                .to_list()
             )
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{self.parquet}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
@@ -90,7 +99,7 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
     """
     candidates = [study_folder / name]
     for entry in data_path:
-        candidates += [entry] if entry.name == name else []
+        candidates += [entry] if entry.resolve().name == name else []
         candidates += [entry / name]
     found = [s for s in (open_snapshot(name, path) for path in candidates) if s is not None]
     if found:
@@ -114,7 +123,11 @@ def open_snapshot(name: str, path: Path) -> Snapshot | None:
         return None
     manifest = _manifest(path / "manifest.json")
     tables = sorted(path.glob("*.parquet"))
-    if len(tables) == 1:
+    if len(tables) > 1:
+        raise DataError(
+            f"{path}: holds {len(tables)} parquet files; a snapshot has one. Keep one, or name the file itself."
+        )
+    if tables:
         return Snapshot(name, path, path, tables[0], manifest)
     if (path / "prices").is_dir():
         return Snapshot(name, path, path / "prices", None, manifest)
@@ -130,4 +143,14 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
         raise DataError(f'{path}: should be an object whose "files" is an object')
+    if not all(isinstance(about, dict) for about in manifest.get("files", {}).values()):
+        raise DataError(f'{path}: each entry of "files" should be an object with sha256, rows, ...')
     return manifest
+
+
+def lower_names(columns: Sequence[str], where: str) -> dict[str, str]:
+    """Column names as this package writes them: "Adj Close" is adj_close. Raises DataError if two become one."""
+    names = {c: c.strip().lower().replace(" ", "_") for c in columns}
+    if len(set(names.values())) < len(names):
+        raise DataError(f"{where}: two columns have the same name: {', '.join(columns)}. Keep one.")
+    return names

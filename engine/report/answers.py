@@ -85,15 +85,26 @@ def _event_by_event(found: Findings) -> str:
     verb = {"greater": "rose", "less": "fell"}.get(found.alternative, "moved")
     says = f"{found.p_word}p{' exact' if found.test == 'sq' else ''}"
     start = f"Of {count(len(values), found.noun)}, {len(moved) or 'none'} {verb} {when} by more than chance at the {level} level"
-    after = f"after Holm over the {len(values)} "
+    after = f"after Holm over the {len(values)}"
     floor = smallest_rank_p(found)
-    remaining = f"; {after}none is left"
+    remaining = f"; {after} none is left"
     if floor is not None and floor * len(values) >= found.alpha:
         remaining = f"; Holm over the {len(values)} cannot leave any (no p of sq can be below {p_text(floor)})"
     if kept:
         named = f" ({listed([event_label(e, 24) for e in kept])})" if len(kept) <= MANY_NAMES else ""
-        remaining = f"; {after}{len(kept)} {'is' if len(kept) == 1 else 'are'} left{named}"
-    return f"{start} by {found.test} ({says}; {chance}){remaining if moved else ''}; {spread}{_mean(found)}."
+        remaining = f"; {after}, {len(kept)} {'is' if len(kept) == 1 else 'are'} left{named}"
+    return f"{start} by {found.test} ({says}; {chance}){remaining if moved else ''}{_others(found)}; {spread}{_mean(found)}."
+
+
+def _others(found: Findings) -> str:
+    """What the other tests of one event say: how many reject, and how many after Holm over the events."""
+    said = []
+    for test in dict.fromkeys(t for e in found.measured for t in (e.tests or {}) if t != found.test):
+        values = [p for _, p in found.p_values(test)]
+        kept = sum(p < found.alpha for p in holm(values))
+        if values:
+            said.append(f"{sum(p < found.alpha for p in values)} by {test}, {kept} of them after Holm")
+    return f"; {'; '.join(said)}" if said else ""
 
 
 def _mean(found: Findings) -> str:

@@ -29,7 +29,7 @@ def caar_title(found: Findings) -> str:
 
 
 def forest_title(found: Findings) -> str:
-    """How many events stand out, and how many would by chance."""
+    """How many intervals leave out zero, and how many would by chance."""
     known = [e for e in found.measured if e.low is not None and e.high is not None]
     if not known:
         return f"CARs {_range(found.measured)}" if found.measured else "No event is complete in the primary window"
@@ -37,7 +37,7 @@ def forest_title(found: Findings) -> str:
     if len(known) == 1:
         return f"The interval of the one event {'excludes' if outside else 'includes'} zero {span_text(found.window)}"
     return (
-        f"{outside or 'None'} of {count(len(known), found.noun)} stand{'s' if outside == 1 else ''} out from zero "
+        f"{outside or 'None'} of {len(known)} intervals leave{'s' if outside == 1 else ''} out zero "
         f"{span_text(found.window)}, {fixed(found.alpha * len(known), 1)} would by chance"
     )
 
