@@ -246,7 +246,7 @@ def test_answer_of_a_single_event_test_counts_events_chance_and_holm():
     assert "Holm over the events cannot leave any" not in " ".join(caveats(read_findings(make(16))))
     assert any("cannot leave any" in line for line in caveats(read_findings(result)))  # 2/241 * 16 > 0.05
     four = with_settings(make(4, tests=("sq",)), "windows", car=[[0, 0], [-1, 1]])
-    assert "after Holm over the 4 2 are left (deal-000 (S0 Acme) and deal-001 (S1 Acme))" in answer(four)
+    assert "after Holm over the 4, 2 are left (deal-000 (S0 Acme) and deal-001 (S1 Acme))" in answer(four)
 
 
 def test_answer_of_a_test_that_cannot_answer_gives_the_reason():
