@@ -6,6 +6,7 @@ failing checks. Heavy libraries are imported inside the verbs, so that --help an
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -297,6 +298,7 @@ def _say(message: str) -> None:
 
 def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
+    gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         code = app(standalone_mode=False)
     except EngineError as error:

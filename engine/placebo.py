@@ -22,7 +22,7 @@ from engine.significance import PseudoCars
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-CHUNK = 256  # pseudo-events fitted at once: the working set stays in the processor's cache
+CHUNK = 512  # pseudo-events fitted at once: the working set stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Placebo:
     """CARs at pseudo-dates for every pair and window.
 
     events: for pair i, (C_i, W) CARs at the C_i pseudo-dates of its cluster. cluster: (N,) cluster of each pair.
-    draws: (D, K) for each draw and cluster the pseudo-date taken. non_overlapping: (N,) pseudo-windows that fit side by
+    draws: (K, D) for each cluster and draw the pseudo-date taken. non_overlapping: (N,) pseudo-windows that fit side by
     side. windows: the W car windows.
     """
 
@@ -43,16 +43,16 @@ class Placebo:
     def sample(self, members: Ints, window: Window) -> PseudoCars:
         """What `permutation` looks at for a group of pairs in one window."""
         w = self.windows.index(window)
-        own = tuple(self.events[i][:, w] for i in members)
+        own = tuple(np.ascontiguousarray(self.events[i][:, w]) for i in members)
         clusters = np.unique(self.cluster[members])
         if min((len(e) for e in own), default=0) == 0:
             group = np.empty(0)
         elif len(clusters) == 1:
             group = sum(own[1:], start=own[0].copy()) / len(own)
         else:
-            group = np.zeros(len(self.draws))
+            group = np.zeros(self.draws.shape[1])
             for i, cars in zip(members, own, strict=True):
-                group += cars[self.draws[:, self.cluster[i]]]
+                group += np.take(cars, self.draws[self.cluster[i]])
             group /= len(own)
         return PseudoCars(group, own, self.non_overlapping[members])
 
@@ -90,7 +90,7 @@ def pseudo_events(
         for i, place in zip(members, places, strict=True):
             events[i] = tables[_kind(panel, int(i))][place]
             non_overlapping[i] = _side_by_side(place, len(panel.event_window))
-    joint = (rng.random((draws, len(sizes))) * sizes).astype(np.int64)
+    joint = np.ascontiguousarray((rng.random((draws, len(sizes))) * sizes).astype(np.int64).T)
     return Placebo(tuple(windows), tuple(events), cluster, joint, non_overlapping)
 
 

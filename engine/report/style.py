@@ -123,12 +123,17 @@ def save(figure: Figure, fmt: str) -> bytes:
     return out.getvalue()
 
 
+@lru_cache(maxsize=64)
+def _font(family: tuple[str, ...], size: float, weight: str) -> font_manager.FontProperties:
+    return font_manager.FontProperties(family=list(family), size=size, weight=weight)
+
+
 def text_width(figure: Figure, text: str, size: float, weight: str = "normal") -> float:
     """The width of one line of text, in inches."""
     if not text:
         return 0.0
     canvas: Any = figure.canvas
-    font = font_manager.FontProperties(family=families(), size=size, weight=weight)
+    font = _font(tuple(families()), size, weight)
     width, _, _ = canvas.get_renderer().get_text_width_height_descent(text, font, False)
     return float(width) / float(figure.dpi)
 
