@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from engine.announcements import Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
 from engine.errors import DataError, SpecError, hint
-from engine.market import PriceSeries, Snapshot, find_snapshot, read_series
-from engine.models import MODELS, WITHOUT_BENCHMARK
+from engine.lines import Market
+from engine.market import PriceSeries, Snapshot, find_snapshot
+from engine.models import MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
 from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
+from engine.supply import read_market
 from engine.tables import SCHEMAS
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
@@ -30,7 +31,7 @@ class Study:
     """A study with everything it reads, in memory.
 
     exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
-    "" for a model that needs none. series: by symbol; listings without one are lost with a row.
+    "" for a model that needs none. market: every series read; listings without one are lost with a row.
     """
 
     name: str
@@ -38,9 +39,14 @@ class Study:
     announcements: Announcements
     exchanges: tuple[str | None, ...]
     benchmarks: tuple[str, ...]
-    series: Mapping[str, PriceSeries]
+    market: Market
     snapshot: Snapshot
     sha256: dict[str, Any]
+
+    @property
+    def series(self) -> Mapping[str, PriceSeries]:
+        """Listings, benchmarks, members of baskets and currencies, by symbol."""
+        return self.market.series
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -51,7 +57,7 @@ class Study:
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
-    return Known(frozenset(MODELS), tests, RESAMPLING_TESTS, charts)
+    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts)
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -85,26 +91,28 @@ def load_study(
         spec.events.select,
     )
     _check_columns(spec, announcements, str(toml))
+    path = default_data_path(folder) if data_path is None else tuple(data_path)
     if prices is not None:
         snapshot = find_snapshot(str(prices.resolve()), folder, ())
     else:
-        path = default_data_path(folder) if data_path is None else tuple(data_path)
         snapshot = find_snapshot(spec.prices.snapshot, folder, path)
     exchanges, benchmarks = _listing_choices(spec, announcements.table, snapshot)
-    series = _read_prices(spec, announcements.table, benchmarks, snapshot)
-    files = {p.name: p for p in (*(snapshot.file_of(s) for s in series), *snapshot.about)}
+    other = snapshot
+    if spec.factors is not None and spec.factors.snapshot is not None:
+        other = find_snapshot(spec.factors.snapshot, folder, path)
+    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other)
     return Study(
         name=folder.resolve().name,
         spec=spec,
         announcements=announcements,
         exchanges=exchanges,
         benchmarks=benchmarks,
-        series=series,
+        market=market,
         snapshot=snapshot,
         sha256={
             "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
             "calendar": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in announcements.files},
-            "snapshot": {name: snapshot.sha256(path) for name, path in sorted(files.items())},
+            "snapshot": hashes,
         },
     )
 
@@ -161,37 +169,19 @@ def _listing_choices(
             or spec.benchmark.default
             or ""
         )
-        needed = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
-        if needed and not benchmark:
+        used = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
+        optional = spec.model.name in WITH_FACTORS and spec.sessions.calendar == "exchange" and not any(benchmarks)
+        if used and not benchmark and not optional:
             raise SpecError(
                 f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "
                 f'by_exchange = {{{exchange} = "..."}}, or a column benchmark in the calendar.'
             )
         exchanges.append(exchange)
-        benchmarks.append(benchmark if needed else "")
-    return tuple(exchanges), tuple(benchmarks)
-
-
-def _read_prices(
-    spec: StudySpec, table: pl.DataFrame, benchmarks: Sequence[str], snapshot: Snapshot
-) -> dict[str, PriceSeries]:
-    listings, indices = set(table["symbol"]), set(benchmarks) - {""}
-    for symbol in sorted(indices):
-        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
-            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
-    series, missing = read_series(snapshot, listings | indices)
-    lost_indices = [s for s in missing if s in indices]
-    lost = [s for s in missing if s not in indices]
-    if lost_indices or (lost and not spec.limits.allow_missing_symbols):
-        what = [f"benchmark {', '.join(lost_indices)}"] if lost_indices else []
-        what += [f"listing {', '.join(lost)}"] if lost else []
-        raise DataError(
-            f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. Add a file "
-            f"<symbol>.csv for each, or set [limits] allow_missing_symbols = true to go on without listings."
+        benchmarks.append(benchmark if used else "")
+    if any(benchmarks) and not all(benchmarks):
+        raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
+    if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):
+        raise SpecError(
+            '[sessions] calendar = "benchmark" needs an index of its own; a basket has no days. Use "exchange".'
         )
-    for symbol in sorted(indices):
-        if not np.isfinite(series[symbol].values).any():
-            raise DataError(
-                f"{snapshot.file_of(symbol)}: benchmark {symbol} has no value in any row. Fill it, or give another."
-            )
-    return series
+    return tuple(exchanges), tuple(benchmarks)

@@ -1,20 +1,20 @@
-"""The seam: announcements and prices become arrays of returns in event time. Behind it there are no dates and no tables.
+"""The seam: announcements and lines become arrays of returns in event time. Behind it there are no dates and no tables.
 
-A return of session t exists only if the listing and its benchmark have a valid price on t and on the session before t
-of the listing's calendar. Every pair that does not get through leaves a row with a reason.
+Every pair that does not get through leaves a row with a reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.announcements import Reaction
-from engine.market import PriceSeries
-from engine.sessions import Days, Window, first_on_or_after, positions_of
+from engine.lines import Line
+from engine.sessions import Days, Window, first_on_or_after
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -29,24 +29,6 @@ class Exclusion:
     stage: str
     reason: str
     detail: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """One listing against one benchmark, on the sessions of its calendar.
-
-    dates: (S,) sessions. returns, market: (S,) NaN where the rule gives no return (then in both).
-    unused: rows of the price file on days that are no session, and stale rows, for the quality report.
-    """
-
-    symbol: str
-    benchmark: str
-    dates: Days
-    returns: Floats
-    market: Floats
-    span: str
-    off_session: int
-    stale: int
 
 
 @dataclass(frozen=True)
@@ -66,8 +48,10 @@ class EventPanel:
 
     estimation_rows: the relative days of the R columns (the union of the pairs' own windows); event_window: of the L.
     own: (N, 2) each pair's own estimation window. line, position: (N,) its line in ``lines`` and day 0 on it.
-    returns, market: (N, R), NaN outside the pair's own window and where missing. estimation_days: (N, R) day numbers.
-    event_returns, event_market: (N, L). event_dates: (N, L), NaT beyond the calendar.
+    returns: (N, R) in excess of the risk-free rate where the model asks for that; regressors: (N, K, R) benchmark and
+    factors; NaN outside the pair's own window and where missing. estimation_days: (N, R) day numbers.
+    event_returns: (N, L) never in excess; event_riskfree: (N, L); event_regressors: (N, K, L). event_dates: (N, L), NaT
+    beyond the calendar.
     """
 
     pairs: tuple[Pair, ...]
@@ -78,10 +62,11 @@ class EventPanel:
     line: Ints
     position: Ints
     returns: Floats
-    market: Floats
+    regressors: Floats
     estimation_days: Ints
     event_returns: Floats
-    event_market: Floats
+    event_riskfree: Floats
+    event_regressors: Floats
     event_dates: Days
 
     def take(self, chosen: npt.NDArray[np.int64]) -> EventPanel:
@@ -92,115 +77,52 @@ class EventPanel:
         return replace(self, pairs=tuple(self.pairs[i] for i in chosen), **arrays)
 
 
-def build_line(
-    series: PriceSeries, benchmark: PriceSeries | None, sessions: Days, log_returns: bool, benchmark_grid: bool
-) -> Line:
-    """Put a listing and its benchmark (None: the model needs none) on the sessions of the listing's calendar.
-
-    benchmark_grid: ``sessions`` are the benchmark's own days, whose first return needs the day before the first.
-    """
-    returns = _returns(series, sessions, log_returns)
-    if benchmark is None:
-        market = np.full(len(sessions), np.nan)
-        known = np.isfinite(returns)
-    else:
-        market = _returns(benchmark, sessions, log_returns)
-        known = np.isfinite(returns) & np.isfinite(market)
-        market = np.where(known, market, np.nan)
-    off_session = int((positions_of(series.dates, sessions) < 0).sum())
-    dates = series.dates
-    return Line(
-        symbol=series.symbol,
-        benchmark=benchmark.symbol if benchmark is not None else "",
-        dates=sessions[1:] if benchmark_grid else sessions,
-        returns=np.where(known, returns, np.nan)[1 if benchmark_grid else 0 :],
-        market=market[1 if benchmark_grid else 0 :],
-        span=f"{dates[0]} to {dates[-1]}" if len(dates) else "no rows",
-        off_session=off_session,
-        stale=int(series.stale.sum()),
-    )
-
-
-def benchmark_days(benchmark: PriceSeries) -> Days:
-    """The days on which the benchmark has a value: the sessions of ``calendar = "benchmark"``.
-
-    For prices the first of them only carries the first return; a return series gets one day put before it for that.
-    """
-    days = benchmark.dates[np.isfinite(benchmark.values)]
-    if benchmark.is_return and len(days):
-        return np.concatenate([[days[0] - 1], days])
-    return days
-
-
-def _returns(series: PriceSeries, sessions: Days, log_returns: bool) -> Floats:
-    """Returns on the sessions: P1/P0 - 1 or its log between neighbouring sessions; cells of a return series as given."""
-    place = positions_of(series.dates, sessions)
-    values = np.full(len(sessions), np.nan)
-    values[place[place >= 0]] = series.values[place >= 0]
-    if series.is_return:
-        return values
-    returns = np.full(len(sessions), np.nan)
-    ratio = values[1:] / values[:-1]
-    returns[1:] = np.log(ratio) if log_returns else ratio - 1
-    return returns
-
-
 def build_panel(pairs: Sequence[Pair], lines: Mapping[tuple[str, str, str], Line], event_window: Window) -> EventPanel:
     """Cut the windows of every pair (at least one) out of its line."""
     rows = Window(min(p.own.start for p in pairs), max(p.own.end for p in pairs))
     keys = sorted({p.line for p in pairs})
     line_of = {key: i for i, key in enumerate(keys)}
-    n = len(pairs)
     line = np.array([line_of[p.line] for p in pairs])
     own = np.array([[p.own.start, p.own.end] for p in pairs])
     position = np.array([first_on_or_after(p.event_day, lines[p.line].dates) for p in pairs])
+    used = tuple(lines[k] for k in keys)
+
+    def cut(window: Window, values: Callable[[Line], npt.NDArray[Any]], beyond: Any) -> npt.NDArray[Any]:
+        """The window around day 0 of every pair, (N, ..., len(window)); ``beyond`` where the line has ended."""
+        parts = [_cut(values(one), position[line == i], window, beyond) for i, one in enumerate(used)]
+        joined = np.empty((len(pairs), *parts[0].shape[1:]), parts[0].dtype)
+        for i, part in enumerate(parts):
+            joined[line == i] = part
+        return joined
+
+    nowhere = np.datetime64("NaT")
     panel = EventPanel(
         pairs=tuple(pairs),
-        lines=tuple(lines[k] for k in keys),
+        lines=used,
         estimation_rows=rows,
         event_window=event_window,
         own=own,
         line=line,
         position=position,
-        returns=np.full((n, len(rows)), np.nan),
-        market=np.full((n, len(rows)), np.nan),
-        estimation_days=np.zeros((n, len(rows)), np.int64),
-        event_returns=np.full((n, len(event_window)), np.nan),
-        event_market=np.full((n, len(event_window)), np.nan),
-        event_dates=np.full((n, len(event_window)), np.datetime64("NaT"), "datetime64[D]"),
+        returns=cut(rows, lambda one: one.returns - one.riskfree, np.nan),
+        regressors=cut(rows, lambda one: one.regressors, np.nan),
+        estimation_days=cut(rows, lambda one: one.dates.astype(np.int64), 0),
+        event_returns=cut(event_window, lambda one: one.returns, np.nan),
+        event_riskfree=cut(event_window, lambda one: one.riskfree, np.nan),
+        event_regressors=cut(event_window, lambda one: one.regressors, np.nan),
+        event_dates=cut(event_window, lambda one: one.dates, nowhere),
     )
-    for i, one in enumerate(panel.lines):
-        of_line = np.flatnonzero(line == i)
-        _cut(one, position[of_line], rows, of_line, panel.returns, panel.market, days=panel.estimation_days)
-        _cut(
-            one,
-            position[of_line],
-            event_window,
-            of_line,
-            panel.event_returns,
-            panel.event_market,
-            dates=panel.event_dates,
-        )
     outside = (rows.days < own[:, :1]) | (rows.days > own[:, 1:])
     panel.returns[outside] = np.nan
-    panel.market[outside] = np.nan
     return panel
 
 
-def _cut(
-    line: Line, at: Ints, window: Window, into: Ints, returns: Floats, market: Floats,
-    days: Ints | None = None, dates: Days | None = None,
-) -> None:  # fmt: skip
-    """Copy the window around each position into the rows ``into``; what lies beyond the line stays missing."""
+def _cut(values: npt.NDArray[Any], at: Ints, window: Window, beyond: Any) -> npt.NDArray[Any]:
+    """(len(at), ..., len(window)) of values (..., S) around each position."""
     place = at[:, None] + window.days
-    inside = (place >= 0) & (place < len(line.dates))
-    held = np.clip(place, 0, len(line.dates) - 1)
-    returns[into] = np.where(inside, line.returns[held], np.nan)
-    market[into] = np.where(inside, line.market[held], np.nan)
-    if days is not None:
-        days[into] = line.dates[held].astype(np.int64)
-    if dates is not None:
-        dates[into] = np.where(inside, line.dates[held], np.datetime64("NaT"))
+    inside = (place >= 0) & (place < values.shape[-1])
+    held = np.clip(place, 0, values.shape[-1] - 1)
+    return np.moveaxis(np.where(inside, values[..., held], beyond).astype(values.dtype), -2, 0)
 
 
 def usable(panel: EventPanel, min_days: int) -> tuple[EventPanel | None, list[Exclusion]]:

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import abnormal_returns, cumulate
+from engine.lines import Line
 from engine.models import MODELS
-from engine.panel import EventPanel, Line
+from engine.panel import EventPanel
 from engine.sessions import Days, Window
 from engine.significance import PseudoCars
 
@@ -128,8 +129,9 @@ def _line_cars(
     upper = np.clip(at + own.end + 1, 0, len(line.dates))
     n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
     at = at[complete & apart & (n_obs >= min_days)]
-    estimation = _windows(line.returns, own), _windows(line.market, own)
-    events = _windows(line.returns, event_window), _windows(line.market, event_window)
+    excess = line.returns - line.riskfree
+    estimation = _windows(excess, own), _windows(line.regressors, own)
+    events = _windows(excess, event_window), _windows(line.regressors, event_window)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
         fits = MODELS[model](*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
@@ -141,10 +143,13 @@ def _line_cars(
 
 
 def _windows(values: Floats, window: Window) -> Floats:
-    """(S, len(window)) view of the window around each session; NaN beyond the line."""
+    """(S, ..., len(window)) view of the window around each session of values (..., S); NaN beyond the line."""
     before, after = max(-window.start, 0), max(window.end, 0)
-    padded = np.concatenate([np.full(before, np.nan), values, np.full(after, np.nan)])
-    return np.lib.stride_tricks.sliding_window_view(padded, len(window))[before + window.start :][: len(values)]
+    edges = [(0, 0)] * (values.ndim - 1) + [(before, after)]
+    padded = np.pad(values, edges, constant_values=np.nan)
+    view = np.lib.stride_tricks.sliding_window_view(padded, len(window), axis=-1)
+    around = view[..., before + window.start :, :][..., : values.shape[-1], :]
+    return np.moveaxis(around, -2, 0)
 
 
 def _feasible(panel: EventPanel, members: Ints, tables: dict[tuple[int, int, int], Floats]) -> Ints:

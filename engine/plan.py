@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ import polars as pl
 from engine.announcements import Reaction, reaction_days
 from engine.errors import DataError
 from engine.inputs import Study
+from engine.lines import Grid, Line, benchmark_days, build_line
+from engine.market.alignment import Clock, exchange_clock, is_closing_time, weekday_clock
 from engine.models import WITHOUT_BENCHMARK
-from engine.panel import EventPanel, Exclusion, Line, Pair, benchmark_days, build_line, build_panel, reaction_exclusion
-from engine.sessions import FIRST_DAY, Days, Window, exchange_sessions
+from engine.panel import EventPanel, Exclusion, Pair, build_panel, reaction_exclusion
+from engine.sessions import FIRST_DAY, Days, Sessions, Window, closes_on, exchange_sessions
 from engine.spec import StudySpec
 
 LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
@@ -23,11 +25,12 @@ LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes
 @dataclass(frozen=True)
 class Plan:
     """What a run looks at: the reaction of every pair, the panel of all pairs with a day 0 and a price file (None if
-    there is none), and the pairs lost before it."""
+    there is none), the names of its regressors, and the pairs lost before it."""
 
     reactions: tuple[Reaction, ...]
     lines: tuple[Line, ...]
     panel: EventPanel | None
+    regressors: tuple[str, ...]
     exclusions: tuple[Exclusion, ...] = field(default=())
 
 
@@ -47,6 +50,9 @@ def plan_study(study: Study) -> Plan:
         spec.events.stamp,
         spec.events.max_gap_days,
     )
+    clocks = _clocks(study, calendars, last_year)
+    venues = {s: v for s, v in study.market.venues.items() if not (on_benchmark and s in grids)}
+    market = replace(study.market, venues=venues)
     lost: list[Exclusion] = []
     pairs: list[Pair] = []
     lines: dict[tuple[str, str, str], Line] = {}
@@ -63,16 +69,39 @@ def plan_study(study: Study) -> Plan:
             continue
         key = (symbol, benchmark, "" if on_benchmark else str(exchange))
         if key not in lines:
-            lines[key] = build_line(
-                study.series[symbol],
-                study.series[benchmark] if benchmark and spec.model.name not in WITHOUT_BENCHMARK else None,
-                grids[benchmark] if on_benchmark else calendars[str(exchange)].dates,
-                spec.prices.returns == "log",
-                on_benchmark,
-            )
+            dates = grids[benchmark] if on_benchmark else None
+            grid = _grid(dates, calendars[exchange] if exchange is not None else None, clocks)
+            against = benchmark if spec.model.name not in WITHOUT_BENCHMARK else ""
+            lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
-    return Plan(tuple(reactions), tuple(lines[k] for k in sorted(lines)), panel, tuple(lost))
+    names = ("market",) * any(study.benchmarks) + tuple(f.symbol for f in market.factors)
+    return Plan(tuple(reactions), tuple(lines[k] for k in sorted(lines)), panel, names, tuple(lost))
+
+
+def _clocks(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> dict[str, Clock]:
+    """When each series of ``venues`` has its closes."""
+    market = study.market
+    auxiliary = [*market.factors, *market.fx.values(), *([market.riskfree] if market.riskfree is not None else [])]
+    series = dict(market.series) | {one.symbol: one for one in auxiliary}
+    made = {}
+    for symbol, venue in market.venues.items():
+        if is_closing_time(venue):
+            made[symbol] = weekday_clock(series[symbol], venue, f"[sessions] closes: {symbol}")
+        else:
+            known = calendars.get(venue)
+            made[symbol] = exchange_clock(known if known is not None else exchange_sessions(venue, last_year))
+    return made
+
+
+def _grid(days: Days | None, sessions: Sessions | None, clocks: Mapping[str, Clock]) -> Grid:
+    """The sessions of a line: the exchange's, or the given days with the exchange's hours."""
+    if sessions is None:
+        assert days is not None
+        return Grid(days, None, "", clocks)
+    if days is None:
+        return Grid(sessions.dates, sessions.closes, sessions.exchange, clocks)
+    return Grid(days, closes_on(days, sessions), "", clocks)
 
 
 def _last_year(study: Study) -> int:

@@ -125,6 +125,13 @@ def first_on_or_after(day: np.datetime64, dates: Days) -> int:
     return int(np.searchsorted(dates, day, side="left"))
 
 
+def closes_on(days: Days, sessions: Sessions) -> Instants:
+    """(D,) closing instants of any days: those of the exchange; a day that is no session of it has the hours of the
+    session before, one before the first session those of the first."""
+    at = np.maximum(np.searchsorted(sessions.dates, days, side="right") - 1, 0)
+    return np.asarray(sessions.closes[at] + (days - sessions.dates[at]))
+
+
 def positions_of(days: Days, dates: Days) -> npt.NDArray[np.int64]:
     """Position of each of ``days`` in ``dates`` (increasing), -1 where it is not there; shape of ``days``."""
     place = np.searchsorted(dates, days)

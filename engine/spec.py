@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,14 +20,13 @@ from engine.sessions import FARTHEST, Window
 Alternative = Literal["two-sided", "greater", "less"]
 
 # Declared in the study format, not in this version: (table or table.key) -> the values that are available.
-LATER_TABLES = ("factors", "contamination", "claims", "grid", "backtest", "calendar_time", "crosssection")
+LATER_TABLES = ("contamination", "claims", "grid", "backtest", "calendar_time", "crosssection")
 LATER_VALUES: dict[tuple[str, str], set[Any]] = {
     ("events", "joint"): {False},
     ("prices", "missing"): {"exclude"},
-    ("prices", "currency"): {"local"},
 }
 LATER_MODELS = (
-    "raw", "factor", "scholes_williams", "dimson", "rolling", "garch", "egarch", "gjr", "lad", "huber", "theil_sen",
+    "raw", "scholes_williams", "dimson", "rolling", "garch", "egarch", "gjr", "lad", "huber", "theil_sen",
     "matched",
 )  # fmt: skip
 LATER_TESTS = (
@@ -38,9 +37,11 @@ LATER_TESTS = (
 
 @dataclass(frozen=True)
 class Known:
-    """The names that this installation has. resampling: the tests that need ``[resampling]``."""
+    """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
+    the tests that need ``[resampling]``."""
 
     models: frozenset[str]
+    factor_models: frozenset[str]
     tests: frozenset[str]
     resampling: frozenset[str]
     charts: frozenset[str]
@@ -64,16 +65,27 @@ class Prices(_Table):
     snapshot: str = Field(min_length=1)
     returns: Literal["simple", "log"]
     missing: Literal["exclude", "trade_to_trade"] = "exclude"
-    currency: str = "local"
+    currency: str = Field(default="local", pattern="^(local|[A-Z]{3})$")
 
 
 class Benchmark(_Table):
     default: str | None = None
     by_exchange: dict[str, str] = {}
+    baskets: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
+    own_weight: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+
+
+class Factors(_Table):
+    snapshot: str | None = None
+    set: str | None = None
+    columns: list[str] = []
+    units: Literal["percent", "fraction"] = "percent"
+    excess: bool = False
 
 
 class SessionRule(_Table):
     calendar: Literal["exchange", "benchmark"] = "exchange"
+    closes: dict[str, str] = {}
 
 
 class ModelChoice(_Table):
@@ -120,6 +132,7 @@ class StudySpec(_Table):
     events: Events
     prices: Prices
     benchmark: Benchmark = Benchmark()
+    factors: Factors | None = None
     sessions: SessionRule = SessionRule()
     model: ModelChoice
     windows: Windows
@@ -204,7 +217,7 @@ def _unknown_keys(raw: Mapping[str, Any]) -> Iterator[str]:
 
 def _table_type(name: str) -> Any:
     annotation: Any = StudySpec.model_fields[name].annotation
-    return Resampling if name == "resampling" else annotation
+    return next((t for t in get_args(annotation) if t is not type(None)), annotation)
 
 
 def _plain(error: Any) -> str:
@@ -233,9 +246,31 @@ def _contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
         yield f'[significance] group_by: "{name}" stands there more than once.'
     yield from _window_problems(spec)
+    yield from _factor_problems(spec, known)
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
         yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
+
+
+def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
+    takes = spec.model.name in known.factor_models
+    factors = spec.factors
+    if factors is None:
+        if takes:
+            yield (
+                f'[factors] is required by the model "{spec.model.name}": columns = ["BZ=F"], series of the snapshot, or '
+                'set = "ff3".'
+            )
+        return
+    if not takes and spec.model.name in known.models:
+        taking = ", ".join(f'"{name}"' for name in sorted(known.factor_models))
+        yield f'[factors] is used by the model {taking} only, and [model] name = "{spec.model.name}". Change one of them.'
+    if factors.set is None and not factors.columns:
+        yield '[factors] needs columns = ["BZ=F"], series of the snapshot, or set = "ff3", or both: columns of the set.'
+    if factors.excess and factors.set is None:
+        yield "[factors] excess = true takes the risk-free rate from the column RF of a set: give set."
+    for name in sorted({n for n in factors.columns if factors.columns.count(n) > 1}):
+        yield f'[factors] columns: "{name}" stands there more than once.'
 
 
 def _names(

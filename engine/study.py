@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ MANY_EVENTS = 50_000
 DEGENERATE = {
     "constant_returns": "the listing's returns do not vary",
     "constant_benchmark": "the benchmark's returns do not vary, so there is no beta",
+    "constant_factor": "the benchmark or a factor does not vary, so it has no beta",
+    "collinear_factors": "one of benchmark and factors is a combination of the others, so their betas cannot be told apart",
     "exact_fit": "the model fits without residual, so there is no variance to test against",
     "no_degrees_of_freedom": "too few for the model's coefficients",
 }
@@ -156,7 +159,16 @@ def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | N
     exclusions = [*plan.exclusions, *lost]
     if panel is None:
         return None, None, exclusions
-    fits = fit(spec.model.name, panel.returns, panel.market, panel.event_market, panel.estimation_rows, panel.own)
+    fits = fit(
+        spec.model.name,
+        panel.returns,
+        panel.regressors,
+        panel.event_regressors,
+        panel.estimation_rows,
+        panel.own,
+        plan.regressors,
+    )
+    fits = replace(fits, expected=fits.expected + panel.event_riskfree)
     for i in np.flatnonzero(fits.degenerate != ""):
         pair = panel.pairs[i]
         detail = f"{fits.n_obs[i]} returns in {pair.own} of {pair.symbol}: {DEGENERATE[str(fits.degenerate[i])]}"

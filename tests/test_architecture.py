@@ -15,7 +15,7 @@ GROUND = {"errors"}
 FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"models", "significance"}
 TABLES = FIRST | {"spec", "announcements", "market"}
-PANEL = FIRST | {"announcements", "market", "panel"}
+PANEL = FIRST | {"announcements", "market", "lines", "panel"}
 CORE = ARRAYS | PANEL | {"abnormal", "placebo", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
@@ -26,13 +26,15 @@ MAY_IMPORT = {
     "csvtext": GROUND,
     "announcements": FIRST | {"csvtext"},
     "market": FIRST | {"csvtext"},
-    "panel": FIRST | {"announcements", "market"},
+    "lines": FIRST | {"market"},
+    "panel": FIRST | {"announcements", "market", "lines"},
     "abnormal": ARRAYS,
     "placebo": ARRAYS | {"panel", "abnormal"},
     "tables": ARRAYS | PANEL | {"abnormal"},
     "results": GROUND | {"tables"},
-    "inputs": ARRAYS | TABLES | {"tables"},
-    "plan": ARRAYS | TABLES | {"inputs", "panel"},
+    "supply": TABLES | {"lines"},
+    "inputs": ARRAYS | TABLES | {"tables", "lines", "supply"},
+    "plan": ARRAYS | TABLES | {"inputs", "lines", "panel"},
     "study": CORE | FIRST | {"spec", "inputs", "plan", "__init__"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},

@@ -69,19 +69,22 @@ def _read_parquet(snapshot: Snapshot, wanted: list[str]) -> pl.DataFrame:
         raise DataError(f"{where}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
 
+def column_series(symbol: str, table: pl.DataFrame, column: str, where: str) -> PriceSeries:
+    """One column of a table of text cells, by date, as it stands there."""
+    dates, order = _in_order(table, where)
+    return PriceSeries(symbol, dates, _numbers(table, column, where)[order], np.zeros(len(dates), bool), False)
+
+
 def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
     if "date" not in table.columns:
         raise DataError(f'{where}: has no column "date". {hint("date", table.columns)}')
     kinds = [c for c in VALUES[:3] if c in table.columns]
     if not kinds:
         raise DataError(f"{where}: has none of the columns close, adj_close, return. Read: {', '.join(table.columns)}.")
-    dates = _dates(table, where)
-    order = np.argsort(dates, kind="stable")
-    dates = dates[order]
-    same = np.flatnonzero(dates[1:] == dates[:-1])
-    if len(same):
-        more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
-        raise DataError(f"{where}: date {dates[same[0]]} stands there more than once{more}. Keep one row a day.")
+    dates, order = _in_order(table, where)
+    if "delisting_return" in table.columns and "return" in table.columns:
+        values = _with_delisting(table, where)[order]
+        return PriceSeries(symbol, dates, values, np.zeros(len(dates), bool), is_return=True)
     numbers = {c: _numbers(table, c, where)[order] for c in VALUES if c in table.columns}
     if "return" in numbers:
         return PriceSeries(symbol, dates, numbers["return"], np.zeros(len(dates), bool), is_return=True)
@@ -92,6 +95,36 @@ def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
     close = numbers.get("close", prices)
     stale = _stale(np.where(np.isfinite(close), close, prices), numbers.get("volume"))
     return PriceSeries(symbol, dates, np.where((prices > 0) & ~stale, prices, np.nan), stale, is_return=False)
+
+
+def _in_order(table: pl.DataFrame, where: str) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.int64]]:
+    """The dates in order, and the rows that they stand in. Raises DataError for a date that stands there twice."""
+    dates = _dates(table, where)
+    order = np.argsort(dates, kind="stable")
+    dates = dates[order]
+    same = np.flatnonzero(dates[1:] == dates[:-1])
+    if len(same):
+        more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
+        raise DataError(f"{where}: date {dates[same[0]]} stands there more than once{more}. Keep one row a day.")
+    return dates, order
+
+
+def _with_delisting(table: pl.DataFrame, where: str) -> npt.NDArray[np.float64]:
+    """Returns as CRSP gives them, the delisting return compounded into its day: (1 + ret)(1 + dlret) - 1.
+
+    Letters and numbers below -1 are CRSP's codes for a missing return. Shumway (1997) on why the delisting return must
+    not be left out; CRSP Data Descriptions Guide for the codes.
+    """
+    both = []
+    for name in ("return", "delisting_return"):
+        column = table[name]
+        if column.dtype == pl.String:
+            column = column.set(column.str.strip_chars().str.contains(r"^[A-Z]$").fill_null(False), None)
+        values = _numbers(table.with_columns(column.alias(name)), name, where)
+        both.append(np.where(values < -1, np.nan, values))
+    ordinary, last = both
+    grown = (1 + np.where(np.isfinite(ordinary), ordinary, 0.0)) * (1 + last) - 1
+    return np.where(np.isfinite(last), grown, ordinary)
 
 
 def _stale(close: npt.NDArray[np.float64], volume: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:

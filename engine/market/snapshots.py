@@ -19,6 +19,8 @@ import polars as pl
 from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, MissingData
 
+CRSP_NAMES = {"permno": "symbol", "ret": "return", "dlret": "delisting_return"}
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -149,8 +151,13 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def lower_names(columns: Sequence[str], where: str) -> dict[str, str]:
-    """Column names as this package writes them: "Adj Close" is adj_close. Raises DataError if two become one."""
+    """Column names as this package writes them: "Adj Close" is adj_close, CRSP's permno is symbol.
+
+    Raises DataError if two become one.
+    """
     names = {c: c.strip().lower().replace(" ", "_") for c in columns}
+    crsp = CRSP_NAMES if "permno" in names.values() else {}
+    names = {c: crsp.get(name, name) for c, name in names.items()}
     if len(set(names.values())) < len(names):
         raise DataError(f"{where}: two columns have the same name: {', '.join(columns)}. Keep one.")
     return names

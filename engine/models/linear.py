@@ -1,7 +1,7 @@
 """Linear models in closed form, batched over events: a centred two-pass over each event's own rows.
 
-Every function takes estimation returns (N, R), estimation benchmark returns (N, R) and event-window benchmark returns
-(N, L); a row counts where the return, and for models that use it the benchmark, is present.
+Every function takes estimation returns (N, R), the K regressors of the estimation rows (N, K, R) and of the event window
+(N, K, L), the benchmark first; a row counts where the return and every regressor that the model uses is present.
 Sums run over the contiguous axis, so an event's numbers do not depend on the batch it is in.
 """
 
@@ -14,13 +14,15 @@ from engine.models.fits import NormalFits
 
 Floats = npt.NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
+DEPENDENT = 1e-12  # of a factor's variance left by the factors before it: less is rounding, not a factor of its own
 
 
-def market(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
+def market(returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
     """Market model: R_it = alpha + beta R_mt + e_it by least squares.
 
     MacKinlay (1997), eq. 3 and 8; Campbell, Lo & MacKinlay (1997), eq. 4.3.3 and 4.4.9 for V.
     """
+    benchmark, event_benchmark = _first(regressors), _first(event_regressors)
     present = np.isfinite(returns) & np.isfinite(benchmark)
     n = present.sum(axis=1)
     x_mean, dx, x_noise = _centred(benchmark, present, n)
@@ -54,11 +56,89 @@ def market(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> Norma
     )
 
 
-def market_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
+def factor(returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
+    """Several factors: R_it = alpha + sum_j beta_j F_jt + e_it by least squares.
+
+    Fama & French (1993), eq. 1, for the regression; Campbell, Lo & MacKinlay (1997), eq. 4.4.9 for V. The centred
+    factors are made orthonormal one after the other (Gram-Schmidt, twice, as in Giraud et al. (2005)), so that neither
+    a library of linear algebra nor the batch changes a digit; the same steps take the event rows to V = I + B B'.
+    """
+    n_events, k, rows = regressors.shape
+    present = np.isfinite(returns) & np.isfinite(regressors).all(axis=1)
+    n = present.sum(axis=1)
+    y_mean, dy, y_noise = _centred(returns, present, n)
+    syy = _sum(dy * dy)
+    basis = np.empty((n_events, event_regressors.shape[2], k + 1))
+    basis[:, :, 0] = (1 / np.sqrt(_at_least_one(n)))[:, None]
+    unit = np.zeros((n_events, k, rows))
+    upper = np.zeros((n_events, k, k))  # R of X = Q R
+    means = np.empty((n_events, k))
+    flat, dependent = np.zeros(n_events, bool), np.zeros(n_events, bool)
+    for j in range(k):
+        means[:, j], left, noise = _centred(np.ascontiguousarray(regressors[:, j]), present, n)
+        ahead = event_regressors[:, j] - means[:, j, None]
+        before = _sum(left * left)
+        for _ in range(2):
+            for i in range(j):
+                share = _sum(unit[:, i] * left)
+                upper[:, i, j] += share
+                left = left - share[:, None] * unit[:, i]
+                ahead = ahead - share[:, None] * basis[:, :, i + 1]
+        size = _sum(left * left)
+        flat |= before <= noise
+        dependent |= size <= DEPENDENT * before
+        upper[:, j, j] = np.sqrt(np.where(flat | dependent, np.nan, size))
+        unit[:, j] = left / upper[:, j, j, None]
+        basis[:, :, j + 1] = ahead / upper[:, j, j, None]
+    shares = np.stack([_sum(unit[:, j] * dy) for j in range(k)], axis=1)
+    residuals = dy
+    for j in range(k):
+        residuals = residuals - shares[:, j, None] * unit[:, j]
+    betas = _back_substituted(upper, shares)
+    alpha = y_mean
+    for j in range(k):
+        alpha = alpha - betas[:, j] * means[:, j]
+    expected = np.repeat(y_mean[:, None], event_regressors.shape[2], axis=1)
+    for j in range(k):
+        expected = expected + shares[:, j, None] * basis[:, :, j + 1]
+    rss, dof = _sum(residuals * residuals), n - k - 1
+    s2 = _over(rss, dof)
+    return NormalFits(
+        names=("alpha", *(f"beta_{j}" for j in range(k))),
+        coefficients=np.column_stack([alpha, betas]),
+        n_obs=n,
+        dof=dof,
+        sigma=np.sqrt(s2),
+        r2=1 - rss / np.where(syy > 0, syy, np.nan),
+        residuals=np.where(present, residuals, np.nan),
+        expected=expected,
+        forecast_basis=basis,
+        degenerate=_reasons(
+            dof,
+            constant_returns=syy <= y_noise,
+            constant_factor=flat,
+            collinear_factors=dependent,
+            exact_fit=~(s2 > EPS * syy),
+        ),
+    )
+
+
+def _back_substituted(upper: Floats, right: Floats) -> Floats:
+    """Solve R b = r for every event; upper: (N, k, k), right: (N, k)."""
+    solved = right.copy()
+    for j in reversed(range(right.shape[1])):
+        for i in range(j + 1, right.shape[1]):
+            solved[:, j] -= upper[:, j, i] * solved[:, i]
+        solved[:, j] /= upper[:, j, j]
+    return solved
+
+
+def market_adjusted(returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
     """Market-adjusted return: the expected return is the benchmark's; k = 0, sigma^2 = var(ddof 1), V = I.
 
     Brown & Warner (1985), eq. 2.
     """
+    benchmark, event_benchmark = _first(regressors), _first(event_regressors)
     present = np.isfinite(returns) & np.isfinite(benchmark)
     n = present.sum(axis=1)
     difference = np.where(present, returns - benchmark, np.nan)
@@ -80,7 +160,7 @@ def market_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats)
     )
 
 
-def mean_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
+def mean_adjusted(returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
     """Mean-adjusted return: the expected return is the estimation-window mean; no benchmark is looked at.
 
     Brown & Warner (1985), eq. 1; MacKinlay (1997), eq. 1.
@@ -89,7 +169,7 @@ def mean_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -
     n = present.sum(axis=1)
     mean, residuals, noise = _centred(returns, present, n)
     rss = _sum(residuals * residuals)
-    events, length = event_benchmark.shape
+    events, length = len(returns), event_regressors.shape[2]
     return NormalFits(
         names=("alpha",),
         coefficients=mean[:, None],
@@ -102,6 +182,11 @@ def mean_adjusted(returns: Floats, benchmark: Floats, event_benchmark: Floats) -
         forecast_basis=np.repeat((1 / np.sqrt(_at_least_one(n)))[:, None, None], length, axis=1),
         degenerate=_reasons(n - 1, constant_returns=rss <= noise),
     )
+
+
+def _first(regressors: Floats) -> Floats:
+    """The benchmark: the first regressor, (N, R) contiguous."""
+    return np.ascontiguousarray(regressors[:, 0])
 
 
 def _sum(rows: Floats) -> Floats:

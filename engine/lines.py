@@ -1,0 +1,154 @@
+"""Lines: one listing's returns against its benchmark and factors, on the sessions of the listing's calendar.
+
+A return of session t exists only if the listing has a valid price on t and on the session before t, and so have its
+benchmark and its factors at the closes of those sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.market import PriceSeries
+from engine.market.alignment import Clock, returns_by_close, returns_by_date
+from engine.sessions import Days, Instants, positions_of
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One listing on its S sessions.
+
+    returns: (S,); regressors: (K, S) benchmark first, then factors; NaN where the rule gives no return (then in all).
+    riskfree: (S,) what the model's returns are in excess of, zero without excess.
+    off_session, stale: rows of the price file on days that are no session, and stale rows, for the quality report.
+    """
+
+    symbol: str
+    benchmark: str
+    dates: Days
+    returns: Floats
+    regressors: Floats
+    riskfree: Floats
+    span: str
+    off_session: int
+    stale: int
+
+
+@dataclass(frozen=True)
+class Market:
+    """The series that lines are built from, and how.
+
+    series: by symbol. venues: of each series that may not keep the listing's days: the exchange whose closes it has, or
+    a closing time such as "14:30 Europe/London". factors: the factor series, in order. riskfree: None without excess.
+    base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
+    baskets: equal-weighted benchmarks by name. own_weight: of a listing in its benchmark, to be taken out of it.
+    """
+
+    series: Mapping[str, PriceSeries]
+    log_returns: bool
+    venues: Mapping[str, str] = field(default_factory=dict)
+    factors: Sequence[PriceSeries] = ()
+    riskfree: PriceSeries | None = None
+    base: str = ""
+    currencies: Mapping[str, str] = field(default_factory=dict)
+    fx: Mapping[str, PriceSeries] = field(default_factory=dict)
+    baskets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    own_weight: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The sessions of a line.
+
+    dates: (S,). closes: (S,) instants, None where no exchange is known. exchange: its code. clocks: of each series in ``venues``.
+    """
+
+    dates: Days
+    closes: Instants | None
+    exchange: str
+    clocks: Mapping[str, Clock]
+
+
+def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is_base: bool = False) -> Line:
+    """Put a listing, its benchmark ("" for none) and the factors on the sessions of ``grid``.
+
+    first_is_base: the first session only carries the first return (``calendar = "benchmark"``) and is cut off.
+    """
+    series = market.series[symbol]
+    returns = _converted(returns_by_date(series, grid.dates, market.log_returns), symbol, grid, market)
+    riskfree = np.zeros(len(returns))
+    if market.riskfree is not None:
+        riskfree = _aligned(market.riskfree, grid, market)
+    regressors = []
+    if benchmark:
+        regressors.append(_benchmark(symbol, benchmark, returns, grid, market) - riskfree)
+    regressors += [_aligned(factor, grid, market) for factor in market.factors]
+    stacked = np.array(regressors).reshape(len(regressors), len(returns))
+    known = np.isfinite(returns) & np.isfinite(riskfree) & np.isfinite(stacked).all(axis=0)
+    dates, first = series.dates, int(first_is_base)
+    return Line(
+        symbol=symbol,
+        benchmark=benchmark,
+        dates=grid.dates[first:],
+        returns=np.where(known, returns, np.nan)[first:],
+        regressors=np.where(known, stacked, np.nan)[:, first:],
+        riskfree=np.where(known, riskfree, np.nan)[first:],
+        span=f"{dates[0]} to {dates[-1]}" if len(dates) else "no rows",
+        off_session=int((positions_of(dates, grid.dates) < 0).sum()),
+        stale=int(series.stale.sum()),
+    )
+
+
+def benchmark_days(benchmark: PriceSeries) -> Days:
+    """The days on which the benchmark has a value: the sessions of ``calendar = "benchmark"``.
+
+    For prices the first of them only carries the first return; a return series gets one day put before it for that.
+    """
+    days = benchmark.dates[np.isfinite(benchmark.values)]
+    if benchmark.is_return and len(days):
+        return np.concatenate([[days[0] - 1], days])
+    return days
+
+
+def _benchmark(symbol: str, benchmark: str, own: Floats, grid: Grid, market: Market) -> Floats:
+    """The benchmark's returns, without the listing itself where it is a basket or the listing's weight is given."""
+    if benchmark in market.baskets:
+        members = [m for m in market.baskets[benchmark] if m != symbol]
+        found = np.array([_converted(_aligned(market.series[m], grid, market), m, grid, market) for m in members])
+        present = np.isfinite(found)
+        n = present.sum(axis=0)
+        total = np.where(present, found, 0.0).sum(axis=0)
+        return np.where(2 * n >= len(members), total / np.maximum(n, 1), np.nan)
+    returns = _converted(_aligned(market.series[benchmark], grid, market), benchmark, grid, market)
+    weight = market.own_weight.get(symbol, 0.0)
+    if not weight:
+        return returns
+    simple = (np.expm1(returns), np.expm1(own)) if market.log_returns else (returns, own)
+    without = (simple[0] - weight * simple[1]) / (1 - weight)
+    return np.log1p(without) if market.log_returns else without
+
+
+def _aligned(series: PriceSeries, grid: Grid, market: Market) -> Floats:
+    """Returns of a series on the line's sessions: by date on the listing's own exchange, else by the instant of the close."""
+    venue = market.venues.get(series.symbol, "")
+    if not venue or grid.closes is None or venue == grid.exchange:
+        return returns_by_date(series, grid.dates, market.log_returns)
+    return returns_by_close(series, grid.clocks[series.symbol], grid.closes, market.log_returns)
+
+
+def _converted(returns: Floats, symbol: str, grid: Grid, market: Market) -> Floats:
+    """Returns of a symbol in the base currency: (1 + r) times the change of its currency, less 1."""
+    currency = market.currencies.get(symbol, market.base)
+    if not market.base or currency == market.base:
+        return returns
+    growth = np.zeros(len(returns))
+    for name, sign in ((currency, -1), (market.base, 1)):  # fx is units of the currency for one dollar
+        if name in market.fx:
+            change = _aligned(market.fx[name], grid, market)
+            growth = growth + sign * (change if market.log_returns else np.log1p(change))
+    return returns + growth if market.log_returns else (1 + returns) * np.exp(growth) - 1

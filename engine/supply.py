@@ -1,0 +1,180 @@
+"""What a study needs from its snapshots: listings, benchmarks, baskets, factors and currencies, read and hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from engine.announcements import exchange_of
+from engine.errors import DataError, SpecError, hint
+from engine.lines import Market
+from engine.market import PriceSeries, Snapshot, read_series
+from engine.market.alignment import is_closing_time
+from engine.market.factors import RISK_FREE, SET_VENUES, factor_file, read_factors
+from engine.sessions import known_exchange
+from engine.spec import Factors, StudySpec
+
+MINOR_UNITS = {"GBp": "GBP", "GBX": "GBP", "ZAc": "ZAR", "ILA": "ILS"}  # pence and agorot move as their currency does
+
+
+def read_market(
+    spec: StudySpec,
+    table: pl.DataFrame,
+    exchanges: Sequence[str | None],
+    benchmarks: Sequence[str],
+    snapshot: Snapshot,
+    other: Snapshot,
+) -> tuple[Market, dict[str, str]]:
+    """Every series that the study reads, and the hash of every file behind them.
+
+    table: the announcements; exchanges, benchmarks: of each of its rows. other: the snapshot of the factors.
+    Raises DataError that names all that is missing at once, SpecError for what the study should have said.
+    """
+    rule = spec.benchmark
+    indices = set(benchmarks) - {""} - set(rule.baskets)
+    members = {m for b in set(benchmarks) & set(rule.baskets) for m in rule.baskets[b]}
+    listings = set(table["symbol"])
+    currencies = _currencies(spec, sorted(listings | indices | members), snapshot)
+    fx = _fx_symbols(spec, currencies)
+    series = _read_prices(spec, listings, indices | members | set(fx.values()), snapshot)
+    hashes = _hashes(snapshot, [snapshot.file_of(s) for s in series])
+    factors: list[PriceSeries] = []
+    riskfree = None
+    if spec.factors is not None:
+        factors, riskfree, paths = _read_factors(spec, spec.factors, other)
+        prefix = "" if other == snapshot else f"{Path(other.name).name}/"
+        hashes |= {prefix + name: digest for name, digest in _hashes(other, paths).items()}
+        taken = sorted({f.symbol for f in factors if f.is_return} & set(series))
+        if taken:
+            raise SpecError(
+                f"[factors] {taken[0]} is the name of a listing or benchmark too. Rename the listing's file."
+            )
+    on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
+    auxiliary = [*factors, *([riskfree] if riskfree is not None else [])]
+    market = Market(
+        series=series,
+        log_returns=spec.prices.returns == "log",
+        venues=_venues(
+            spec, sorted(indices), sorted(members), auxiliary, sorted(fx.values()), on_exchange, snapshot, other
+        ),
+        factors=tuple(factors),
+        riskfree=riskfree,
+        base="" if spec.prices.currency == "local" else spec.prices.currency,
+        currencies=currencies,
+        fx={currency: series[symbol] for currency, symbol in fx.items()},
+        baskets=rule.baskets,
+        own_weight=rule.own_weight,
+    )
+    return market, dict(sorted(hashes.items()))
+
+
+def _hashes(snapshot: Snapshot, paths: Sequence[Path]) -> dict[str, str]:
+    return {p.name: snapshot.sha256(p) for p in {*paths, *snapshot.about}}
+
+
+def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot: Snapshot) -> dict[str, PriceSeries]:
+    """others: benchmarks, members of baskets and currencies, without which nothing goes."""
+    for symbol in sorted(others):
+        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
+            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
+    series, missing = read_series(snapshot, listings | others)
+    lost_others = [s for s in missing if s in others]
+    lost = [s for s in missing if s not in others]
+    if lost_others or (lost and not spec.limits.allow_missing_symbols):
+        what = [f"benchmark {', '.join(lost_others)}"] if lost_others else []
+        what += [f"listing {', '.join(lost)}"] if lost else []
+        raise DataError(
+            f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. Add a file "
+            f"<symbol>.csv for each, or set [limits] allow_missing_symbols = true to go on without listings."
+        )
+    for symbol in sorted(others):
+        if not np.isfinite(series[symbol].values).any():
+            raise DataError(
+                f"{snapshot.file_of(symbol)}: benchmark {symbol} has no value in any row. Fill it, or give another."
+            )
+    return series
+
+
+def _read_factors(
+    spec: StudySpec, chosen: Factors, snapshot: Snapshot
+) -> tuple[list[PriceSeries], PriceSeries | None, list[Path]]:
+    """The factor series in the order of the study, the risk-free rate where it is asked for, and their files."""
+    if chosen.set is None:
+        series, missing = read_series(snapshot, chosen.columns)
+        if missing:
+            raise DataError(
+                f"snapshot {snapshot.name} ({snapshot.root}) has no prices for factor {', '.join(missing)}. Add a file "
+                f"<symbol>.csv for each, or give [factors] snapshot."
+            )
+        return [series[name] for name in chosen.columns], None, [snapshot.file_of(name) for name in chosen.columns]
+    path = factor_file(snapshot, chosen.set)
+    columns = read_factors(path, chosen.units)
+    if spec.prices.returns == "log":
+        columns = {name: replace(one, values=np.log1p(one.values)) for name, one in columns.items()}
+    wanted = chosen.columns or [name for name in columns if name != RISK_FREE]
+    for name in [*wanted, *([RISK_FREE] if chosen.excess else [])]:
+        if name not in columns:
+            raise SpecError(f'[factors] "{name}" is no column of {path}. {hint(name, columns)}')
+    return [columns[name] for name in wanted], columns[RISK_FREE] if chosen.excess else None, [path]
+
+
+def _currencies(spec: StudySpec, symbols: Sequence[str], snapshot: Snapshot) -> dict[str, str]:
+    """The currency of each symbol, from ``symbols.csv``; nothing where returns stay in local currency."""
+    if spec.prices.currency == "local":
+        return {}
+    stated = {s: snapshot.listings.get(s, {}).get("currency", "") for s in symbols}
+    unknown = [s for s, currency in stated.items() if not currency]
+    if unknown:
+        raise SpecError(
+            f'[prices] currency = "{spec.prices.currency}" needs the currency of {", ".join(unknown)}, which symbols.csv of '
+            f'snapshot {snapshot.name} does not give. Add it there, or set currency = "local".'
+        )
+    return {s: MINOR_UNITS.get(currency, currency) for s, currency in stated.items()}
+
+
+def _fx_symbols(spec: StudySpec, currencies: Mapping[str, str]) -> dict[str, str]:
+    """The series of each currency that must be converted: JPY=X is yen for one dollar."""
+    foreign = set(currencies.values()) - {spec.prices.currency}
+    return {c: f"{c}=X" for c in sorted({*foreign, spec.prices.currency} - {"USD"})} if foreign else {}
+
+
+def _venues(
+    spec: StudySpec, indices: Sequence[str], members: Sequence[str], factors: Sequence[PriceSeries], fx: Sequence[str],
+    on_exchange: Mapping[str, str], snapshot: Snapshot, other: Snapshot,
+) -> dict[str, str]:  # fmt: skip
+    """Whose closes each series has: as ``[sessions] closes`` says, else its exchange in ``symbols.csv``.
+
+    A benchmark of which nothing is known keeps the listing's days. Raises SpecError for a factor or a currency whose close
+    is not known, and for a close of a series that the study does not read.
+    """
+    stated, names = spec.sessions.closes, {}
+    of_set = spec.factors.set if spec.factors is not None else None
+    for symbol in (*indices, *members, *fx):
+        exchange = snapshot.listings.get(symbol, {}).get("exchange", "") or on_exchange.get(symbol, "")
+        if symbol in members:
+            exchange = exchange or exchange_of(symbol, "", snapshot.listings) or ""
+        names[symbol] = stated.get(symbol) or exchange
+    for one in factors:
+        own = other.listings.get(one.symbol, {}).get("exchange", "")
+        names[one.symbol] = (
+            (stated.get(of_set) or SET_VENUES.get(of_set.lower(), "")) if of_set else stated.get(one.symbol) or own
+        )
+    strange = set(stated) - set(names) - {of_set}
+    if strange:
+        raise SpecError(f'[sessions] closes: "{min(strange)}" is no series of the study. {hint(min(strange), names)}')
+    unknown = [s for s in (*(f.symbol for f in factors), *fx) if not names[s]]
+    if unknown and spec.sessions.calendar == "exchange":
+        asked = of_set or unknown[0]
+        raise SpecError(
+            f'[sessions] closes is required for {asked}: it trades on no exchange that is known. Write closes = {{"{asked}" = '
+            f'"14:30 Europe/London"}}, the hour at which its daily value is taken, or the code of an exchange.'
+        )
+    return {
+        symbol: venue if is_closing_time(venue) else known_exchange(venue, f"closes of {symbol}")
+        for symbol, venue in names.items()
+        if venue
+    }
