@@ -34,6 +34,7 @@ class Design:
     log: bool
     window: tuple[int, int]
     min_days: int
+    factors: tuple[str, ...] = ()
 
 
 @dataclass
@@ -100,17 +101,23 @@ def returns_on(prices: Mapping[str, float | None], sessions: Sequence[str], log:
     return made
 
 
-def pairs_of(prices: Prices, symbol: str, design: Design) -> tuple[list[str], list[tuple[float, float] | None]]:
-    """Sessions, and (return, benchmark return) on each; None where the rule gives no return."""
+Point = tuple[float, tuple[float, ...]]
+
+
+def pairs_of(prices: Prices, symbol: str, design: Design) -> tuple[list[str], list[Point | None]]:
+    """Sessions, and (return, returns of benchmark and factors) on each; None where the rule gives no return."""
     sessions = sessions_of(prices, design.benchmark)
     own = returns_on(prices[symbol], sessions, design.log)
-    market = returns_on(prices[design.benchmark], sessions, design.log)
-    if design.model == "mean_adjusted":
-        return sessions, [None if r is None else (r, 0.0) for r in own]
-    return sessions, [None if r is None or m is None else (r, m) for r, m in zip(own, market, strict=True)]
+    names = () if design.model == "mean_adjusted" else (design.benchmark, *design.factors)
+    others = [returns_on(prices[name], sessions, design.log) for name in names]
+    found: list[Point | None] = []
+    for i, r in enumerate(own):
+        x = tuple(other[i] for other in others)
+        found.append(None if r is None or None in x else (r, x))
+    return sessions, found
 
 
-def at(pairs: Sequence[tuple[float, float] | None], place: int) -> tuple[float, float] | None:
+def at(pairs: Sequence[Point | None], place: int) -> Point | None:
     return pairs[place] if 0 <= place < len(pairs) else None
 
 
@@ -127,19 +134,19 @@ def fit_event(event: Event, position: int, prices: Prices, design: Design) -> Fi
         return "estimation"
     fitted = FITS[design.model](event, position, known)
     fitted.dates.update({d: sessions[position + d] for d in known})
-    for d, (r, m) in inside.items():
+    for d, (r, x) in inside.items():
         fitted.actual[d] = r
-        fitted.rows[d] = {"market": [1.0, m], "market_adjusted": [], "mean_adjusted": [1.0]}[design.model]
+        fitted.rows[d] = [] if design.model == "market_adjusted" else [1.0, *x]
         weights = fitted.params or [1.0]
-        fitted.expected[d] = sum(b * x for b, x in zip(weights, fitted.rows[d] or [m], strict=True))
+        fitted.expected[d] = sum(b * v for b, v in zip(weights, fitted.rows[d] or x, strict=True))
     return fitted
 
 
-def _market(event: Event, position: int, known: Mapping[int, tuple[float, float]]) -> Fitted:
+def _regression(event: Event, position: int, known: Mapping[int, Point]) -> Fitted:
     import statsmodels.api as sm
 
     y = np.array([r for r, _ in known.values()])
-    x = sm.add_constant(np.array([m for _, m in known.values()]))
+    x = np.array([[1.0, *x] for _, x in known.values()])
     ols = sm.OLS(y, x).fit()
     residuals = dict(zip(known, ols.resid.tolist(), strict=True))
     return Fitted(
@@ -147,13 +154,13 @@ def _market(event: Event, position: int, known: Mapping[int, tuple[float, float]
     )
 
 
-def _market_adjusted(event: Event, position: int, known: Mapping[int, tuple[float, float]]) -> Fitted:
-    residuals = {d: r - m for d, (r, m) in known.items()}
+def _market_adjusted(event: Event, position: int, known: Mapping[int, Point]) -> Fitted:
+    residuals = {d: r - x[0] for d, (r, x) in known.items()}
     sigma = float(np.std(list(residuals.values()), ddof=1))
     return Fitted(event, position, [], sigma, len(known) - 1, math.nan, None, residuals, {})
 
 
-def _mean_adjusted(event: Event, position: int, known: Mapping[int, tuple[float, float]]) -> Fitted:
+def _mean_adjusted(event: Event, position: int, known: Mapping[int, Point]) -> Fitted:
     mean = math.fsum(r for r, _ in known.values()) / len(known)
     residuals = {d: r - mean for d, (r, _) in known.items()}
     sigma = math.sqrt(math.fsum(e * e for e in residuals.values()) / (len(known) - 1))
@@ -161,7 +168,9 @@ def _mean_adjusted(event: Event, position: int, known: Mapping[int, tuple[float,
     return Fitted(event, position, [mean], sigma, len(known) - 1, 0.0, ones, residuals, {})
 
 
-FITS = {"market": _market, "market_adjusted": _market_adjusted, "mean_adjusted": _mean_adjusted}
+FITS = {
+    "market": _regression, "factor": _regression, "market_adjusted": _market_adjusted, "mean_adjusted": _mean_adjusted,
+}  # fmt: skip
 
 
 def fit_all(events: Sequence[Event], prices: Prices, design: Design) -> tuple[list[Fitted], dict[tuple[str, str], str]]:

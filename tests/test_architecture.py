@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "lines": FIRST | {"market"},
     "panel": FIRST | {"announcements", "market", "lines"},
     "abnormal": ARRAYS,
-    "placebo": ARRAYS | {"panel", "abnormal"},
+    "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "tables": ARRAYS | PANEL | {"abnormal"},
     "results": GROUND | {"tables"},
     "supply": TABLES | {"lines"},

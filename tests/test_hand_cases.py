@@ -12,10 +12,10 @@ from conftest import closes, make_study, returns, rows_of, run, sample_of, weekd
 
 from engine.abnormal import AbnormalReturns, abnormal_returns, average, cumulate
 from engine.errors import SpecError
+from engine.lines import Grid, Line, Market, benchmark_days, build_line
 from engine.market import PriceSeries
 from engine.models import fit
 from engine.models.fits import NormalFits
-from engine.panel import Line, benchmark_days, build_line
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, evaluate
 from engine.significance.parametric import mean_residual_correlation
@@ -74,7 +74,7 @@ def test_mid_ranks(values: list[float], ranks: list[float], count: int) -> None:
 
 def one_fit(model: str, y: list[float], x: list[float], ahead: list[float]) -> NormalFits:
     rows = Window(-len(y), -1)
-    return fit(model, np.array([y]), np.array([x]), np.array([ahead]), rows, np.array([[rows.start, rows.end]]))
+    return fit(model, np.array([y]), np.array([[x]]), np.array([[ahead]]), rows, np.array([[rows.start, rows.end]]))
 
 
 def test_market_model_on_five_points() -> None:
@@ -237,13 +237,15 @@ def series(symbol: str, values: list[float], dates: Any = DAYS, is_return: bool 
 
 
 def line_of(listing: PriceSeries, benchmark: PriceSeries | None, log: bool = False) -> Line:
-    return build_line(listing, benchmark, DAYS, log, benchmark_grid=False)
+    known = {one.symbol: one for one in (listing, benchmark) if one is not None}
+    grid = Grid(DAYS, None, "", {})
+    return build_line(listing.symbol, benchmark.symbol if benchmark else "", grid, Market(known, log))
 
 
 def test_returns_between_neighbouring_sessions() -> None:
     found = line_of(series("S", [100, 110, 99, 99, 100]), series("M", [10, 10, 11, 11, 22]))
     nearly(found.returns, [NAN, 0.1, -0.1, 0, 1 / 99])
-    nearly(found.market, [NAN, 0, 0.1, 0, 1])
+    nearly(found.regressors[0], [NAN, 0, 0.1, 0, 1])
     logs = line_of(series("S", [100, 110, 99, 99, 100]), series("M", [10, 10, 11, 11, 22]), log=True)
     nearly(logs.returns[1:3], [math.log(1.1), math.log(0.9)])
 
@@ -251,13 +253,13 @@ def test_returns_between_neighbouring_sessions() -> None:
 def test_a_gap_in_the_listing_costs_two_returns_of_both() -> None:
     found = line_of(series("S", [100, NAN, 99, 99, 100]), series("M", [10, 10, 11, 11, 22]))
     nearly(found.returns, [NAN, NAN, NAN, 0, 1 / 99])
-    nearly(found.market, [NAN, NAN, NAN, 0, 1])
+    nearly(found.regressors[0], [NAN, NAN, NAN, 0, 1])
 
 
 def test_a_gap_in_the_benchmark_costs_two_returns_of_both() -> None:
     found = line_of(series("S", [100, 110, 99, 99, 100]), series("M", [10, 10, NAN, 11, 22]))
     nearly(found.returns, [NAN, 0.1, NAN, NAN, 1 / 99])
-    nearly(found.market, [NAN, 0, NAN, NAN, 1])
+    nearly(found.regressors[0], [NAN, 0, NAN, NAN, 1])
 
 
 def test_without_a_benchmark_only_the_listing_counts() -> None:
@@ -278,7 +280,7 @@ def test_a_cell_of_a_return_series_is_the_return_whatever_the_day_before() -> No
         series("M", [0.1, 0.2, 0.3, NAN, 0.5], is_return=True),
     )
     nearly(found.returns, [0.01, NAN, 0.03, NAN, NAN])
-    nearly(found.market, [0.1, NAN, 0.3, NAN, NAN])
+    nearly(found.regressors[0], [0.1, NAN, 0.3, NAN, NAN])
     logs = line_of(series("S", [0.01] * 5, is_return=True), series("M", [0.02] * 5, is_return=True), log=True)
     nearly(logs.returns, [0.01] * 5)
 

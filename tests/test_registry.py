@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_oracle_clustered30 as oracle
+import test_oracle_longley as longley
 import test_second_implementation as second_implementation
 from conftest import make_study, returns, run, sample_of, simulated
 
@@ -30,7 +31,7 @@ TESTS = sorted({*SIGNIFICANCE_TESTS, *EVENT_TESTS})
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_has_an_oracle_and_a_second_implementation(name: str) -> None:
-    assert name in oracle.MODELS
+    assert name in {*oracle.MODELS, *longley.MODELS}
     assert name in {model for model, _, _ in second_implementation.CASES}
 
 
@@ -69,7 +70,7 @@ PLACES = [80, 85, 90, 100, 105]
 
 
 def awkward_series(case: str) -> dict[str, Any]:
-    series = simulated(8, [f"S{i}" for i in range(5)], DAYS)
+    series = simulated(8, [f"S{i}" for i in range(5)], DAYS) | {"OIL": simulated(9, ["OIL"], DAYS)["OIL"]}
     first = list(series["S0"]["return"])
     dates = series["S0"]["date"]
     match case:
@@ -90,10 +91,10 @@ def awkward_series(case: str) -> dict[str, Any]:
         case "zero in the event window":
             first[PLACES[0] - 5 : PLACES[0] + 6] = [0.0] * 11
         case "every listing zero":
-            series = {s: returns(dates, [0.0] * DAYS) if s != "MKT" else c for s, c in series.items()}
+            series = {s: returns(dates, [0.0] * DAYS) if s.startswith("S") else c for s, c in series.items()}
             first = [0.0] * DAYS
         case "identical firms":
-            series = {s: returns(dates, first) if s != "MKT" else c for s, c in series.items()}
+            series = {s: returns(dates, first) if s.startswith("S") else c for s, c in series.items()}
     return series | {"S0": returns(dates, first)}
 
 
@@ -115,6 +116,7 @@ def awkward_study(folder: Path, model: str, case: str, n: int) -> StudyResult:
             events,
             series,
             model={"name": model},
+            factors={"columns": ["OIL"]} if model == "factor" else None,
             windows={"event": [-5, 5], "car": [[0, 0], [-5, 5]]},
             significance={"tests": TESTS},
             resampling={"seed": 1, "draws": 99},
@@ -281,7 +283,7 @@ def test_models_say_why_a_fit_is_no_use(name: str, rows: int, fill: str) -> None
     odd = {"missing": np.full(10, np.nan), "constant": np.full(10, 0.3), "zero": np.zeros(10), "exact": market}[fill]
     odd = np.where(np.arange(10) < rows, odd, np.nan)
     fits = fit(
-        name, np.array([odd, good]), np.array([market, market]), np.ones((2, 3)), Window(-10, -1),
+        name, np.array([odd, good]), np.array([market, market])[:, None], np.ones((2, 1, 3)), Window(-10, -1),
         np.array([[-10, -1], [-10, -1]]),
     )  # fmt: skip
     assert fits.degenerate[1] == ""

@@ -22,7 +22,8 @@ WINDOWS = ((-5, 5), (-1, 1), (0, 0), (1, 4))
 EVENT_WINDOW = (-5, 5)
 ESTIMATION = (-90, -11)
 MIN_DAYS = 40
-MODELS = ("market", "market_adjusted", "mean_adjusted")
+MODELS = ("market", "market_adjusted", "mean_adjusted", "factor")
+FACTORS = ("OIL", "FX")
 CASES = (
     ("market", "simple", "two-sided"),
     ("market", "log", "greater"),
@@ -30,6 +31,8 @@ CASES = (
     ("market_adjusted", "simple", "less"),
     ("mean_adjusted", "simple", "two-sided"),
     ("mean_adjusted", "log", "two-sided"),
+    ("factor", "simple", "two-sided"),
+    ("factor", "log", "less"),
 )
 # What this file covers, for the registry: group tests, event tests, models.
 GROUP_TESTS = (*second.GROUP_TESTS, "permutation")
@@ -52,6 +55,10 @@ def prices() -> dict[str, dict[str, float | None]]:
         made[f"S{i:02d}"] = {d: None if j in gaps else p for j, (d, p) in enumerate(path.items())}
     for symbol, first, last in (("S03", 140, 420), ("S07", 0, 300), ("S09", 170, 330)):
         made[symbol] = {d: p for j, (d, p) in enumerate(made[symbol].items()) if first <= j < last}
+    for name in FACTORS:
+        path = _path(0.4 * market + rng.normal(0, 0.02, len(SESSIONS)), 60.0)
+        gaps = rng.choice(len(SESSIONS), 3, replace=False)
+        made[name] = {d: None if j in gaps else p for j, (d, p) in enumerate(path.items())}
     for j in (33, 150, 151, 290):
         made["MKT"][SESSIONS[j]] = None
     return made
@@ -79,7 +86,8 @@ def events() -> tuple[second.Event, ...]:
 
 
 def design(model: str, returns: str) -> second.Design:
-    return second.Design("MKT", model, returns == "log", EVENT_WINDOW, MIN_DAYS)
+    factors = FACTORS if model == "factor" else ()
+    return second.Design("MKT", model, returns == "log", EVENT_WINDOW, MIN_DAYS, factors)
 
 
 @cache
@@ -122,6 +130,7 @@ def write(
         windows={"event": list(EVENT_WINDOW), "car": [list(w) for w in WINDOWS]},
         significance={"tests": tests, "group_by": groups, "alternative": alternative},
         limits={"max_excluded_share": 0.9},
+        factors={"columns": list(FACTORS)} if model == "factor" else None,
         **more,
     )
 
