@@ -69,6 +69,13 @@ def test_a_factor_of_tokyo_reaches_new_york_on_its_own_date() -> None:
     same(found, {"2025-11-25": NAN, "2025-11-26": 51 / 50 - 1, "2025-11-28": 50 / 51 - 1, "2025-12-01": NAN})
 
 
+def test_a_close_at_the_same_instant_is_known() -> None:
+    """Hong Kong and a series with Hong Kong's closes: the same as by date."""
+    cells = {"2025-11-24": 10.0, "2025-11-25": 11.0, "2025-11-26": 12.1}
+    found = by_close(series("^HK", cells), "XHKG", "XHKG", "2025-11-24", "2025-11-26")
+    same(found, {"2025-11-24": NAN, "2025-11-25": 0.1, "2025-11-26": 0.1})
+
+
 def test_returns_are_compounded_between_the_closes_and_logs_are_added() -> None:
     cells = {"2025-11-20": 0.5, "2025-11-21": 0.01, "2025-11-24": 0.02, "2025-11-25": -0.01, "2025-11-26": 0.03}
     wanted = {
