@@ -29,16 +29,26 @@ joint = false
 snapshot = {snapshot}
 returns = "simple"              # or "log"
 missing = "exclude"             # the first return after a gap is missing
-currency = "local"
+currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
 [benchmark]
 {benchmark}
+baskets = {{}}                    # {{peers = ["AAA", "BBB"]}}: equal weights, never the listing itself; then default = "peers"
+own_weight = {{}}                 # {{AAA = 0.08}}: the listing's share in its index, taken out of it
+
+# [factors]                     # with [model] name = "factor"
+# set = "ff3"                   # factors/FF3_US_daily.csv of the snapshot; or columns = ["BZ=F"], series of it; or both
+# columns = []                  # without a set: series; with one: the columns of it to use, all if empty
+# snapshot = "factor-library"   # where they are, if not in the study's snapshot
+# units = "percent"             # or "fraction": of a set
+# excess = false                # true: returns in excess of the set's RF
 
 [sessions]
 calendar = "exchange"           # or "benchmark": the days on which the benchmark has a return
+closes = {{}}                     # {{"BZ=F" = "16:30 Europe/London"}}: when a series of no exchange has its daily value
 
 [model]
-name = "market"                 # or "market_adjusted", "mean_adjusted"
+name = "market"                 # or "market_adjusted", "mean_adjusted", "factor"
 estimation_window = [-250, -11]
 min_estimation_days = 120
 
@@ -67,7 +77,7 @@ allow_missing_symbols = false   # true: listings without prices become rows of e
 abnormal_returns = true
 
 [report]
-charts = ["caar_path", "car_forest", "event_timeline"]
+charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": the day 0 of one event by exchange
 """
 
 README = """\

@@ -270,6 +270,7 @@ def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> 
         },
         "kernel": "numpy",
         "coefficients": list(fits.names),
+        "closes": dict(sorted(study.market.venues.items())),
         "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
         "versions": {"event-study-engine": __version__} | {p: _version(p) for p in PACKAGES},
         "pairs": {"calendar": len(table), "used": len(panel.pairs)},

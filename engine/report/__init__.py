@@ -20,6 +20,7 @@ CHARTS: dict[str, str] = {
     "caar_path": "engine.report.caar_path:draw",
     "car_forest": "engine.report.car_forest:draw",
     "event_timeline": "engine.report.event_timeline:draw",
+    "venue_days": "engine.report.venue_days:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 

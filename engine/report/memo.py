@@ -24,7 +24,7 @@ from engine.report.tables import (
     main_table,
     windows_table,
 )
-from engine.report.titles import caar_title, forest_title, timeline_title
+from engine.report.titles import caar_title, forest_title, timeline_title, venue_title
 from engine.report.wording import formula_of_model, formula_of_test
 from engine.results import StudyResult
 
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
-TITLES = {"caar_path": caar_title, "car_forest": forest_title, "event_timeline": timeline_title}
+TITLES = {
+    "caar_path": caar_title,
+    "car_forest": forest_title,
+    "event_timeline": timeline_title,
+    "venue_days": venue_title,
+}
 
 
 def draw_chart(result: StudyResult, name: str) -> Figure:

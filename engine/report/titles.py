@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.report.answers import rejecting_and_not
 from engine.report.findings import EventCar, Findings, count, span_text
 from engine.report.formats import fixed, p_equals, percent, shortened
+from engine.report.lanes import widest
 
 
 def caar_title(found: Findings) -> str:
@@ -51,6 +52,16 @@ def timeline_title(found: Findings) -> str:
     when = f"{years[0]} to {years[-1]}" if len(years) > 1 else f"{years[0]}"
     cars = "CAR" if len(events) == 1 else "CARs"
     return f"{count(len(events), found.noun)}, {when}: {cars} {_range(tuple(events))} {span_text(found.window)}"
+
+
+def venue_title(found: Findings) -> str:
+    """Where the event of the widest spread had its day 0, and when."""
+    _, lanes = widest(found)
+    if not lanes:
+        return "No event has a day 0"
+    said = ", ".join(f"{lane.city} {lane.day0.day} {lane.day0:%b}".replace(" ", "\u00a0") for lane in lanes)
+    number = len({lane.day0 for lane in lanes})
+    return f"One piece of news, {number} different days 0: {said}" if number > 1 else f"One day 0 everywhere: {said}"
 
 
 def _range(events: tuple[EventCar, ...]) -> str:

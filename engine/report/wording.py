@@ -47,13 +47,20 @@ FLAGS: dict[str, str] = {
     "long_gap": "more than 72 hours from the news to the open of day 0",
 }
 
-MODEL_NAMES = {"market": "market model", "market_adjusted": "market-adjusted", "mean_adjusted": "mean-adjusted"}
+MODEL_NAMES = {
+    "market": "market model",
+    "market_adjusted": "market-adjusted",
+    "mean_adjusted": "mean-adjusted",
+    "factor": "factor model",
+}
 
 
 def model_name(settings: Mapping[str, Any]) -> str:
-    """``market model``."""
+    """``market model``, ``factor model (with BZ=F)``."""
     name = str(settings["model"]["name"])
-    return MODEL_NAMES.get(name, f"model {name}")
+    factors = settings.get("factors") or {}
+    with_factors = f" (with {', '.join([*factors['columns']] or [factors['set']])})" if factors else ""
+    return MODEL_NAMES.get(name, f"model {name}") + with_factors
 
 
 def formula_of_model(model: str) -> str:
