@@ -67,6 +67,7 @@ def make(
             "events": table("events", keys | {
                 "exchange": ["XNYS"] * n, "announced_at": [str(d) for d in days], "stamp_used": [str(d) for d in days],
                 "event_day": days, "hours_to_open": [1.5] * n, "reason": [""] * n, "flags": ["date_only"] * n,
+                "venue_time": [""] * n,
             }),
             "fits": table("fits", keys | {
                 "model": ["market"] * n, "n_obs": [240] * n, "dof": [238] * n, "sigma": [0.02] * n, "r2": [0.3] * n,
