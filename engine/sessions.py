@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +60,7 @@ class Sessions:
 
     dates: (S,) datetime64[D], the exchange's own dates.
     opens, closes: (S,) datetime64[s], instants in UTC.
+    early: (S,) bool, sessions that close before the usual close.
     zone: the exchange's time zone name.
     """
 
@@ -63,8 +69,10 @@ class Sessions:
     dates: Days
     opens: Instants
     closes: Instants
+    early: npt.NDArray[np.bool_]
 
 
+PATCHES = Path(__file__).with_name("session_patches.toml")
 # Shanghai's sessions serve Shenzhen too: the two exchanges keep the same days and hours.
 SAME_SESSIONS = {"XSHE": "XSHG"}
 COMMON = ("XNYS", "XNAS", "XHKG", "XSHG", "XTKS", "XLON", "XETR", "XPAR", "XTSE", "XASX", "XKRX", "XTAI", "XSES")
@@ -89,8 +97,14 @@ def exchange_sessions(exchange: str, last_year: int) -> Sessions:
     """All sessions of ``exchange`` (a MIC) from 1988, or the calendar's first day, to the end of ``last_year``.
 
     The range is explicit: the library's defaults move with today's date. A calendar that ends earlier ends there.
-    Raises SpecError for an exchange that has no calendar.
+    Days on which the library is wrong are put right from ``session_patches.toml``. Raises SpecError for an exchange that
+    has no calendar.
     """
+    return patched(library_sessions(exchange, last_year), session_patches())
+
+
+def library_sessions(exchange: str, last_year: int) -> Sessions:
+    """The sessions as exchange_calendars has them, without patches; arguments and errors of `exchange_sessions`."""
     import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
     import pandas as pd
 
@@ -112,6 +126,37 @@ def exchange_sessions(exchange: str, last_year: int) -> Sessions:
         dates=calendar.sessions.to_numpy().astype("datetime64[D]"),
         opens=calendar.opens.dt.tz_convert(None).to_numpy().astype("datetime64[s]"),
         closes=calendar.closes.dt.tz_convert(None).to_numpy().astype("datetime64[s]"),
+        early=np.asarray(calendar.sessions.isin(calendar.early_closes)),
+    )
+
+
+def session_patches() -> list[dict[str, Any]]:
+    """The entries of ``session_patches.toml``: exchange, date, kind, opens (of a late open), reason, reference."""
+    entries: list[dict[str, Any]] = tomllib.loads(PATCHES.read_text(encoding="utf-8"))["patch"]
+    return entries
+
+
+def patched(sessions: Sessions, patches: list[dict[str, Any]]) -> Sessions:
+    """``sessions`` with the patches of its exchange: days without trading taken out, late opens set.
+
+    The arrays are put right, not the library's class: a class registered in its place would change the calendar of
+    everyone else in the process. A patch of a day that is no session changes nothing.
+    """
+    opens, kept = sessions.opens.copy(), np.ones(len(sessions.dates), dtype=bool)
+    for patch in patches:
+        if patch["exchange"] == sessions.exchange:
+            here = sessions.dates == np.datetime64(patch["date"])
+            if patch["kind"] == "closed":
+                kept &= ~here
+            else:
+                late = datetime.combine(patch["date"], patch["opens"], ZoneInfo(sessions.zone)).astimezone(UTC)
+                opens[here] = np.datetime64(late.replace(tzinfo=None), "s")
+    return replace(
+        sessions,
+        dates=sessions.dates[kept],
+        opens=opens[kept],
+        closes=sessions.closes[kept],
+        early=sessions.early[kept],
     )
 
 

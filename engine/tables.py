@@ -26,7 +26,7 @@ TEXT, WHOLE, NUMBER, DAY = pl.String, pl.Int64, pl.Float64, pl.Date
 SCHEMAS: dict[str, dict[str, Any]] = {
     "events": {
         "event_id": TEXT, "symbol": TEXT, "exchange": TEXT, "announced_at": TEXT, "stamp_used": TEXT, "event_day": DAY,
-        "hours_to_open": NUMBER, "reason": TEXT, "flags": TEXT,
+        "hours_to_open": NUMBER, "reason": TEXT, "flags": TEXT, "venue_time": TEXT,
     },
     "fits": {
         "event_id": TEXT, "symbol": TEXT, "model": TEXT, "n_obs": WHOLE, "dof": WHOLE, "sigma": NUMBER, "r2": NUMBER,
@@ -119,6 +119,7 @@ def events_table(
             "hours_to_open": [np.nan if r.hours_to_open is None else r.hours_to_open for r in reactions],
             "reason": [r.reason for r in reactions],
             "flags": [";".join(r.flags) for r in reactions],
+            "venue_time": [r.venue_time for r in reactions],
         },
     )
 

@@ -65,7 +65,7 @@ def test_dry_run_writes_nothing(home: Path) -> None:
 def test_events_to_stdout_and_to_a_folder(home: Path) -> None:
     shown = eventstudy("events", "made", cwd=home)
     assert shown.stdout.startswith(
-        "event_id,symbol,exchange,announced_at,stamp_used,event_day,hours_to_open,reason,flags\n"
+        "event_id,symbol,exchange,announced_at,stamp_used,event_day,hours_to_open,reason,flags,venue_time\n"
     )
     eventstudy("events", "made", "--out", "there", cwd=home)
     assert (home / "there" / "events.csv").read_text() == shown.stdout

@@ -14,6 +14,7 @@ from conftest import cell, make_study, rows_of, run, simulated, weekdays
 from engine.announcements import Reaction, exchange_of, reaction_days
 from engine.errors import DataError, SpecError
 from engine.sessions import exchange_sessions
+from engine.study import events_result, load_study
 
 NEW_YORK = "America/New_York"
 GRID = np.array(["2021-03-05", "2021-03-08", "2021-03-09", "2021-03-11"], "datetime64[D]")
@@ -45,23 +46,6 @@ def day(reaction: Reaction) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("stamp", "zone", "days"),
-    [
-        ("2020-12-18T09:30:00", NEW_YORK,
-         {"XHKG": "2020-12-21", "XSHG": "2020-12-21", "XTKS": "2020-12-21", "XNYS": "2020-12-18"}),
-        ("2025-07-22T19:12:00", NEW_YORK,
-         {"XHKG": "2025-07-23", "XSHG": "2025-07-23", "XTKS": "2025-07-23", "XNYS": "2025-07-23"}),
-        ("2026-02-17T19:00:00", NEW_YORK,
-         {"XTKS": "2026-02-18", "XHKG": "2026-02-20", "XSHG": "2026-02-24", "XNYS": "2026-02-18"}),
-        ("2025-05-12T15:00:00", "Asia/Shanghai", {"XHKG": "2025-05-12", "XSHG": "2025-05-13"}),
-        ("2025-12-24T13:30:00", "Asia/Hong_Kong", {"XHKG": "2025-12-29"}),
-    ],
-)  # fmt: skip
-def test_reference_days(stamp: str, zone: str, days: dict[str, str]) -> None:
-    assert {exchange: day(react(stamp, exchange, zone)) for exchange in days} == days
-
-
-@pytest.mark.parametrize(
     ("stamp", "exchange", "expected"),
     [
         ("2021-03-10T15:59:59-05:00", "XNYS", "2021-03-10"),
@@ -78,6 +62,15 @@ def test_reference_days(stamp: str, zone: str, days: dict[str, str]) -> None:
         ("2021-03-14T12:00:00Z", "XNYS", "2021-03-15"),  # Sunday
         ("2021-03-10T01:00:00-05:00", "XNYS", "2021-03-10"),  # before the open
         ("2021-07-09T15:59:59-04:00", "XNYS", "2021-07-09"),  # summer time
+        ("2025-12-24T11:59:59+08:00", "XHKG", "2025-12-24"),  # half day, closes at 12:00
+        ("2025-12-24T12:00:00+08:00", "XHKG", "2025-12-29"),  # over Christmas and a weekend
+        ("2021-03-10T12:30:00+08:00", "XHKG", "2021-03-10"),  # lunch breaks
+        ("2021-03-10T11:45:00+08:00", "XSHG", "2021-03-10"),
+        ("2021-03-10T12:00:00+09:00", "XTKS", "2021-03-10"),
+        ("2025-09-30T15:00:00+08:00", "XSHG", "2025-10-09"),  # Golden Week
+        ("2025-09-30T15:00:00+08:00", "XHKG", "2025-09-30"),  # the same minute, an hour before Hong Kong's close
+        ("2023-08-31T16:00:00+08:00", "XHKG", "2023-09-04"),  # typhoon Saola shut the exchange on 1 September
+        ("2023-09-08T10:00:00+08:00", "XHKG", "2023-09-11"),  # as did the black rainstorm of 8 September
     ],
 )
 def test_first_close_strictly_after_the_stamp(stamp: str, exchange: str, expected: str) -> None:
@@ -170,6 +163,53 @@ def test_hours_to_open(stamp: str, hours: float, flags: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(
+    ("stamp", "exchange", "flags"),
+    [
+        ("2020-11-27T12:59:59-05:00", "XNYS", ("in_session",)),  # half day, closes at 13:00
+        ("2020-11-27T13:00:00-05:00", "XNYS", ("after_half_day",)),
+        ("2020-11-27T23:00:00-05:00", "XNYS", ("after_half_day",)),
+        ("2020-11-28T00:00:00-05:00", "XNYS", ()),
+        ("2020-11-27T13:00:00-05:00", "XHKG", ()),  # no half day in Hong Kong, and 28 November there
+        ("2025-12-24T13:30:00+08:00", "XHKG", ("after_half_day", "long_gap")),
+        ("2025-12-24T23:30:00-05:00", "XHKG", ("long_gap",)),  # Christmas Day there
+        ("2025-12-24T13:30:00+08:00", "XSHG", ("in_session",)),
+        ("2021-03-10T16:30:00-05:00", "XNYS", ()),  # after the close of a full day
+        ("2020-11-27", "XNYS", ("date_only",)),
+    ],
+)
+def test_news_after_a_half_day(stamp: str, exchange: str, flags: tuple[str, ...]) -> None:
+    assert react(stamp, exchange).flags == flags
+
+
+@pytest.mark.parametrize(
+    ("stamp", "exchange", "expected"),
+    [
+        ("2025-07-22T19:12:00-04:00", "XTKS", "2025-07-23T08:12:00+09:00"),
+        ("2025-07-22T19:12:00", "XHKG", "2025-07-23T07:12:00+08:00"),  # New York time by the column zone
+        ("2025-01-22T00:00:00Z", "XNYS", "2025-01-21T19:00:00-05:00"),
+        ("1987-10-19T10:00:00Z", "XHKG", "1987-10-19T18:00:00+08:00"),  # outside the calendar, still a time
+        ("2025-07-22", "XTKS", ""),
+        ("9999-12-31T23:59:00Z", "XHKG", "9999-12-31T23:59:00+00:00"),  # what no local time can hold
+    ],
+)
+def test_the_stamp_in_the_time_of_the_venue(stamp: str, exchange: str, expected: str) -> None:
+    assert react(stamp, exchange, zone=NEW_YORK).venue_time == expected
+
+
+def test_the_stamp_on_the_days_of_a_benchmark_has_the_time_of_the_exchange() -> None:
+    assert react("2021-03-08T15:00:00-05:00", "XNYS", grid=GRID).venue_time == "2021-03-08T15:00:00-05:00"
+    assert react("2021-03-08", None, grid=GRID).venue_time == ""
+
+
+def test_a_late_open_moves_the_open_alone() -> None:
+    """Typhoon Higos: Hong Kong opened at 13:30 on 2020-08-19."""
+    found = react("2020-08-19T10:00:00+08:00", "XHKG")
+    assert (day(found), found.hours_to_open, found.flags) == ("2020-08-19", 3.5, ())
+    assert day(react("2020-08-19T10:00:00+08:00", "XHKG", reaction="open")) == "2020-08-19"
+    assert day(react("2020-08-18T10:00:00+08:00", "XHKG", reaction="open")) == "2020-08-19"
+
+
+@pytest.mark.parametrize(
     ("text", "zone", "says"),
     [
         ("2021-03-10T16:30:00", "", "no offset, and the column zone is empty"),
@@ -223,6 +263,26 @@ def test_outside_the_calendar(stamp: str, exchange: str) -> None:
     assert found.event_day is None
     assert found.lost == "outside_calendar"
     assert "outside the sessions known" in found.reason
+
+
+def test_beyond_the_last_day_of_a_calendar_that_ends_early(tmp_path: Path) -> None:
+    """Shanghai's sessions are known to the end of 2026 only, Hong Kong's farther."""
+    series = simulated(1, ["S0.SS", "S0.HK"], 200, first="2026-03-02")
+    stamps = ["2026-12-30T10:00:00+08:00", "2026-12-31T15:00:00+08:00", "2027-02-01T10:00:00+08:00"]
+    events = [
+        {"event_id": stamp[:10], "symbol": symbol, "announced_at": stamp}
+        for stamp in stamps
+        for symbol in ("S0.SS", "S0.HK")
+    ]
+    folder = make_study(tmp_path, events, series, sessions={"calendar": "exchange"})
+    table = events_result(load_study(folder, data_path=()))
+    days = {(e, x): str(d) for e, x, d in table.select("event_id", "exchange", "event_day").rows()}
+    assert days == {
+        ("2026-12-30", "XSHG"): "2026-12-30", ("2026-12-31", "XSHG"): "None", ("2027-02-01", "XSHG"): "None",
+        ("2026-12-30", "XHKG"): "2026-12-30", ("2026-12-31", "XHKG"): "2027-01-04", ("2027-02-01", "XHKG"): "2027-02-01",
+    }  # fmt: skip
+    (reason,) = table.filter(pl.col("exchange") == "XSHG", pl.col("event_id") == "2027-02-01")["reason"]
+    assert "outside the sessions known (1990-12-03 to 2026-12-31)" in reason
 
 
 def test_the_first_day_of_the_calendars_is_in() -> None:
@@ -315,3 +375,5 @@ def test_the_columns_of_events_csv(tmp_path: Path) -> None:
     assert (row["stamp_used"], row["hours_to_open"], row["flags"]) == ("2021-01-04T10:00:00-05:00", -0.5, "in_session")
     assert row["event_day"] == date(2021, 1, 4)
     assert row["reason"].startswith("2021-01-04 10:00 America/New_York: first session of XNYS whose close is after it")
+    late = study_of(tmp_path / "london", {"e": "2021-01-04T15:00:00Z"}).tables["events"].row(0, named=True)
+    assert (late["stamp_used"], late["venue_time"]) == ("2021-01-04T15:00:00+00:00", "2021-01-04T10:00:00-05:00")

@@ -67,6 +67,7 @@ def make(
             "events": table("events", keys | {
                 "exchange": ["XNYS"] * n, "announced_at": [str(d) for d in days], "stamp_used": [str(d) for d in days],
                 "event_day": days, "hours_to_open": [1.5] * n, "reason": [""] * n, "flags": ["date_only"] * n,
+                "venue_time": [""] * n,
             }),
             "fits": table("fits", keys | {
                 "model": ["market"] * n, "n_obs": [240] * n, "dof": [238] * n, "sigma": [0.02] * n, "r2": [0.3] * n,
@@ -149,7 +150,7 @@ def manifest(symbols: list[str], tests: tuple[str, ...], names: tuple[str, str])
         "settings": {
             "title": "A <b>title</b> | $5$",
             "question": "Does *it* move?",
-            "events": {"file": "events.csv", "select": {}, "max_gap_days": 7},
+            "events": {"file": "events.csv", "select": {}, "reaction": "close", "max_gap_days": 7},
             "prices": {"snapshot": "some|prices", "returns": "simple"},
             "model": {"name": "market", "estimation_window": [-250, -11], "min_estimation_days": 123},
             "windows": {"event": [-1, 1], "car": [[-1, 1], [0, 0]]},

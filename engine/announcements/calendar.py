@@ -1,4 +1,8 @@
-"""Read the event calendar: one row per (event_id, symbol), every cell as text, checked by row and column."""
+"""Read the event calendar: one row per (event_id, symbol), every cell as text, checked by row and column.
+
+A study's own file is checked row by row. A calendar folder is frozen: every row of it is checked, whichever rows the
+study selects, and rows that may not be used stand in its ``unused.csv``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.announcements.reaction import parse_stamp
 from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, SpecError, hint
 from engine.sessions import FARTHEST
@@ -22,6 +27,10 @@ PRECISIONS = ("", "minute", "hour", "bound", "date", "pre_open", "session", "aft
 LONGEST_SYMBOL = 100
 EXPOSURE_KEYS = ("event_id", "symbol")
 SELECT_COLUMNS = {"kind": "kind", "set": "set", "ids": "event_id"}
+CALENDAR_COLUMNS = ("event_id", "announced_at", "source")
+UNUSED_COLUMNS = ("event_id", "reason")
+CONFIDENCES = ("high", "medium")
+SIGNS = ("", "+", "-")
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class Announcements:
 def read_announcements(file: Path | None, calendar: Path | None, select: Mapping[str, list[str]]) -> Announcements:
     """Read ``file``, complete by itself, or ``events.csv`` and ``exposures.csv`` of the folder ``calendar``.
 
-    Raises DataError for missing or duplicate rows, columns and keys; SpecError if a selection finds nothing.
+    Raises DataError for missing or duplicate rows, columns and keys, and for cells that are not allowed; SpecError if a
+    selection finds nothing, or asks for an event of ``unused.csv``.
     """
     if calendar is None:
         assert file is not None
@@ -49,7 +59,10 @@ def read_announcements(file: Path | None, calendar: Path | None, select: Mapping
         files: tuple[Path, ...] = (file,)
     else:
         events, exposures = calendar / "events.csv", calendar / "exposures.csv"
-        table = _join(_selected(_read(events, ("event_id", "announced_at")), select, events), events, exposures)
+        frozen = _read(events, CALENDAR_COLUMNS)
+        unused = _unused(frozen, calendar / "unused.csv")
+        _check_frozen(frozen)
+        table = _join(_selected(frozen, select, events, unused), frozen["event_id"], events, exposures)
         files = (events, exposures)
     if table.is_empty():
         raise DataError(f"{file or calendar}: the calendar has no rows. A row needs {', '.join(REQUIRED)}.")
@@ -81,25 +94,64 @@ def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
     )
 
 
-def _selected(events: pl.DataFrame, select: Mapping[str, list[str]], path: Path) -> pl.DataFrame:
+def _unused(events: pl.DataFrame, path: Path) -> dict[str, str]:
+    """The events of ``unused.csv``, where there is one, each with what is said when a study asks for it."""
+    if not path.is_file():
+        return {}
+    unused = _read(path, UNUSED_COLUMNS)
+    for name in UNUSED_COLUMNS:
+        _no_empty(unused, name, UNUSED_COLUMNS)
+    both = unused.filter(pl.col("event_id").is_in(events["event_id"].to_list()))
+    if len(both):
+        raise DataError(
+            f'{both["where"][0]}, column event_id: "{both["event_id"][0]}" stands in events.csv too. An event is used or '
+            "unused: keep one row."
+        )
+    return {i: f"{where}: {reason}" for i, where, reason in unused.select("event_id", "where", "reason").rows()}
+
+
+def _check_frozen(events: pl.DataFrame) -> None:
+    """Every row of a calendar folder's ``events.csv``, selected or not."""
+    for name in CALENDAR_COLUMNS:
+        _no_empty(events, name, CALENDAR_COLUMNS)
     duplicate = events.filter(pl.col("event_id").is_duplicated())
     if len(duplicate):
         raise DataError(
             f'{duplicate["where"][-1]}: event_id "{duplicate["event_id"][-1]}" stands there more than once.'
         )
+    _only(events, "confidence", CONFIDENCES, "Raise it with a source, or move the row to unused.csv.")
+    _check_precision(events)
+    for row in events.iter_rows(named=True):
+        for column in ("announced_at", "first_public_at"):
+            if row.get(column):
+                parse_stamp(row[column], row.get("zone", ""), "", f"{row['where']}, column {column}")
+
+
+def _selected(
+    events: pl.DataFrame, select: Mapping[str, list[str]], path: Path, unused: Mapping[str, str]
+) -> pl.DataFrame:
     for key, values in select.items():
         column = SELECT_COLUMNS[key]
         if column not in events.columns:
             raise SpecError(f'{path}: [events] select {key} needs the column "{column}", which is not there.')
         for value in values:
+            if key == "ids" and value in unused:
+                raise SpecError(f'[events] select ids = "{value}" may not be used. {unused[value]}')
             if value not in events[column]:
                 raise SpecError(f'[events] select {key} = "{value}" is not in {path}. {hint(value, events[column])}')
         events = events.filter(pl.col(column).is_in(values))
     return events
 
 
-def _join(events: pl.DataFrame, path: Path, exposures_path: Path) -> pl.DataFrame:
+def _join(events: pl.DataFrame, every: pl.Series, path: Path, exposures_path: Path) -> pl.DataFrame:
     exposures = _read(exposures_path, EXPOSURE_KEYS)
+    astray = exposures.filter(~pl.col("event_id").is_in(every.to_list()))
+    if len(astray):
+        raise DataError(
+            f'{astray["where"][0]}, column event_id: "{astray["event_id"][0]}" is no event of {path}. '
+            "Correct it, or remove the row."
+        )
+    _only(exposures, "expected_sign", SIGNS, "Leave the cell empty where no direction is expected.")
     known = set(events["event_id"])
     chosen = exposures.filter(pl.col("event_id").is_in(known))
     bare = known - set(chosen["event_id"])
@@ -117,9 +169,7 @@ def _join(events: pl.DataFrame, path: Path, exposures_path: Path) -> pl.DataFram
 
 def _check_cells(table: pl.DataFrame) -> None:
     for name in REQUIRED:
-        empty = table.filter(pl.col(name) == "")
-        if len(empty):
-            raise DataError(f"{empty['where'][0]}, column {name}: is empty. Every row needs {', '.join(REQUIRED)}.")
+        _no_empty(table, name, REQUIRED)
     duplicate = table.filter(pl.struct(EXPOSURE_KEYS).is_duplicated())
     if len(duplicate):
         last = duplicate.row(-1, named=True)
@@ -141,13 +191,7 @@ def _check_cells(table: pl.DataFrame) -> None:
                     f"{long['where'][0]}, column {column}: has {len(long[column][0])} characters, more than "
                     f"{LONGEST_SYMBOL}. A symbol is a plain name such as 0981.HK or ^HSI."
                 )
-    if "precision" in table.columns:
-        odd = table.filter(~pl.col("precision").is_in(PRECISIONS))
-        if len(odd):
-            raise DataError(
-                f'{odd["where"][0]}, column precision: "{odd["precision"][0]}" is not known. '
-                f"{hint(odd['precision'][0], PRECISIONS[1:])}"
-            )
+    _check_precision(table)
     for name in INTEGERS:
         if name in table.columns:
             days = pl.col(name).cast(pl.Int64, strict=False)
@@ -158,3 +202,30 @@ def _check_cells(table: pl.DataFrame) -> None:
                     f'{odd["where"][0]}, column {name}: "{odd[name][0]}" is not a whole number of days '
                     f"between {lowest} and {FARTHEST}."
                 )
+
+
+def _no_empty(table: pl.DataFrame, name: str, needed: tuple[str, ...]) -> None:
+    empty = table.filter(pl.col(name) == "")
+    if len(empty):
+        raise DataError(f"{empty['where'][0]}, column {name}: is empty. Every row needs {', '.join(needed)}.")
+
+
+def _only(table: pl.DataFrame, name: str, allowed: tuple[str, ...], advice: str) -> None:
+    """Every cell of the column, where there is one, is one of ``allowed``."""
+    if name in table.columns:
+        odd = table.filter(~pl.col(name).is_in(allowed))
+        if len(odd):
+            words = ", ".join(a or "empty" for a in allowed)
+            raise DataError(
+                f'{odd["where"][0]}, column {name}: "{odd[name][0]}" is not allowed. Allowed: {words}. {advice}'
+            )
+
+
+def _check_precision(table: pl.DataFrame) -> None:
+    if "precision" in table.columns:
+        odd = table.filter(~pl.col("precision").is_in(PRECISIONS))
+        if len(odd):
+            raise DataError(
+                f'{odd["where"][0]}, column precision: "{odd["precision"][0]}" is not known. '
+                f"{hint(odd['precision'][0], PRECISIONS[1:])}"
+            )

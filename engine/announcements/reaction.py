@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from engine.errors import DataError, SpecError
-from engine.sessions import FIRST_DAY, Sessions, first_after, first_on_or_after
+from engine.sessions import FIRST_DAY, Sessions, first_after, first_on_or_after, positions_of
 
 SUFFIXES = {".HK": "XHKG", ".SS": "XSHG", ".SZ": "XSHG", ".T": "XTKS"}
 HOURS = {"pre_open": time(7), "after_close": time(23, 59, 59)}  # of a date without a clock time
@@ -46,6 +46,7 @@ class Reaction:
     """Day 0 of one pair, or why there is none.
 
     event_day: None if there is none; ``reason`` then names the cause and ``lost`` is the short form for exclusions.
+    venue_time: a clock time in the exchange's own time, ISO 8601 with offset; "" for a date alone or no exchange.
     """
 
     stamp: Stamp
@@ -54,6 +55,7 @@ class Reaction:
     reason: str
     flags: tuple[str, ...]
     lost: str = ""
+    venue_time: str = ""
 
 
 def exchange_of(symbol: str, stated: str, listings: Mapping[str, Mapping[str, str]]) -> str | None:
@@ -123,7 +125,9 @@ def reaction_days(
         )
         gap = default_gap if row["max_gap_days"] is None else row["max_gap_days"]
         leaked = bool(leak) and leak != row["announced_at"]
-        found.append(_reaction(stamp, exchange, grid, reaction, gap, leaked))
+        found.append(
+            replace(_reaction(stamp, exchange, grid, reaction, gap, leaked), venue_time=_venue(stamp, exchange))
+        )
     return found
 
 
@@ -132,6 +136,7 @@ def _reaction(
 ) -> Reaction:
     flags = ["date_only"] if not stamp.clock else []
     flags += ["leak_used"] if leaked else []
+    flags += ["after_half_day"] if _after_half_day(stamp, exchange) else []
     news_day = stamp.day
     if stamp.instant is not None and exchange is not None:
         news_day = _local_day(stamp.instant, exchange.zone)
@@ -182,6 +187,20 @@ def _first_day(
     return (None if outside else exchange.dates[at]), why
 
 
+def _venue(stamp: Stamp, exchange: Sessions | None) -> str:
+    if not stamp.clock or stamp.instant is None or exchange is None:
+        return ""
+    return _local(stamp.instant, exchange.zone).isoformat()
+
+
+def _after_half_day(stamp: Stamp, exchange: Sessions | None) -> bool:
+    """Whether a clock time falls, by the exchange's date, on a session that closed early, at or after its close."""
+    if not stamp.clock or stamp.instant is None or exchange is None:
+        return False
+    at = int(positions_of(np.array([_local_day(stamp.instant, exchange.zone)]), exchange.dates)[0])
+    return at >= 0 and bool(exchange.early[at] and exchange.closes[at] <= stamp.instant)
+
+
 def _hours_to_open(stamp: Stamp, exchange: Sessions | None, event_day: np.datetime64) -> float | None:
     """Hours from a clock time to the open of the event day; None without clock time or session."""
     if exchange is None:
@@ -222,7 +241,10 @@ def _utc(moment: datetime) -> np.datetime64:
 
 def _local(instant: np.datetime64, zone: str) -> datetime:
     moment: datetime = instant.astype("datetime64[s]").item()
-    return moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
+    try:
+        return moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
+    except OverflowError:  # the first or last day that a datetime can hold
+        return moment.replace(tzinfo=UTC)
 
 
 def _local_day(instant: np.datetime64, zone: str) -> np.datetime64:

@@ -44,6 +44,7 @@ FLAGS: dict[str, str] = {
     "date_only": "the calendar has no clock time; day 0 may be a session off",
     "leak_used": "day 0 follows an earlier leak, not the announcement",
     "in_session": "the news came while the exchange was open",
+    "after_half_day": "the news came after the early close of a half day",
     "long_gap": "more than 72 hours from the news to the open of day 0",
 }
 
