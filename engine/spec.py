@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.errors import SpecError, hint
 from engine.sessions import FARTHEST, Window
 
+SELECTABLE = ("kind", "set", "ids", "symbols", "claims", "roles")
 Alternative = Literal["two-sided", "greater", "less"]
 
 # Declared in the study format, not in this version: (table or table.key) -> the values that are available.
@@ -238,8 +239,8 @@ def _contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     if spec.events.select and spec.events.calendar is None:
         yield "[events] select: picks rows of a calendar; with file, keep only the rows wanted."
     for key in spec.events.select:
-        if key not in ("kind", "set", "ids"):
-            yield f'[events] select: unknown key "{key}". {hint(key, ["kind", "set", "ids"])}'
+        if key not in SELECTABLE:
+            yield f'[events] select: unknown key "{key}". {hint(key, SELECTABLE)}'
     yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
     yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, LATER_TESTS)
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())

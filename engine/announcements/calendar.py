@@ -26,7 +26,8 @@ INTEGERS = ("estimation_start", "estimation_end", "max_gap_days")
 PRECISIONS = ("", "minute", "hour", "bound", "date", "pre_open", "session", "after_close")
 LONGEST_SYMBOL = 100
 EXPOSURE_KEYS = ("event_id", "symbol")
-SELECT_COLUMNS = {"kind": "kind", "set": "set", "ids": "event_id"}
+SELECT_EVENTS = {"kind": "kind", "set": "set", "ids": "event_id"}
+SELECT_LISTINGS = {"symbols": "symbol", "claims": "claim", "roles": "role"}
 CALENDAR_COLUMNS = ("event_id", "announced_at", "source")
 UNUSED_COLUMNS = ("event_id", "reason")
 CONFIDENCES = ("high", "medium")
@@ -62,7 +63,8 @@ def read_announcements(file: Path | None, calendar: Path | None, select: Mapping
         frozen = _read(events, CALENDAR_COLUMNS)
         unused = _unused(frozen, calendar / "unused.csv")
         _check_frozen(frozen)
-        table = _join(_selected(frozen, select, events, unused), frozen["event_id"], events, exposures)
+        chosen = _selected(frozen, select, SELECT_EVENTS, events, unused)
+        table = _join(chosen, frozen["event_id"], select, events, exposures)
         files = (events, exposures)
     if table.is_empty():
         raise DataError(f"{file or calendar}: the calendar has no rows. A row needs {', '.join(REQUIRED)}.")
@@ -128,22 +130,31 @@ def _check_frozen(events: pl.DataFrame) -> None:
 
 
 def _selected(
-    events: pl.DataFrame, select: Mapping[str, list[str]], path: Path, unused: Mapping[str, str]
+    rows: pl.DataFrame,
+    select: Mapping[str, list[str]],
+    columns: Mapping[str, str],
+    path: Path,
+    unused: Mapping[str, str],
 ) -> pl.DataFrame:
+    """The rows that have one of the values asked for in each of ``columns`` (name in ``select`` -> column)."""
+    chosen = rows
     for key, values in select.items():
-        column = SELECT_COLUMNS[key]
-        if column not in events.columns:
+        if (column := columns.get(key)) is None:
+            continue
+        if column not in rows.columns:
             raise SpecError(f'{path}: [events] select {key} needs the column "{column}", which is not there.')
         for value in values:
             if key == "ids" and value in unused:
                 raise SpecError(f'[events] select ids = "{value}" may not be used. {unused[value]}')
-            if value not in events[column]:
-                raise SpecError(f'[events] select {key} = "{value}" is not in {path}. {hint(value, events[column])}')
-        events = events.filter(pl.col(column).is_in(values))
-    return events
+            if value not in rows[column]:
+                raise SpecError(f'[events] select {key} = "{value}" is not in {path}. {hint(value, rows[column])}')
+        chosen = chosen.filter(pl.col(column).is_in(values))
+    return chosen
 
 
-def _join(events: pl.DataFrame, every: pl.Series, path: Path, exposures_path: Path) -> pl.DataFrame:
+def _join(
+    events: pl.DataFrame, every: pl.Series, select: Mapping[str, list[str]], path: Path, exposures_path: Path
+) -> pl.DataFrame:
     exposures = _read(exposures_path, EXPOSURE_KEYS)
     astray = exposures.filter(~pl.col("event_id").is_in(every.to_list()))
     if len(astray):
@@ -153,12 +164,17 @@ def _join(events: pl.DataFrame, every: pl.Series, path: Path, exposures_path: Pa
         )
     _only(exposures, "expected_sign", SIGNS, "Leave the cell empty where no direction is expected.")
     known = set(events["event_id"])
-    chosen = exposures.filter(pl.col("event_id").is_in(known))
-    bare = known - set(chosen["event_id"])
+    bare = known - set(exposures["event_id"])
     if bare:
         raise DataError(
             f"{exposures_path}: no listing for event {', '.join(sorted(bare))} of {path}. Add a row for each."
         )
+    chosen = _selected(exposures, select, SELECT_LISTINGS, exposures_path, {})
+    chosen = chosen.filter(pl.col("event_id").is_in(known))
+    empty = set(select.get("ids", ())) & (known - set(chosen["event_id"]))
+    if empty or chosen.is_empty():
+        named = ", ".join(sorted(empty)) or "any event"
+        raise SpecError(f"[events] select leaves no listing of {named} in {exposures_path}. Select more, or fewer ids.")
     both = (set(events.columns) & set(chosen.columns)) - {"event_id", "where"}
     if both:
         raise DataError(
