@@ -166,6 +166,12 @@ def test_one_fault_is_found_and_nothing_else(
     assert rows(report(tmp_path, {"AAA": columns})) == expected
 
 
+def test_a_bar_that_opens_outside_its_range(tmp_path: Path) -> None:
+    columns = clean()
+    columns["open"][100] = columns["high"][100] * 1.01
+    assert rows(report(tmp_path, {"AAA": columns})) == [("high_low", *ONE)]
+
+
 def test_a_negative_price_is_found_and_is_no_price(tmp_path: Path) -> None:
     columns = clean()
     non_positive(columns)
@@ -398,12 +404,12 @@ def test_a_summary_has_a_line_a_kind(tmp_path: Path) -> None:
 
 
 def test_a_study_carries_what_concerns_its_span(tmp_path: Path) -> None:
-    """200 sessions; the study looks at sessions 60 to 125 of the listing: a spike on 100 counts, one on 30 does not."""
+    """200 sessions; the study looks at 60 to 125 of the listing: a spike on 100 counts, those on 30 and 160 do not."""
     series = simulated(5, ["AAA"], 200)
     day = series["MKT"]["date"]
     for symbol in series:
         close = 100 * np.cumprod(1 + np.array(series[symbol]["return"]))
-        for i in (30, 100) if symbol == "AAA" else ():
+        for i in (30, 100, 160) if symbol == "AAA" else ():
             close[i] *= 1.9
         series[symbol] = {"date": day, "close": close.tolist()}
     folder = make_study(tmp_path / "s", [{"event_id": "e", "symbol": "AAA", "announced_at": day[120]}], series)

@@ -57,6 +57,8 @@ def quality_lines(found: Findings) -> list[str]:
     table = found.result.tables.get("quality")
     if table is None:
         return []
+    if table.is_empty():
+        return ["Nothing in the span that the study looks at."]
     counted: dict[str, set[str]] = {}
     rows: dict[str, int] = {}
     for symbol, kind in table.select("symbol", "kind").rows():

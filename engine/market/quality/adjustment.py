@@ -86,7 +86,8 @@ def _mismatches(subject: Subject, implied: Mapping[int, float]) -> Iterator[Find
     split = np.where(np.isfinite(split) & (split > 0), split, 1.0)
     close = subject.column("close")
     before = close[np.maximum(subject.last, 0)]
-    share = np.where((dividend != 0) & (subject.last >= 0), dividend / before, 0.0)
+    paid = (dividend != 0) & (subject.last >= 0) & (before > 0)
+    share = np.where(paid, dividend / np.where(paid, before, 1.0), 0.0)
     for i in sorted({*implied, *np.flatnonzero(share > STEP).tolist()}):
         seen = implied.get(i, 0.0)
         candidates = (share[i], 1 - (1 - share[i]) / split[i], 1 - (1 - share[i] * split[i]) / split[i])
