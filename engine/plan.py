@@ -15,7 +15,7 @@ from engine.inputs import Study
 from engine.market.quality import report_on
 from engine.models import WITHOUT_BENCHMARK
 from engine.panel import EventPanel, Exclusion, Line, Pair, benchmark_days, build_line, build_panel, reaction_exclusion
-from engine.sessions import FIRST_DAY, Days, Window, exchange_sessions
+from engine.sessions import FIRST_DAY, Days, Window, exchange_sessions, known_exchange
 from engine.spec import StudySpec
 
 LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
@@ -127,7 +127,7 @@ def quality_seen(study: Study, panel: EventPanel) -> pl.DataFrame:
             home = None if on_benchmark else exchange_of(benchmark, "", listings)
             exchanges[benchmark] = home if home in of_exchange else None
             sessions[benchmark] = of_exchange.get(str(home), line.dates)
-        for name in (symbol, benchmark, exchange):
+        for name in (symbol, benchmark, known_exchange(exchange, symbol) if exchange else ""):
             before = spans.get(name, (first, last))
             spans[name] = (min(before[0], first), max(before[1], last))
     series = {s: study.series[s] for s in exchanges if s in study.series}

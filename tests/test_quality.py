@@ -422,6 +422,16 @@ def test_a_study_carries_what_concerns_its_span(tmp_path: Path) -> None:
     assert "Suspicious: jumps that revert at once: 1 (in AAA)." in html(result, chart_svgs(result))
 
 
+def test_a_closed_exchange_reaches_the_study_under_any_name_of_it(tmp_path: Path) -> None:
+    """Six listings on "NYSE", an alias of XNYS, all without one session."""
+    files = {f"A{i}": clean(seed=i) for i in range(6)} | {"MKT": clean(seed=9)}
+    for columns in files.values():
+        drop(columns, 100)
+    events = [{"event_id": s, "symbol": s, "announced_at": DAY[150], "exchange": "NYSE"} for s in files if s != "MKT"]
+    folder = make_study(tmp_path / "s", events, files, sessions={"calendar": "exchange"})
+    assert rows_of(run(folder), "quality", kind="exchange_closed")["symbol"].to_list() == ["XNYS"]
+
+
 # The shared snapshot
 
 
