@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine.announcements import Reaction, reaction_days
+from engine.announcements import Reaction, exchange_of, reaction_days
 from engine.errors import DataError
 from engine.inputs import Study
 from engine.lines import Grid, Line, benchmark_days, build_line
 from engine.market.alignment import Clock, exchange_clock, is_closing_time, weekday_clock
+from engine.market.quality import report_on
 from engine.models import WITHOUT_BENCHMARK
 from engine.panel import EventPanel, Exclusion, Pair, build_panel, reaction_exclusion
-from engine.sessions import FIRST_DAY, Days, Sessions, Window, closes_on, exchange_sessions
+from engine.sessions import FIRST_DAY, Days, Sessions, Window, closes_on, exchange_sessions, known_exchange
 from engine.spec import StudySpec
 
 LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
@@ -132,3 +133,40 @@ def real_days(plan: Plan) -> dict[str, Days]:
     for pair in plan.panel.pairs if plan.panel is not None else ():
         days.setdefault(pair.symbol, []).append(pair.event_day)
     return {symbol: np.array(found) for symbol, found in days.items()}
+
+
+def quality_seen(study: Study, panel: EventPanel) -> pl.DataFrame:
+    """``quality.csv``: the quality report on what the study looks at.
+
+    That is, for a listing, from its earliest estimation day to its latest event-window day; for a benchmark and an
+    exchange, from the earliest to the latest of their listings'. A listing is judged on the sessions it is measured on.
+    """
+    listings, on_benchmark = study.snapshot.listings, study.spec.sessions.calendar == "benchmark"
+    exchanges: dict[str, str | None] = {}
+    sessions: dict[str, Days] = {}
+    spans: dict[str, tuple[np.datetime64, np.datetime64]] = {}
+    keys = sorted({p.line for p in panel.pairs})
+    of_exchange = {exchange: line.dates for (_, _, exchange), line in zip(keys, panel.lines, strict=True)}
+    for i, ((symbol, benchmark, exchange), line) in enumerate(zip(keys, panel.lines, strict=True)):
+        at = panel.position[panel.line == i]
+        first = line.dates[max(int((at + panel.own[panel.line == i, 0]).min()), 0)]
+        last = line.dates[min(int(at.max()) + panel.event_window.end, len(line.dates) - 1)]
+        exchanges[symbol], sessions[symbol] = exchange or None, line.dates
+        if benchmark and benchmark not in exchanges:
+            home = None if on_benchmark else exchange_of(benchmark, "", listings)
+            exchanges[benchmark] = home if home in of_exchange else None
+            sessions[benchmark] = of_exchange.get(str(home), line.dates)
+        for name in (symbol, benchmark, known_exchange(exchange, symbol) if exchange else ""):
+            before = spans.get(name, (first, last))
+            spans[name] = (min(before[0], first), max(before[1], last))
+    series = {s: study.series[s] for s in exchanges if s in study.series}
+    report = report_on(series, exchanges, listings, sessions)
+    looked = pl.DataFrame(
+        {
+            "symbol": list(spans),
+            "from": [a.item() for a, _ in spans.values()],
+            "to": [b.item() for _, b in spans.values()],
+        }
+    )
+    seen = report.join(looked, on="symbol", how="inner", validate="m:1")
+    return seen.filter(pl.col("last") >= pl.col("from"), pl.col("first") <= pl.col("to")).select(report.columns)

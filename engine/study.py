@@ -21,7 +21,7 @@ from engine.inputs import Study, group_columns, load_study
 from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Placebo, pseudo_events
-from engine.plan import Plan, plan_study, real_days
+from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult, to_json
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, evaluate
@@ -37,6 +37,7 @@ from engine.tables import (
     exclusions_table,
     fits_table,
     significance_table,
+    table,
 )
 
 __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
@@ -117,6 +118,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "significance": significance_table(answers),
         "event_significance": event_significance_table(panel, event_answers),
         "exclusions": exclusions_table(exclusions),
+        "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)

@@ -55,6 +55,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "note": TEXT,
     },
     "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
+    "quality": {"symbol": TEXT, "kind": TEXT, "first": DAY, "last": DAY, "n": WHOLE, "detail": TEXT},
 }  # fmt: skip
 
 # What `run --dry-run` prints; not a part of a result.
@@ -72,6 +73,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "significance": ("group", "window_start", "window_end", "test"),
     "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
     "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
+    "quality": ("symbol", "kind", "first", "last", "detail"),
 }
 
 

@@ -14,7 +14,7 @@ from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
 from engine.report.findings import Findings, count, read_findings, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
-from engine.report.provenance import provenance_table, quality_table, settings_table
+from engine.report.provenance import provenance_table, quality_lines, quality_table, settings_table
 from engine.report.tables import (
     Table,
     all_tests_table,
@@ -171,6 +171,7 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "limits": limits(found),
         "provenance": provenance_table(found),
         "quality": quality_table(found),
+        "quality_lines": quality_lines(found),
     }
 
 

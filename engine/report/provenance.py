@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.market.quality import FAULTS, NOTES
 from engine.report.findings import Findings
 from engine.report.formats import NOTHING, one_line, shortened
 from engine.report.tables import Table
+
+FEW = 4  # symbols named in a line
 
 
 def settings_table(found: Findings) -> Table:
@@ -47,6 +50,30 @@ def provenance_table(found: Findings) -> Table:
     ]
     rows += [(f"version of {name}", number) for name, number in manifest["versions"].items()]
     return Table(("Item", "Value"), (False, False), tuple((one_line(a), one_line(b)) for a, b in rows))
+
+
+def quality_lines(found: Findings) -> list[str]:
+    """What the quality report found in the prices the study looked at: faults, then what is good to know."""
+    table = found.result.tables.get("quality")
+    if table is None:
+        return []
+    if table.is_empty():
+        return ["Nothing in the span that the study looks at."]
+    counted: dict[str, set[str]] = {}
+    rows: dict[str, int] = {}
+    for symbol, kind in table.select("symbol", "kind").rows():
+        counted.setdefault(kind, set()).add(symbol)
+        rows[kind] = rows.get(kind, 0) + 1
+    lines = []
+    for words, kinds in (("Suspicious", FAULTS), ("Good to know", NOTES)):
+        parts = [f"{about}: {rows[k]} (in {_few(sorted(counted[k]))})" for k, about in kinds.items() if k in rows]
+        lines.append(f"{words}: {'; '.join(parts) if parts else 'nothing'}.")
+    return [*lines, "Nothing was mended; every finding with its dates stands in quality.csv."]
+
+
+def _few(symbols: Sequence[str]) -> str:
+    named = ", ".join(one_line(s) for s in symbols[:FEW])
+    return named if len(symbols) <= FEW else f"{named} and {len(symbols) - FEW} more"
 
 
 def quality_table(found: Findings) -> Table | None:
