@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from conftest import cell, make_study, rows_of
@@ -47,6 +48,49 @@ def test_reactions_of_asian_listings(asia: StudyResult) -> None:
     }
     week = cell(asia, "cars", "car", symbol="0883.HK", window_start=-1, window_end=5)
     assert week == pytest.approx(-0.258, abs=0.002)
+
+
+# Raw returns and closing levels that the press reported: listing, its index, day, return, return of the index, its close.
+PRESS = [
+    ("0981.HK", "^HSI", "2020-12-18", -5.2, -0.67, 26_498.60),
+    ("0981.HK", "^HSI", "2020-12-04", -5.41, None, None),
+    ("0981.HK", "^HSI", "2022-10-10", -3.95, -2.95, 17_216.66),
+    ("1347.HK", "^HSI", "2022-10-10", -9.40, -2.95, 17_216.66),
+    ("9988.HK", "^HSI", "2025-04-07", -17.98, -13.22, 19_828.30),
+    ("9984.T", "^N225", "2016-07-19", -10.32, 1.4, None),
+    ("9984.T", "^N225", "2025-01-22", 10.6, 1.58, 39_646.25),
+    ("0981.HK", "^HSI", "2025-09-01", 4.9, None, None),
+]
+
+
+def test_returns_and_closes_that_the_press_reported(tmp_path: Path, shared_data: Path) -> None:
+    """Within 0.15 percentage points, closes of indices to their last printed digit; none across a suspension."""
+    suspended = {"event_id": "resumes", "symbol": "688981.SS", "announced_at": "2025-09-09"}
+    events = [{"event_id": str(i), "symbol": s, "announced_at": d} for i, (s, _, d, *_) in enumerate(PRESS)]
+    folder = make_study(
+        tmp_path,
+        [*events, suspended],
+        {},
+        prices={"snapshot": str(shared_data)},
+        benchmark={"default": "^HSI", "by_exchange": {"XTKS": "^N225", "XSHG": "000300.SS"}},
+        sessions={"calendar": "exchange"},
+        model={"name": "market_adjusted"},
+        windows={"event": [-1, 1], "car": [[0, 0]]},
+        limits={"max_excluded_share": 0.5},
+    )
+    study = load_study(folder, data_path=())
+    result = run_study(study)
+    for i, (_, index, day, own, market, level) in enumerate(PRESS):
+        row = rows_of(result, "abnormal_returns", event_id=str(i), relative_day=0).row(0, named=True)
+        assert str(row["date"]) == day
+        assert 100 * row["actual"] == pytest.approx(own, abs=0.15)
+        assert market is None or 100 * row["expected"] == pytest.approx(market, abs=0.15)
+        series = study.series[index]
+        found = series.values[series.dates == np.datetime64(day)].item()
+        assert level is None or found == pytest.approx(level, abs=0.005)
+    gone = rows_of(result, "abnormal_returns", event_id="resumes", relative_day=0).row(0, named=True)
+    assert str(gone["date"]) == "2025-09-09"
+    assert gone["actual"] is None
 
 
 @cache
