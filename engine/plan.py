@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import polars as pl
 
 from engine.announcements import Reaction, reaction_days
 from engine.errors import DataError
+from engine.firm_events import FirmEvents, firm_events_of
 from engine.inputs import Study
 from engine.models import WITHOUT_BENCHMARK
 from engine.panel import EventPanel, Exclusion, Line, Pair, benchmark_days, build_line, build_panel, reaction_exclusion
@@ -23,12 +24,14 @@ LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes
 @dataclass(frozen=True)
 class Plan:
     """What a run looks at: the reaction of every pair, the panel of all pairs with a day 0 and a price file (None if
-    there is none), and the pairs lost before it."""
+    there is none), the pairs lost before it, and what else happened to their firms."""
 
     reactions: tuple[Reaction, ...]
     lines: tuple[Line, ...]
     panel: EventPanel | None
-    exclusions: tuple[Exclusion, ...] = field(default=())
+    exclusions: tuple[Exclusion, ...]
+    firms: FirmEvents
+    pairs: tuple[Pair, ...]
 
 
 def plan_study(study: Study) -> Plan:
@@ -72,7 +75,11 @@ def plan_study(study: Study) -> Plan:
             )
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
-    return Plan(tuple(reactions), tuple(lines[k] for k in sorted(lines)), panel, tuple(lost))
+    firms = firm_events_of(study, reactions, panel)
+    exclusions = (*lost, *firms.excluded)
+    return Plan(
+        tuple(reactions), tuple(lines[k] for k in sorted(lines)), firms.panel, exclusions, firms, tuple(pairs)
+    )  # fmt: skip
 
 
 def _last_year(study: Study) -> int:
@@ -100,6 +107,6 @@ def _own_window(row: Mapping[str, Any], spec: StudySpec) -> Window:
 def real_days(plan: Plan) -> dict[str, Days]:
     """The event days of every symbol, whether or not the pair can be used."""
     days: dict[str, list[np.datetime64]] = {}
-    for pair in plan.panel.pairs if plan.panel is not None else ():
+    for pair in plan.pairs:
         days.setdefault(pair.symbol, []).append(pair.event_day)
     return {symbol: np.array(found) for symbol, found in days.items()}

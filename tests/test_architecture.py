@@ -28,12 +28,14 @@ MAY_IMPORT = {
     "market": FIRST | {"csvtext"},
     "panel": FIRST | {"announcements", "market"},
     "abnormal": ARRAYS,
+    "joint": ARRAYS | {"panel", "abnormal"},
     "placebo": ARRAYS | {"panel", "abnormal"},
     "tables": ARRAYS | PANEL | {"abnormal"},
     "results": GROUND | {"tables"},
-    "inputs": ARRAYS | TABLES | {"tables"},
-    "plan": ARRAYS | TABLES | {"inputs", "panel"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "__init__"},
+    "inputs": ARRAYS | TABLES | {"tables", "joint"},
+    "firm_events": TABLES | {"inputs", "panel"},
+    "plan": ARRAYS | TABLES | {"inputs", "panel", "firm_events"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "announcements", "__init__"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
@@ -109,7 +111,7 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    if room_of(path) in ("models", "significance", "abnormal", "placebo"):
+    if room_of(path) in ("models", "significance", "abnormal", "joint", "placebo"):
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
 

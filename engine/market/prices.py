@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from engine.errors import DataError, hint
 from engine.market.snapshots import Snapshot, lower_names
 
 VALUES = ("close", "adj_close", "return", "volume")
+FURTHER = ("open", "high", "low", "dividend", "split")  # for the quality report alone: what is no number is NaN
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
 
 
@@ -24,6 +25,7 @@ class PriceSeries:
 
     dates: (D,) datetime64[D], increasing. values: (D,) prices, or returns if ``is_return``; NaN where there is none.
     stale: (D,) whether the row was a stale price (volume 0, unchanged close) and hence is no price.
+    columns: the numbers of the file as they stand there, (D,) each, by column name.
     """
 
     symbol: str
@@ -31,6 +33,7 @@ class PriceSeries:
     values: npt.NDArray[np.float64]
     stale: npt.NDArray[np.bool_]
     is_return: bool
+    columns: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 def read_series(snapshot: Snapshot, symbols: Iterable[str]) -> tuple[dict[str, PriceSeries], list[str]]:
@@ -83,15 +86,16 @@ def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
         more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
         raise DataError(f"{where}: date {dates[same[0]]} stands there more than once{more}. Keep one row a day.")
     numbers = {c: _numbers(table, c, where)[order] for c in VALUES if c in table.columns}
+    numbers |= {c: _lenient(table[c])[order] for c in FURTHER if c in table.columns}
     if "return" in numbers:
-        return PriceSeries(symbol, dates, numbers["return"], np.zeros(len(dates), bool), is_return=True)
+        return PriceSeries(symbol, dates, numbers["return"], np.zeros(len(dates), bool), True, numbers)
     adjusted = numbers.get("adj_close")
     prices = adjusted if adjusted is not None and np.isfinite(adjusted).any() else numbers.get("close")
     if prices is None:
         raise DataError(f"{where}: the column adj_close is empty and there is no close.")
     close = numbers.get("close", prices)
     stale = _stale(np.where(np.isfinite(close), close, prices), numbers.get("volume"))
-    return PriceSeries(symbol, dates, np.where((prices > 0) & ~stale, prices, np.nan), stale, is_return=False)
+    return PriceSeries(symbol, dates, np.where((prices > 0) & ~stale, prices, np.nan), stale, False, numbers)
 
 
 def _stale(close: npt.NDArray[np.float64], volume: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
@@ -146,6 +150,10 @@ def _numbers(table: pl.DataFrame, name: str, where: str) -> npt.NDArray[np.float
             "Write a finite number, or leave the cell empty if there is none."
         )
     return values.fill_null(np.nan).to_numpy().astype(np.float64)
+
+
+def _lenient(column: pl.Series) -> npt.NDArray[np.float64]:
+    return column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().astype(np.float64)
 
 
 def _row(table: pl.DataFrame, index: int) -> str:

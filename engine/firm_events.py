@@ -1,0 +1,214 @@
+"""What else happened to the firms of a study, and what its policy does about it.
+
+Turns the pairs of a panel into rows of ``contamination.csv``, leaves out estimation rows (``trim_estimation``, and the
+windows of a joint cluster), and names the pairs that leave (``exclude``). The rules are `announcements.contamination`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.announcements import Reaction
+from engine.announcements.contamination import (
+    FLAGGED,
+    Contamination,
+    Listed,
+    Near,
+    firm_events,
+    firms_of,
+    near_events,
+    overlapping,
+    runs,
+    same_day_rows,
+)
+from engine.inputs import Study
+from engine.market.limits import locked_days
+from engine.market.prices import PriceSeries
+from engine.panel import EventPanel, Exclusion, Line, Pair
+from engine.sessions import Days, Window, positions_of
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class FirmEvents:
+    """What else happened, and the panel after it.
+
+    panel: with estimation rows left out where the study asks for it. excluded: a row for each pair that leaves. joint: the
+    cluster of every pair that shares days of its event window with another of its line, with ``joint = true``.
+    left_out: by symbol, the days that estimation rows leave out under ``trim_estimation``. firms: by symbol.
+    """
+
+    panel: EventPanel | None
+    rows: tuple[Contamination, ...]
+    excluded: tuple[Exclusion, ...]
+    joint: Mapping[tuple[str, str], int]
+    left_out: Mapping[str, Days]
+    firms: Mapping[str, str]
+
+
+def firm_events_of(study: Study, reactions: Sequence[Reaction], panel: EventPanel | None) -> FirmEvents:
+    """Look for other events, shared days, locked, suspended and stale days around every pair, and apply the policy."""
+    table, attributes = study.announcements.table, study.announcements.attributes
+    symbols = table["symbol"].to_list()
+    names = attributes["firm"].to_list() if "firm" in attributes.columns else [None] * len(symbols)
+    firms = firms_of(symbols, names)
+    listed = [
+        Listed(event_id, symbol, firms[symbol], r.event_day or r.stamp.day, r.event_day is not None)
+        for event_id, symbol, r in zip(table["event_id"], symbols, reactions, strict=True)
+    ]
+    rows = same_day_rows(listed)
+    if panel is None:
+        return FirmEvents(None, tuple(rows), (), {}, {}, firms)
+    policy, window = study.spec.contamination.policy, panel.event_window
+    by_firm: dict[str, list[Listed]] = {}
+    for one in listed:
+        by_firm.setdefault(one.firm, []).append(one)
+    around = [firm_events(by_firm[firms[line.symbol]], line.symbol, line.dates) for line in panel.lines]
+    joint = _clusters(panel) if study.spec.events.joint else {}
+    returns, excluded = panel.returns.copy(), []
+    for i, pair in enumerate(panel.pairs):
+        ids, positions = around[panel.line[i]]
+        near = near_events(ids, positions, pair.event_id, int(panel.position[i]), pair.own, window)
+        cluster = joint.get((pair.event_id, pair.symbol))
+        for other in near:
+            together = cluster is not None and joint.get((other.event_id, pair.symbol)) == cluster
+            rows += _rows(panel, i, other, policy, together)
+            if other.estimation is not None and (together or policy == "trim_estimation"):
+                returns[i, other.estimation.within(panel.estimation_rows)] = np.nan
+        inside = [other for other in near if other.in_event]
+        if policy == "exclude" and inside:
+            excluded.append(_exclusion(pair, inside, window))
+    first_car = study.spec.car_windows[0]
+    exchange = dict(zip(symbols, study.exchanges, strict=True))
+    for i, line in enumerate(panel.lines):
+        days = _days(line, study.series[line.symbol], exchange[line.symbol] or "")
+        for m in np.flatnonzero(panel.line == i):
+            rows += _price_rows(panel.pairs[m], int(panel.position[m]), days, window, first_car)
+    gone = {(e.event_id, e.symbol) for e in excluded}
+    kept = np.array([i for i, p in enumerate(panel.pairs) if (p.event_id, p.symbol) not in gone], np.int64)
+    trimmed = replace(panel, returns=returns).take(kept) if len(kept) else None
+    left_out = _left_out(panel, [positions for _, positions in around]) if policy == "trim_estimation" else {}
+    return FirmEvents(trimmed, tuple(rows), tuple(excluded), joint, left_out, firms)
+
+
+def _clusters(panel: EventPanel) -> dict[tuple[str, str], int]:
+    """Pairs of one line whose event windows overlap, by event and symbol, numbered over the whole panel."""
+    found: dict[tuple[str, str], int] = {}
+    for i in range(len(panel.lines)):
+        members = np.flatnonzero(panel.line == i)
+        labels = overlapping(panel.position[members], panel.event_window)
+        start = max(found.values(), default=-1) + 1
+        for m, label in zip(members, labels, strict=True):
+            if label >= 0:
+                found[panel.pairs[m].event_id, panel.pairs[m].symbol] = start + int(label)
+    return found
+
+
+def _rows(panel: EventPanel, i: int, other: Near, policy: str, together: bool) -> list[Contamination]:
+    """The rows of one other event of the firm: in the event window, in the estimation window."""
+    pair, found = panel.pairs[i], []
+    dates = panel.lines[panel.line[i]].dates
+    at = int(panel.position[i])
+    if other.in_event:
+        said = "excluded" if policy == "exclude" else FLAGGED
+        said = "joint regression" if together else said
+        day = dates[at + other.day]
+        said += f"; its day 0 is relative day {other.day}"
+        found.append(Contamination(pair.event_id, pair.symbol, "event_window", other.event_id, day, day, said))
+    part = other.estimation
+    if part is not None:
+        n = int(np.isfinite(panel.returns[i, part.within(panel.estimation_rows)]).sum())
+        said = FLAGGED
+        if together or policy == "trim_estimation":
+            said = f"{n} estimation {'day' if n == 1 else 'days'} left out" + (": joint regression" if together else "")
+        first, last = (dates[min(max(at + d, 0), len(dates) - 1)] for d in (part.start, part.end))
+        found.append(Contamination(pair.event_id, pair.symbol, "estimation_window", other.event_id, first, last, said))
+    return found
+
+
+def _exclusion(pair: Pair, inside: Sequence[Near], window: Window) -> Exclusion:
+    named = ", ".join(f"{o.event_id} on relative day {o.day}" for o in inside)
+    detail = f"the event window {window} around {pair.event_day} holds {named} of the same firm"
+    return Exclusion(pair.event_id, pair.symbol, "events", "contaminated", detail)
+
+
+def _left_out(panel: EventPanel, positions: Sequence[npt.NDArray[np.int64]]) -> dict[str, Days]:
+    """The days of all event windows of the firm on each symbol's lines."""
+    days: dict[str, Days] = {}
+    for line, at in zip(panel.lines, positions, strict=True):
+        place = np.unique(at[:, None] + panel.event_window.days)
+        own = line.dates[place[(place >= 0) & (place < len(line.dates))]]
+        days[line.symbol] = np.union1d(days.get(line.symbol, own), own)
+    return days
+
+
+@dataclass(frozen=True)
+class _Days:
+    """What the price file says about each session of a line, (S,): the limit it was locked at (signed, 0 for none),
+    whether high and low are there, a price, a stale row, no row between others."""
+
+    dates: Days
+    lock: npt.NDArray[np.float64]
+    ranged: Flags
+    price: Flags
+    stale: Flags
+    halted: Flags
+
+
+def _days(line: Line, series: PriceSeries, exchange: str) -> _Days:
+    row = positions_of(line.dates, series.dates)
+    known = row >= 0
+
+    def on(values: npt.NDArray[Any], empty: float = np.nan) -> npt.NDArray[Any]:
+        return np.where(known, values[row], empty) if len(values) else np.full(len(row), empty)
+
+    nothing = np.full(len(series.dates), np.nan)
+    price, stale = np.isfinite(on(series.values)), on(series.stale, False).astype(bool)
+    high, low = (on(series.columns.get(name, nothing)) for name in ("high", "low"))
+    traded = np.flatnonzero(price)
+    halted = ~price & ~stale
+    if len(traded):
+        halted[: traded[0]] = halted[traded[-1] :] = False
+    lock = on(locked_days(series.symbol, exchange, series.dates, series.columns), 0.0)
+    return _Days(line.dates, lock, np.isfinite(high + low), price, stale, halted)
+
+
+def _price_rows(pair: Pair, at: int, days: _Days, event_window: Window, first_car: Window) -> list[Contamination]:
+    """``limit_locked`` days of the first CAR window and day 0, ``suspended`` and ``stale`` ones of the event window.
+
+    The sessions right before day 0 count as suspended too, whatever the event window.
+    """
+    start, end, found = event_window.start, event_window.end, []
+    looked_for = (
+        ("limit_locked", days.lock != 0, min(first_car.start, 0), max(first_car.end, 0)),
+        ("suspended", days.halted, min(start, -1), max(end, -1)),
+        ("stale", days.stale, start, end),
+    )
+    for kind, flags, first, last in looked_for:
+        for a, b in runs(flags, at + first, at + last):
+            n = f"{b - a + 1} {'session' if a == b else 'sessions'}"
+            if kind == "limit_locked":
+                said = _locked_words(days, at, a, b)
+            elif kind == "suspended":
+                said = f"no price on {n}: no CAR over them or the session after"
+            else:
+                said = f"volume 0 and an unchanged close on {n}: no price, no CAR over them or the session after"
+            found.append(Contamination(pair.event_id, pair.symbol, kind, "", days.dates[a], days.dates[b], said))
+    return found
+
+
+def _locked_words(days: _Days, at: int, first: int, last: int) -> str:
+    """What a locked run means for reading: the first unlocked close, and the window that reaches it."""
+    known = "with high = low" if days.ranged[first : last + 1].all() else "(without high and low, by the close alone)"
+    limit = f"closed at the {100 * abs(days.lock[first]):.0f} % limit {known}"
+    unlocked = last + 1 + np.flatnonzero(days.price[last + 1 :] & (days.lock[last + 1 :] == 0))
+    if not len(unlocked):
+        return f"{limit}: no unlocked close in the prices"
+    read = Window(min(first - at, 0), int(unlocked[0]) - at)
+    return f"{limit}: reaction runs to the first unlocked close {days.dates[unlocked[0]]}: read CAR{read}"
