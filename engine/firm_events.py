@@ -59,42 +59,55 @@ def firm_events_of(study: Study, reactions: Sequence[Reaction], panel: EventPane
     names = attributes["firm"].to_list() if "firm" in attributes.columns else [None] * len(symbols)
     firms = firms_of(symbols, names)
     listed = [
-        Listed(event_id, symbol, firms[symbol], r.event_day or r.stamp.day, r.event_day is not None)
+        Listed(
+            event_id,
+            symbol,
+            firms[symbol],
+            r.stamp.day if r.event_day is None else r.event_day,
+            r.event_day is not None,
+        )
         for event_id, symbol, r in zip(table["event_id"], symbols, reactions, strict=True)
     ]
     rows = same_day_rows(listed)
     if panel is None:
         return FirmEvents(None, tuple(rows), (), {}, {}, firms)
-    policy, window = study.spec.contamination.policy, panel.event_window
     by_firm: dict[str, list[Listed]] = {}
     for one in listed:
         by_firm.setdefault(one.firm, []).append(one)
     around = [firm_events(by_firm[firms[line.symbol]], line.symbol, line.dates) for line in panel.lines]
     joint = _clusters(panel) if study.spec.events.joint else {}
-    returns, excluded = panel.returns.copy(), []
+    policy = study.spec.contamination.policy
+    panel, found, excluded = _apply(panel, around, policy, joint)
+    exchange = dict(zip(symbols, study.exchanges, strict=True))
+    rows += found + _price_rows(panel, study.series, exchange, study.spec.car_windows[0])
+    gone = {(e.event_id, e.symbol) for e in excluded}
+    kept = np.array([i for i, p in enumerate(panel.pairs) if (p.event_id, p.symbol) not in gone], np.int64)
+    left_out = _left_out(panel, [positions for _, positions in around]) if policy == "trim_estimation" else {}
+    return FirmEvents(panel.take(kept) if len(kept) else None, tuple(rows), tuple(excluded), joint, left_out, firms)
+
+
+def _apply(
+    panel: EventPanel, around: Sequence[tuple[list[str], npt.NDArray[np.int64]]], policy: str,
+    joint: Mapping[tuple[str, str], int],
+) -> tuple[EventPanel, list[Contamination], list[Exclusion]]:  # fmt: skip
+    """The panel without the estimation rows that are left out, a row for each other event, and the pairs that leave."""
+    returns, rows, excluded = panel.returns.copy(), [], []
     for i, pair in enumerate(panel.pairs):
         ids, positions = around[panel.line[i]]
-        near = near_events(ids, positions, pair.event_id, int(panel.position[i]), pair.own, window)
+        near = near_events(ids, positions, pair.event_id, int(panel.position[i]), pair.own, panel.event_window)
         cluster = joint.get((pair.event_id, pair.symbol))
         for other in near:
             together = cluster is not None and joint.get((other.event_id, pair.symbol)) == cluster
-            rows += _rows(panel, i, other, policy, together)
+            n = None
             if other.estimation is not None and (together or policy == "trim_estimation"):
-                returns[i, other.estimation.within(panel.estimation_rows)] = np.nan
+                part = returns[i, other.estimation.within(panel.estimation_rows)]
+                n = int(np.isfinite(part).sum())
+                part[:] = np.nan
+            rows += _rows(panel, i, other, policy, together, n)
         inside = [other for other in near if other.in_event]
         if policy == "exclude" and inside:
-            excluded.append(_exclusion(pair, inside, window))
-    first_car = study.spec.car_windows[0]
-    exchange = dict(zip(symbols, study.exchanges, strict=True))
-    for i, line in enumerate(panel.lines):
-        days = _days(line, study.series[line.symbol], exchange[line.symbol] or "")
-        for m in np.flatnonzero(panel.line == i):
-            rows += _price_rows(panel.pairs[m], int(panel.position[m]), days, window, first_car)
-    gone = {(e.event_id, e.symbol) for e in excluded}
-    kept = np.array([i for i, p in enumerate(panel.pairs) if (p.event_id, p.symbol) not in gone], np.int64)
-    trimmed = replace(panel, returns=returns).take(kept) if len(kept) else None
-    left_out = _left_out(panel, [positions for _, positions in around]) if policy == "trim_estimation" else {}
-    return FirmEvents(trimmed, tuple(rows), tuple(excluded), joint, left_out, firms)
+            excluded.append(_exclusion(pair, inside, panel.event_window))
+    return replace(panel, returns=returns), rows, excluded
 
 
 def _clusters(panel: EventPanel) -> dict[tuple[str, str], int]:
@@ -110,8 +123,13 @@ def _clusters(panel: EventPanel) -> dict[tuple[str, str], int]:
     return found
 
 
-def _rows(panel: EventPanel, i: int, other: Near, policy: str, together: bool) -> list[Contamination]:
-    """The rows of one other event of the firm: in the event window, in the estimation window."""
+def _rows(
+    panel: EventPanel, i: int, other: Near, policy: str, together: bool, left_out: int | None
+) -> list[Contamination]:
+    """The rows of one other event of the firm: in the event window, in the estimation window.
+
+    left_out: estimation days that leave for it, those that left for an earlier event not counted again; None for none.
+    """
     pair, found = panel.pairs[i], []
     dates = panel.lines[panel.line[i]].dates
     at = int(panel.position[i])
@@ -123,10 +141,10 @@ def _rows(panel: EventPanel, i: int, other: Near, policy: str, together: bool) -
         found.append(Contamination(pair.event_id, pair.symbol, "event_window", other.event_id, day, day, said))
     part = other.estimation
     if part is not None:
-        n = int(np.isfinite(panel.returns[i, part.within(panel.estimation_rows)]).sum())
         said = FLAGGED
-        if together or policy == "trim_estimation":
-            said = f"{n} estimation {'day' if n == 1 else 'days'} left out" + (": joint regression" if together else "")
+        if left_out is not None:
+            said = f"{left_out} estimation {'day' if left_out == 1 else 'days'} left out"
+            said += ": joint regression" if together else ""
         first, last = (dates[min(max(at + d, 0), len(dates) - 1)] for d in (part.start, part.end))
         found.append(Contamination(pair.event_id, pair.symbol, "estimation_window", other.event_id, first, last, said))
     return found
@@ -151,14 +169,13 @@ def _left_out(panel: EventPanel, positions: Sequence[npt.NDArray[np.int64]]) -> 
 @dataclass(frozen=True)
 class _Days:
     """What the price file says about each session of a line, (S,): the limit it was locked at (signed, 0 for none),
-    whether high and low are there, a price, a stale row, no row between others."""
+    whether high and low are there, a price; and by kind the runs of days to report, (K, 2) positions."""
 
     dates: Days
     lock: npt.NDArray[np.float64]
     ranged: Flags
     price: Flags
-    stale: Flags
-    halted: Flags
+    runs: Mapping[str, npt.NDArray[np.int64]]
 
 
 def _days(line: Line, series: PriceSeries, exchange: str) -> _Days:
@@ -176,31 +193,41 @@ def _days(line: Line, series: PriceSeries, exchange: str) -> _Days:
     if len(traded):
         halted[: traded[0]] = halted[traded[-1] :] = False
     lock = on(locked_days(series.symbol, exchange, series.dates, series.columns), 0.0)
-    return _Days(line.dates, lock, np.isfinite(high + low), price, stale, halted)
+    kinds = {"limit_locked": runs(lock != 0), "suspended": runs(halted), "stale": runs(stale)}
+    return _Days(line.dates, lock, np.isfinite(high + low), price, kinds)
 
 
-def _price_rows(pair: Pair, at: int, days: _Days, event_window: Window, first_car: Window) -> list[Contamination]:
+def _price_rows(
+    panel: EventPanel, series: Mapping[str, PriceSeries], exchange: Mapping[str, str | None], first_car: Window
+) -> list[Contamination]:
     """``limit_locked`` days of the first CAR window and day 0, ``suspended`` and ``stale`` ones of the event window.
 
     The sessions right before day 0 count as suspended too, whatever the event window.
     """
-    start, end, found = event_window.start, event_window.end, []
-    looked_for = (
-        ("limit_locked", days.lock != 0, min(first_car.start, 0), max(first_car.end, 0)),
-        ("suspended", days.halted, min(start, -1), max(end, -1)),
-        ("stale", days.stale, start, end),
-    )
-    for kind, flags, first, last in looked_for:
-        for a, b in runs(flags, at + first, at + last):
-            n = f"{b - a + 1} {'session' if a == b else 'sessions'}"
-            if kind == "limit_locked":
-                said = _locked_words(days, at, a, b)
-            elif kind == "suspended":
-                said = f"no price on {n}: no CAR over them or the session after"
-            else:
-                said = f"volume 0 and an unchanged close on {n}: no price, no CAR over them or the session after"
-            found.append(Contamination(pair.event_id, pair.symbol, kind, "", days.dates[a], days.dates[b], said))
+    start, end, found = panel.event_window.start, panel.event_window.end, []
+    looked_for = {
+        "limit_locked": (min(first_car.start, 0), max(first_car.end, 0)),
+        "suspended": (min(start, -1), max(end, -1)),
+        "stale": (start, end),
+    }
+    for i, line in enumerate(panel.lines):
+        days = _days(line, series[line.symbol], exchange[line.symbol] or "")
+        for kind, (first, last) in looked_for.items():
+            known = days.runs[kind]
+            for m in np.flatnonzero(panel.line == i) if len(known) else ():
+                pair, at = panel.pairs[m], int(panel.position[m])
+                for a, b in known[(known[:, 0] <= at + last) & (known[:, 1] >= at + first)].tolist():
+                    said = _locked_words(days, at, a, b) if kind == "limit_locked" else _halted_words(kind, b - a + 1)
+                    ends = days.dates[a], days.dates[b]
+                    found.append(Contamination(pair.event_id, pair.symbol, kind, "", *ends, said))
     return found
+
+
+def _halted_words(kind: str, n: int) -> str:
+    sessions = f"{n} {'session' if n == 1 else 'sessions'}"
+    if kind == "suspended":
+        return f"no price on {sessions}: no CAR over them or the session after"
+    return f"volume 0 and an unchanged close on {sessions}: no price, no CAR over them or the session after"
 
 
 def _locked_words(days: _Days, at: int, first: int, last: int) -> str:

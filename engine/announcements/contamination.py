@@ -151,10 +151,10 @@ def _row(row: Listed, kind: str, other: str, consequence: str) -> Contamination:
     return Contamination(row.event_id, row.symbol, kind, other, row.day, row.day, consequence)
 
 
-def runs(flags: npt.NDArray[np.bool_], first: int, last: int) -> list[tuple[int, int]]:
-    """The runs of true flags that meet positions ``first`` to ``last``, each whole, as (first, last) positions."""
+def runs(flags: npt.NDArray[np.bool_]) -> Ints:
+    """The runs of true flags: (K, 2) positions of the first and the last of each."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2) if a <= last and b - 1 >= first]
+    return np.asarray(edges.reshape(-1, 2) - np.array([0, 1]))
 
 
 def firm_clusters(firms: Sequence[str], event_ids: Sequence[str], days: Sequence[np.datetime64]) -> int:
