@@ -37,7 +37,8 @@ class Cars:
     """CARs of N events over one window; NaN for an event with a missing day in it.
 
     car: (N,) sum of ARs. se: (N,) with the full forecast-error covariance. scar: (N,) car / se.
-    bhar: (N,) buy-and-hold abnormal return. complete: (N,) whether every day is there.
+    bhar: (N,) buy-and-hold abnormal return. complete: (N,) whether every day is there. dof: (N,) of se. shared: (N,)
+    whether a joint regression parted days that the window has in common with another event's (`engine.joint`).
     """
 
     window: Window
@@ -46,6 +47,8 @@ class Cars:
     scar: Floats
     bhar: Floats
     complete: npt.NDArray[np.bool_]
+    dof: npt.NDArray[np.int64]
+    shared: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_re
         bhar = np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1))
     else:
         bhar = (1 + actual).prod(axis=1) - (1 + expected).prod(axis=1)
-    return Cars(window, car, se, car / se, bhar, complete)
+    return Cars(window, car, se, car / se, bhar, complete, fits.dof, np.zeros(len(car), bool))
 
 
 def average(ar: Floats) -> Averages:

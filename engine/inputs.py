@@ -14,6 +14,7 @@ import polars as pl
 from engine.announcements import Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
 from engine.errors import DataError, SpecError, hint
+from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.models import MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
@@ -119,6 +120,11 @@ def load_study(
 
 def _check_columns(spec: StudySpec, announcements: Announcements, where: str) -> None:
     """Group columns must exist and hold something, and attributes may not carry the name of a result column."""
+    if spec.events.joint and spec.model.name not in JOINT_MODELS:
+        raise SpecError(
+            f'{where}: [events] joint = true has no regression for [model] name = "{spec.model.name}". '
+            f"Models with one: {', '.join(JOINT_MODELS)}."
+        )
     attributes = announcements.attributes
     available = [*OWN_GROUPS, *attributes.columns[2:]]
     for name in spec.significance.group_by:

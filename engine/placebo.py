@@ -66,19 +66,26 @@ def pseudo_events(
     min_days: int,
     log_returns: bool,
     draws: int,
+    left_out: Mapping[str, Days],
     rng: np.random.Generator,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Placebo:
     """Fit the model at every pseudo-date of the panel's lines, and draw joint pseudo-dates of its clusters.
 
-    real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too.
+    real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too. left_out: by
+    symbol, the days that no estimation row may be (``trim_estimation``), as in the fits of the real events.
     """
     tables: dict[tuple[int, int, int], Floats] = {}
     kinds = sorted({_kind(panel, i) for i in range(len(panel.pairs))})
     for done, kind in enumerate(kinds):
         line, own = panel.lines[kind[0]], Window(*kind[1:])
         at = np.searchsorted(line.dates, real[line.symbol])
-        tables[kind] = _line_cars(line, own, panel.event_window, model, tuple(windows), min_days, log_returns, at)
+        estimable = line.returns
+        if line.symbol in left_out:
+            estimable = np.where(np.isin(line.dates, left_out[line.symbol]), np.nan, line.returns)
+        tables[kind] = _line_cars(
+            line, estimable, own, panel.event_window, model, tuple(windows), min_days, log_returns, at
+        )
         on_progress(done + 1, len(kinds))
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     events: list[Floats] = [np.empty((0, len(windows)))] * len(panel.pairs)
@@ -114,10 +121,13 @@ def _kind(panel: EventPanel, i: int) -> tuple[int, int, int]:
 
 
 def _line_cars(
-    line: Line, own: Window, event_window: Window, model: str, windows: tuple[Window, ...], min_days: int,
-    log_returns: bool, real: Ints,
+    line: Line, estimable: Floats, own: Window, event_window: Window, model: str, windows: tuple[Window, ...],
+    min_days: int, log_returns: bool, real: Ints,
 ) -> Floats:  # fmt: skip
-    """(S, W) CARs with day 0 at each session of a line; NaN where that session is not feasible."""
+    """(S, W) CARs with day 0 at each session of a line; NaN where that session is not feasible.
+
+    estimable: (S,) the line's returns that may be estimation rows.
+    """
     cars = np.full((len(line.dates), len(windows)), np.nan)
     first = max(-event_window.start, 0)
     at = np.arange(first, len(line.dates) - max(event_window.end, 0))
@@ -125,13 +135,12 @@ def _line_cars(
         return cars
     complete = np.isfinite(line.returns[at[:, None] + event_window.days]).all(axis=1)
     apart = (np.abs(at[:, None] - real) >= len(event_window)).all(axis=1)
-    counted = np.concatenate([[0], np.cumsum(np.isfinite(line.returns))])
+    counted = np.concatenate([[0], np.cumsum(np.isfinite(estimable))])
     upper = np.clip(at + own.end + 1, 0, len(line.dates))
     n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
     at = at[complete & apart & (n_obs >= min_days)]
-    excess = line.returns - line.riskfree
-    estimation = _windows(excess, own), _windows(line.regressors, own)
-    events = _windows(excess, event_window), _windows(line.regressors, event_window)
+    events = _windows(line.returns - line.riskfree, event_window), _windows(line.regressors, event_window)
+    estimation = _windows(estimable - line.riskfree, own), _windows(line.regressors, own)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
         fits = MODELS[model](*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import polars as pl
 
 from engine.announcements import Reaction, exchange_of, reaction_days
 from engine.errors import DataError
+from engine.firm_events import FirmEvents, firm_events_of
 from engine.inputs import Study
 from engine.lines import Grid, Line, benchmark_days, build_line
 from engine.market.alignment import Clock, exchange_clock, is_closing_time, weekday_clock
@@ -26,13 +27,15 @@ LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes
 @dataclass(frozen=True)
 class Plan:
     """What a run looks at: the reaction of every pair, the panel of all pairs with a day 0 and a price file (None if
-    there is none), the names of its regressors, and the pairs lost before it."""
+    there is none), the names of its regressors, the pairs lost before it, and what else happened to their firms."""
 
     reactions: tuple[Reaction, ...]
     lines: tuple[Line, ...]
     panel: EventPanel | None
     regressors: tuple[str, ...]
-    exclusions: tuple[Exclusion, ...] = field(default=())
+    exclusions: tuple[Exclusion, ...]
+    firms: FirmEvents
+    pairs: tuple[Pair, ...]
 
 
 def plan_study(study: Study) -> Plan:
@@ -76,8 +79,16 @@ def plan_study(study: Study) -> Plan:
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
-    names = ("market",) * any(study.benchmarks) + tuple(f.symbol for f in market.factors)
-    return Plan(tuple(reactions), tuple(lines[k] for k in sorted(lines)), panel, names, tuple(lost))
+    firms = firm_events_of(study, reactions, panel)
+    return Plan(
+        reactions=tuple(reactions),
+        lines=tuple(lines[k] for k in sorted(lines)),
+        panel=firms.panel,
+        regressors=("market",) * any(study.benchmarks) + tuple(f.symbol for f in market.factors),
+        exclusions=(*lost, *firms.excluded),
+        firms=firms,
+        pairs=tuple(pairs),
+    )
 
 
 def _clocks(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> dict[str, Clock]:
@@ -130,7 +141,7 @@ def _own_window(row: Mapping[str, Any], spec: StudySpec) -> Window:
 def real_days(plan: Plan) -> dict[str, Days]:
     """The event days of every symbol, whether or not the pair can be used."""
     days: dict[str, list[np.datetime64]] = {}
-    for pair in plan.panel.pairs if plan.panel is not None else ():
+    for pair in plan.pairs:
         days.setdefault(pair.symbol, []).append(pair.event_day)
     return {symbol: np.array(found) for symbol, found in days.items()}
 

@@ -23,7 +23,7 @@ file = "events.csv"             # event_id, symbol, announced_at; zone, precisio
 reaction = "close"              # day 0 = first session whose close is after the announcement; "open": whose open is
 stamp = "first_public_at"       # the leak where there is one, else announced_at; "announced_at": always the announcement
 max_gap_days = 7                # calendar days from the news to day 0; farther away: excluded with a row
-joint = false
+joint = false                   # true: overlapping events of one listing share one regression with a dummy for each
 
 [prices]
 snapshot = {snapshot}
@@ -64,6 +64,9 @@ tests = [
 group_by = []                   # columns of events.csv, each value a group of its own
 alternative = "two-sided"       # or "greater", "less"
 alpha = 0.05
+
+[contamination]
+policy = "flag"                 # "exclude": events with another of the firm in their window; "trim_estimation": their days
 
 [resampling]
 seed = 1

@@ -21,9 +21,8 @@ SELECTABLE = ("kind", "set", "ids", "symbols", "claims", "roles")
 Alternative = Literal["two-sided", "greater", "less"]
 
 # Declared in the study format, not in this version: (table or table.key) -> the values that are available.
-LATER_TABLES = ("contamination", "claims", "grid", "backtest", "calendar_time", "crosssection")
+LATER_TABLES = ("claims", "grid", "backtest", "calendar_time", "crosssection")
 LATER_VALUES: dict[tuple[str, str], set[Any]] = {
-    ("events", "joint"): {False},
     ("prices", "missing"): {"exclude"},
 }
 LATER_MODELS = (
@@ -107,6 +106,10 @@ class SignificanceChoice(_Table):
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
 
+class ContaminationRule(_Table):
+    policy: Literal["flag", "exclude", "trim_estimation"] = "flag"
+
+
 class Resampling(_Table):
     seed: int = Field(ge=0)
     draws: int = Field(ge=99, le=1_000_000)
@@ -138,6 +141,7 @@ class StudySpec(_Table):
     model: ModelChoice
     windows: Windows
     significance: SignificanceChoice
+    contamination: ContaminationRule = ContaminationRule()
     resampling: Resampling | None = None
     limits: Limits = Limits()
     output: Output = Output()
@@ -194,8 +198,7 @@ def _later(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"[{name}] is known, not available in this version. Remove the table."
     for (table, key), available in LATER_VALUES.items():
         value = raw.get(table, {}).get(key) if isinstance(raw.get(table), dict) else None
-        declared = isinstance(value, bool) if key == "joint" else isinstance(value, str)
-        if declared and value not in available and not (key == "missing" and value != "trade_to_trade"):
+        if isinstance(value, str) and value not in available and not (key == "missing" and value != "trade_to_trade"):
             allowed = ", ".join(repr(v) for v in available)
             yield f"[{table}] {key} = {value!r} is known, not available in this version. Allowed now: {allowed}."
 
@@ -241,6 +244,11 @@ def _contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     for key in spec.events.select:
         if key not in SELECTABLE:
             yield f'[events] select: unknown key "{key}". {hint(key, SELECTABLE)}'
+    if spec.events.joint and spec.contamination.policy == "exclude":
+        yield (
+            '[contamination] policy = "exclude" leaves nothing to [events] joint = true: it takes out the overlapping events '
+            'that the joint regression tells apart. Use "flag" or "trim_estimation", or joint = false.'
+        )
     yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
     yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, LATER_TESTS)
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())

@@ -16,8 +16,10 @@ import polars as pl
 
 from engine import __version__
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
+from engine.announcements.contamination import firm_clusters
 from engine.errors import DataError, SpecError
 from engine.inputs import Study, group_columns, load_study
+from engine.joint import part_overlapping
 from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Placebo, pseudo_events
@@ -25,12 +27,14 @@ from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult, to_json
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, evaluate
+from engine.significance.dependence import mean_shared_correlation
 from engine.spec import StudySpec
 from engine.tables import (
     SCHEMAS,
     abnormal_table,
     averages_table,
     cars_table,
+    contamination_table,
     dry_run_table,
     event_significance_table,
     events_table,
@@ -45,6 +49,7 @@ __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
+MANY_CORRELATIONS = 1_000  # pairs of events grow with the square
 DEGENERATE = {
     "constant_returns": "the listing's returns do not vary",
     "constant_benchmark": "the benchmark's returns do not vary, so there is no beta",
@@ -75,6 +80,10 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
     cars = [cumulate(abnormal, fits, window, log_returns) for window in sorted(spec.car_windows)]
     exclusions += _incomplete(panel, abnormal.ar, sorted(spec.car_windows))
+    if plan.firms.joint:
+        parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
+        cars = [c for c, _ in parted]
+        exclusions += [row for _, lost in parted for row in lost]
 
     placebo = None
     if spec.resampling is not None and RESAMPLING_TESTS & set(spec.significance.tests):
@@ -86,6 +95,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
             spec.model.min_estimation_days,
             log_returns,
             spec.resampling.draws,
+            plan.firms.left_out,
             np.random.default_rng(spec.resampling.seed),
             lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
         )
@@ -117,6 +127,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "averages": averages_table(groups, abnormal),
         "significance": significance_table(answers),
         "event_significance": event_significance_table(panel, event_answers),
+        "contamination": contamination_table(plan.firms.rows),
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
@@ -237,19 +248,20 @@ def _sample(
         car_se=cars.se[inside],
         scar=cars.scar[inside],
         sigma=fits.sigma[inside],
-        dof=fits.dof[inside],
+        dof=cars.dof[inside],
         ar=abnormal.ar[inside],
         residuals=fits.residuals[inside],
         residual_days=panel.estimation_days[inside],
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
         pseudo=placebo.sample(inside, cars.window) if placebo is not None else None,
+        shared=cars.shared[inside],
     )
 
 
 def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
     """Inputs, settings and versions of the run; no clock, no path."""
-    snapshot, table = study.snapshot, study.announcements.table
+    spec, snapshot, table = study.spec, study.snapshot, study.announcements.table
     stating = ("title", "source", "version", "licence", "retrieved_on", "limits")
     stated = {k: snapshot.manifest[k] for k in stating if k in snapshot.manifest}
     listings: dict[str, dict[str, str]] = {}
@@ -276,6 +288,7 @@ def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> 
         "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
         "versions": {"event-study-engine": __version__} | {p: _version(p) for p in PACKAGES},
         "pairs": {"calendar": len(table), "used": len(panel.pairs)},
+        "contamination": _independence(spec, plan, panel, fits),
         "listings": dict(sorted(listings.items())),
         "quality": [
             {"symbol": one.symbol, "prices": one.span, "rows_off_session": one.off_session, "stale_rows": one.stale}
@@ -285,6 +298,26 @@ def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> 
 
     as_read_back: dict[str, Any] = json.loads(to_json(manifest))  # plain types, sorted keys
     return as_read_back
+
+
+def _independence(spec: StudySpec, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
+    """How many independent events the pairs used come to: counted by firm and day, and from their correlation.
+
+    effective_events = N / (1 + (N - 1) r), Kish's formula with the r of Kolari, Pape & Pynnonen (2018) in the primary
+    window; null for one event or above `MANY_CORRELATIONS`. clusters: `firm_clusters`.
+    """
+    firms = [plan.firms.firms[p.symbol] for p in panel.pairs]
+    n, r = len(panel.pairs), None
+    if 1 < n <= MANY_CORRELATIONS:
+        days = panel.event_dates[:, spec.car_windows[0].within(panel.event_window)].astype(np.int64)
+        r = max(mean_shared_correlation(fits.residuals, panel.estimation_days, days), 0.0)
+    return {
+        "rows": dict(sorted(Counter(row.kind for row in plan.firms.rows).items())),
+        "firms": len(set(firms)),
+        "clusters": firm_clusters(firms, [p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs]),
+        "mean_correlation": r,
+        "effective_events": None if r is None else n / (1 + (n - 1) * r),
+    }
 
 
 def _version(package: str) -> str:

@@ -14,6 +14,7 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, average
 from engine.announcements import Announcements, Reaction
+from engine.announcements.contamination import Contamination
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
 from engine.significance import CarSample, EventSignificance, Significance, multiplicity
@@ -54,6 +55,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER,
         "note": TEXT,
     },
+    "contamination": {
+        "event_id": TEXT, "symbol": TEXT, "kind": TEXT, "other_event_id": TEXT, "first": DAY, "last": DAY,
+        "consequence": TEXT,
+    },
     "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
     "quality": {"symbol": TEXT, "kind": TEXT, "first": DAY, "last": DAY, "n": WHOLE, "detail": TEXT},
 }  # fmt: skip
@@ -72,6 +77,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "averages": ("group", "relative_day"),
     "significance": ("group", "window_start", "window_end", "test"),
     "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
+    "contamination": ("event_id", "symbol", "kind", "other_event_id", "first"),
     "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
     "quality": ("symbol", "kind", "first", "last", "detail"),
 }
@@ -256,6 +262,11 @@ def exclusions_table(exclusions: Sequence[Exclusion]) -> pl.DataFrame:
     """``exclusions.csv``."""
     names = ("event_id", "symbol", "stage", "reason", "detail")
     return table("exclusions", {n: [getattr(e, n) for e in exclusions] for n in names})
+
+
+def contamination_table(rows: Sequence[Contamination]) -> pl.DataFrame:
+    """``contamination.csv``."""
+    return table("contamination", {n: [getattr(r, n) for r in rows] for n in SCHEMAS["contamination"]})
 
 
 def dry_run_table(

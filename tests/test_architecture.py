@@ -29,13 +29,15 @@ MAY_IMPORT = {
     "lines": FIRST | {"market"},
     "panel": FIRST | {"announcements", "market", "lines"},
     "abnormal": ARRAYS,
+    "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "tables": ARRAYS | PANEL | {"abnormal"},
     "results": GROUND | {"tables"},
     "supply": TABLES | {"lines"},
-    "inputs": ARRAYS | TABLES | {"tables", "lines", "supply"},
-    "plan": ARRAYS | TABLES | {"inputs", "lines", "panel"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "__init__"},
+    "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint"},
+    "firm_events": TABLES | {"inputs", "lines", "panel"},
+    "plan": ARRAYS | TABLES | {"inputs", "lines", "panel", "firm_events"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "announcements", "__init__"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
@@ -111,7 +113,7 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    if room_of(path) in ("models", "significance", "abnormal", "placebo"):
+    if room_of(path) in ("models", "significance", "abnormal", "joint", "placebo"):
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
 

@@ -84,6 +84,11 @@ def make(
             "averages": averages(cars, kinds),
             "significance": significance(cars, kinds, p, [t for t in tests if t not in ("sq", "forecast_error_t")]),
             "event_significance": event_significance(long, cars, n, [t for t in tests if t != "cross_sectional_t"]),
+            "contamination": table("contamination", {
+                "event_id": ids[:1], "symbol": symbols[:1], "kind": ["event_window"] * len(ids[:1]),
+                "other_event_id": ["other|<b>"] * len(ids[:1]), "first": days[:1], "last": days[:1],
+                "consequence": ["none: flagged; its day 0 is relative day 1"] * len(ids[:1]),
+            }),
             "exclusions": table("exclusions", {
                 "event_id": ["lost|one"], "symbol": ["GONE"], "stage": ["prices"], "reason": ["no_file"], "detail": ["<i>x</i>"],
             }),

@@ -7,9 +7,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from engine.report.formats import FEWEST_FOR_STARS
+from engine.report.surroundings import Facts, remarks_on
 
 LONG_HORIZON_DAYS = 60
-FEW_LISTINGS = 5
+FEW_FIRMS = 5
 
 
 @dataclass(frozen=True)
@@ -24,27 +25,36 @@ class Advice:
 
 
 def advise(
-    event_days: Sequence[Hashable], symbols: Sequence[str], longest_window: int = 1, windows: int = 1, groups: int = 1
-) -> Advice:
-    """Advice for N events: the event day and the listing of each, the longest CAR window in days, windows and groups."""
+    event_days: Sequence[Hashable], symbols: Sequence[str], longest_window: int = 1, windows: int = 1, groups: int = 1,
+    known: Facts | None = None,
+) -> Advice:  # fmt: skip
+    """Advice for N events: the event day and the listing of each, the longest CAR window in days, windows and groups.
+
+    known: what else happened; without it every listing is a firm of its own.
+    """
+    known = Facts(symbols) if known is None else known
+    firms = len(set(known.firms))
     n, per_day = len(event_days), Counter(event_days)
     busiest = max(per_day.values(), default=0)
     shape = (
         f"N = {n}, {len(set(symbols))} {'listing' if len(set(symbols)) == 1 else 'listings'}, "
         f"{len(per_day)} distinct event {'day' if len(per_day) == 1 else 'days'}, at most {busiest} on one day"
     )
-    remarks = _remarks(n, len(per_day), busiest, longest_window, windows, groups)
+    remarks = (*_remarks(n, len(per_day), busiest, longest_window, windows, groups), *remarks_on(known))
     tests: tuple[str, ...]
     if n <= 1:
         tests = ("sq", "forecast_error_t", "permutation")
         return Advice("one firm, one event", shape, tests, remarks=remarks)
+    if firms == 1 and len(set(symbols)) > 1:
+        tests = ("sq", "forecast_error_t", "permutation")
+        return Advice("one firm, several lines", shape, tests, ("kolari_pynnonen", "bmp", "cross_sectional_t"), remarks)
     if len(per_day) == 1:
         tests = ("kolari_pynnonen", "grank_t", "portfolio_t", "permutation")
         return Advice("many firms, one date", shape, tests, ("bmp", "patell", "cross_sectional_t"), remarks)
     if n < FEWEST_FOR_STARS:
         tests = ("sq", "forecast_error_t", "permutation")
         return Advice("few events on several dates", shape, tests, ("patell", "bmp", "cross_sectional_t"), remarks)
-    if len(set(symbols)) <= FEW_LISTINGS:
+    if firms <= FEW_FIRMS:
         tests = ("permutation", "sq", "forecast_error_t")
         return Advice("few firms, several dates", shape, tests, ("cross_sectional_t", "patell", "bmp"), remarks)
     tests = ("kolari_pape_pynnonen", "corrado_zivney", "generalized_sign")

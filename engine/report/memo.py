@@ -15,6 +15,7 @@ from engine.report.answers import answer, caveats
 from engine.report.findings import Findings, count, read_findings, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
 from engine.report.provenance import provenance_table, quality_lines, quality_table, settings_table
+from engine.report.surroundings import facts, first_rows_table, kinds_table, surroundings_words
 from engine.report.tables import (
     Table,
     all_tests_table,
@@ -163,6 +164,9 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "advice": study_advice(found),
         "advice_read": _ran(found, study_advice(found).read),
         "advice_careful": _ran(found, study_advice(found).careful),
+        "surroundings": surroundings_words(found),
+        "kinds": kinds_table(found),
+        "first_rows": first_rows_table(found),
         "exclusions": exclusions_table(found),
         "pairs": result.manifest["pairs"],
         "flags": flags_table(found),
@@ -180,7 +184,8 @@ def study_advice(found: Findings) -> Advice:
     events = found.measured
     longest = max(len(w) for w in found.windows)
     return advise(
-        [e.event_day for e in events], [e.symbol for e in events], longest, len(found.windows), len(found.groups)
+        [e.event_day for e in events], [e.symbol for e in events], longest, len(found.windows), len(found.groups),
+        facts(found),
     )  # fmt: skip
 
 
@@ -214,7 +219,7 @@ def limits(found: Findings) -> list[str]:
     settings = found.settings
     said = [f"Data: {one_line(snapshot['limits'])}."] if snapshot.get("limits") else []
     overlapping = overlapping_events(found)
-    if overlapping:
+    if overlapping and not settings["events"].get("joint"):
         said.append(
             f"{overlapping} {found.noun}s have an event window that overlaps with that of another event of the same "
             "listing; their abnormal returns are counted in both."
@@ -227,7 +232,7 @@ def limits(found: Findings) -> list[str]:
         said.append("Groups are described side by side; the difference between two groups is not tested here.")
     said.append(
         f"Abnormal returns are relative to the {settings['model']['name']} model: what else moved the share in the window is in "
-        "them, and events in the estimation window are not looked for."
+        "them, and events that the calendar does not name are not looked for."
     )
     said.append("A mean CAR is a reaction of prices at the announcement, not the value of the deal or policy itself.")
     return said

@@ -14,6 +14,7 @@ from engine.significance.sample import (
 )
 
 NULL_DATES = "the event dates are like any other dates of the same listings"
+JOINT = "shares days with another event: its CAR of the joint regression has no counterpart at pseudo-dates"
 
 
 def permutation(sample: CarSample) -> Significance:
@@ -26,6 +27,9 @@ def permutation(sample: CarSample) -> Significance:
     pseudo = sample.pseudo
     if pseudo is None or not len(pseudo.group):
         return unavailable(sample, "permutation", "no pseudo-date is free of real events and missing days", NULL_DATES)
+    if sample.shared is not None and sample.shared.any():
+        reason = f"{int(sample.shared.sum())} of {sample.n} events: the window {JOINT}"
+        return unavailable(sample, "permutation", reason, NULL_DATES)
     mean, draws = float(sample.car.mean()), pseudo.group
     p = _p(draws, mean, sample.alternative)
     fewest = int(pseudo.non_overlapping.min())
@@ -41,6 +45,9 @@ def event_permutation(sample: CarSample) -> EventSignificance:
     nothing = np.full(n, np.nan)
     p, distribution, note, missing = nothing.copy(), [""] * n, [""] * n, [""] * n
     for i in range(n):
+        if sample.shared is not None and sample.shared[i]:
+            missing[i] = f"the window {JOINT}"
+            continue
         draws = sample.pseudo.events[i] if sample.pseudo is not None else np.empty(0)
         if sample.pseudo is None or not len(draws):
             missing[i] = "no pseudo-date is free of real events and missing days"

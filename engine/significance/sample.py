@@ -35,11 +35,13 @@ class CarSample:
     window: the CAR window; event_window: the window of the columns of ``ar``.
     car, car_se, scar: (N,) cumulative abnormal return, its standard error with the full forecast-error covariance, and
         their ratio.
-    sigma: (N,) residual standard deviation; dof: (N,) its degrees of freedom.
+    sigma: (N,) residual standard deviation of the fit; dof: (N,) degrees of freedom of ``car_se``.
     ar: (N, E) abnormal returns of the whole event window, NaN where missing (never inside ``window``).
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
     residual_days: (N, R) the calendar day of each residual, as a day number.
     pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for.
+    shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
+        None for none. ``ar`` and ``residuals`` are those of the event's own fit.
     """
 
     group: str
@@ -56,6 +58,7 @@ class CarSample:
     alternative: str
     alpha: float
     pseudo: PseudoCars | None = None
+    shared: npt.NDArray[np.bool_] | None = None
 
     @property
     def n(self) -> int:

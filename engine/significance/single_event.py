@@ -36,7 +36,8 @@ def sq(sample: CarSample) -> EventSignificance:
     """Sample-quantile test of one day: the rank of the event AR among the estimation-window ARs; exact.
 
     One-sided p = (1 + estimation ARs at least as extreme) / (1 + M), two-sided twice the smaller. The statistic is the
-    rank, 1 for the lowest of M + 1. Gelbach, Helland & Klick (2013), section 3.
+    rank, 1 for the lowest of M + 1. The AR is that of the event's own fit, whose residuals it is ranked with, also where
+    the CAR is a joint one. Gelbach, Helland & Klick (2013), section 3.
     """
     n = sample.n
     nothing = np.full(n, np.nan)
@@ -47,9 +48,10 @@ def sq(sample: CarSample) -> EventSignificance:
         )
     present = np.isfinite(sample.residuals)
     m = present.sum(axis=1)
-    below = (present & (sample.residuals <= sample.car[:, None])).sum(axis=1)
-    above = (present & (sample.residuals >= sample.car[:, None])).sum(axis=1)
-    strictly_below = (present & (sample.residuals < sample.car[:, None])).sum(axis=1)
+    ar = sample.ar[:, sample.columns]
+    below = (present & (sample.residuals <= ar)).sum(axis=1)
+    above = (present & (sample.residuals >= ar)).sum(axis=1)
+    strictly_below = (present & (sample.residuals < ar)).sum(axis=1)
     p = empirical_p(below, above, np.minimum(below, above), m, sample.alternative)
     if sample.alternative == "two-sided":
         p = np.minimum(2 * p, 1.0)

@@ -1,0 +1,163 @@
+"""What else happened around the events: ``contamination`` in words, a table by kind, and the rows to read first."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.report.findings import Findings, Row, count
+from engine.report.formats import FEWEST_FOR_STARS, NOTHING, fixed, one_line, shortened
+from engine.report.tables import Table
+
+MOST_ROWS = 12
+# Kinds in the order of what a reader must know first; same_day and same_firm are counted, not listed.
+KINDS = {
+    "limit_locked": "close at the price limit on or near day 0",
+    "suspended": "no price around day 0",
+    "stale": "stale prices in the event window",
+    "event_window": "another event of the firm in the event window",
+    "estimation_window": "another event of the firm in the estimation window",
+    "same_day": "other firms with the same day 0",
+    "same_firm": "other lines of the firm for the same event",
+}
+POLICIES = {
+    "flag": "Policy flag: the policy changes no number.",
+    "exclude": "Policy exclude: a pair whose event window holds another event of its firm is left out.",
+    "trim_estimation": "Policy trim_estimation: days of the firm's other event windows are no estimation days, at the "
+    "pseudo-dates of permutation neither.",
+}
+LEFT_OUT = re.compile(r"(\d+) estimation days? left out")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What `advice` needs of the contamination of the measured events.
+
+    firms: of each event. overlapping: events with another of the firm in the event window; trimmable: in the estimation
+    window. locked: events with a locked day. joint, policy: as set.
+    """
+
+    firms: Sequence[str]
+    overlapping: int = 0
+    trimmable: int = 0
+    locked: int = 0
+    joint: bool = False
+    policy: str = "flag"
+
+
+def contamination_rows(found: Findings) -> list[Row]:
+    """The rows of ``contamination``, none for a result without that table."""
+    table = found.result.tables.get("contamination")
+    return [] if table is None else table.to_dicts()
+
+
+def facts(found: Findings) -> Facts:
+    """`Facts` of the measured events."""
+    measured = {(e.event_id, e.symbol) for e in found.measured}
+    pairs: dict[str, set[tuple[str, str]]] = {}
+    for row in contamination_rows(found):
+        pairs.setdefault(row["kind"], set()).add((row["event_id"], row["symbol"]))
+    cars = found.result.tables["cars"]
+    named = dict(cars.select("symbol", "firm").drop_nulls().rows()) if "firm" in cars.columns else {}
+    return Facts(
+        firms=[named.get(e.symbol, e.symbol) for e in found.measured],
+        overlapping=len(pairs.get("event_window", set()) & measured),
+        trimmable=len(pairs.get("estimation_window", set()) & measured),
+        locked=len(pairs.get("limit_locked", set()) & measured),
+        joint=bool(found.settings["events"].get("joint")),
+        policy=str(found.settings.get("contamination", {}).get("policy", "flag")),
+    )
+
+
+def surroundings_words(found: Findings) -> list[str]:
+    """The policy, the joint regression, and how many independent events the pairs come to."""
+    known = facts(found)
+    said = [POLICIES[known.policy]]
+    if known.joint:
+        said.append(
+            "Events of one listing with overlapping event windows share one regression with a dummy for each, which "
+            "takes the effect as the same on each day of a window; the bhar column stays the ordinary one."
+        )
+    summary = found.result.manifest.get("contamination", {})
+    used = found.result.manifest["pairs"]["used"]
+    if summary:
+        text = f"{count(used, 'pair')} of {count(summary['firms'], 'firm')} come to {count(summary['clusters'], 'cluster')}"
+        text += " of a firm and a day or event"
+        if summary["effective_events"] is not None:
+            text += (
+                f", and by their residual correlation on shared days (mean {fixed(summary['mean_correlation'], 3)}) to "
+            )
+            text += f"{fixed(summary['effective_events'], 1)} independent events: N / (1 + (N - 1) r)"
+        said.append(text + ".")
+    return said
+
+
+def kinds_table(found: Findings) -> Table | None:
+    """Every kind with its rows, pairs and consequence; None where nothing else happened."""
+    rows = contamination_rows(found)
+    made = []
+    for kind, words in KINDS.items():
+        own = [r for r in rows if r["kind"] == kind]
+        if own:
+            pairs = len({(r["event_id"], r["symbol"]) for r in own})
+            made.append((kind, words, str(len(own)), str(pairs), _consequence([r["consequence"] for r in own])))
+    columns = ("Kind", "Meaning", "Rows", "Pairs", "Consequence")
+    return Table(columns, (False, False, True, True, False), tuple(made)) if made else None
+
+
+def _consequence(texts: Sequence[str]) -> str:
+    """Equal consequences counted; estimation days left out added up."""
+    left_out = [int(m.group(1)) for t in texts if (m := LEFT_OUT.match(t))]
+    others = Counter(re.split(r"[;:] (?!flagged)", t)[0] for t in texts if not LEFT_OUT.match(t))
+    said = [f"{sum(left_out)} estimation days left out ({len(left_out)} rows)"] if left_out else []
+    said += [f"{one_line(text)} ({n})" for text, n in others.most_common(2)]
+    more = sum(others.values()) - sum(n for _, n in others.most_common(2))
+    return "; ".join([*said, *([f"other ({more})"] if more else [])])
+
+
+def first_rows_table(found: Findings) -> Table | None:
+    """The rows about single days and other events, the kinds that touch the CARs first; None where there are none."""
+    order = {kind: i for i, kind in enumerate(list(KINDS)[:5])}
+    rows = sorted((r for r in contamination_rows(found) if r["kind"] in order), key=lambda r: order[r["kind"]])
+    cells = []
+    for r in rows[:MOST_ROWS]:
+        days = str(r["first"]) if r["first"] == r["last"] else f"{r['first']} to {r['last']}"
+        other = shortened(r["other_event_id"], 32) if r["other_event_id"] else NOTHING
+        ids = (shortened(r["event_id"], 32), shortened(r["symbol"], 24))
+        cells.append((*ids, r["kind"], other, days, one_line(r["consequence"])))
+    notes = (f"The first {MOST_ROWS} of {len(rows)}; all are in contamination.csv.",) if len(rows) > MOST_ROWS else ()
+    columns = ("Event", "Symbol", "Kind", "Other event", "Days", "Consequence")
+    return Table(columns, (False,) * 6, tuple(cells), notes=notes) if cells else None
+
+
+def remarks_on(known: Facts) -> list[str]:
+    """Advice that follows from what else happened."""
+    said = []
+    if known.overlapping and not known.joint and known.policy != "exclude":
+        said.append(
+            f"{count(known.overlapping, 'event')} with another event of the firm in the event window: use [events] joint = true, "
+            "or windows too short to share a day."
+        )
+    if known.joint and known.overlapping:
+        said.append(
+            "Joint CARs of events that share days pull against each other: read them together, and day 0 first, where the "
+            "windows are apart."
+        )
+    if known.trimmable and known.policy == "flag":
+        said.append(
+            f"{count(known.trimmable, 'event')} with another event of the firm in the estimation window: sigma may be too large "
+            'there; compare with [contamination] policy = "trim_estimation".'
+        )
+    if known.locked:
+        said.append(
+            f"{count(known.locked, 'event')} with a close at the price limit: read a window that reaches the first unlocked "
+            "close, not day 0."
+        )
+    many = len(set(known.firms))
+    if 1 < many < len(known.firms) and len(known.firms) >= FEWEST_FOR_STARS:
+        said.append(
+            f"{len(known.firms)} events of {many} firms: events and lines of one firm are not independent draws."
+        )
+    return said
