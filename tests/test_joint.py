@@ -15,7 +15,7 @@ from conftest import cell, make_study, rows_of, run, simulated, texts
 from scipy import stats
 
 from engine.errors import SpecError
-from engine.joint import joint_cars
+from engine.joint import JOINT_MODELS, joint_cars
 from engine.sessions import Window
 
 WINDOWS = [[0, 0], [0, 1], [-1, 1], [-5, 5]]
@@ -82,7 +82,7 @@ def test_the_same_days_cannot_be_told_apart() -> None:
 
 def overlapping_study(folder: Path, events: Any = None, /, **changes: Any) -> Path:
     """Three events of AAA within four sessions, one of it far away, one of BBB; holes in both series."""
-    series = simulated(7, ["AAA", "BBB"], 320)
+    series = simulated(7, ["AAA", "BBB"], 320) | {"CCC": simulated(8, ["CCC"], 320)["CCC"]}
     for symbol, holes in (("AAA", (150, 172, 240, 241)), ("BBB", (160,)), ("MKT", (181,))):
         for hole in holes:
             series[symbol]["return"][hole] = None
@@ -107,21 +107,24 @@ def series_of(folder: Path, symbol: str) -> tuple[list[str], Any]:
     return [r["date"] for r in rows], np.array([float(r["return"]) if r["return"] else np.nan for r in rows])
 
 
-@pytest.mark.parametrize("model", ["market", "mean_adjusted", "market_adjusted"])
+@pytest.mark.parametrize("model", JOINT_MODELS)
 def test_a_study_as_in_statsmodels(tmp_path: Path, model: str) -> None:
     """Clean rows of the earliest event: [-70, -11] of its own, without the days of the three event windows."""
-    folder = overlapping_study(tmp_path, model={"name": model})
+    factors = {"columns": ["CCC"]} if model == "factor" else None
+    folder = overlapping_study(tmp_path, model={"name": model}, factors=factors)
     result = run(folder)
     dates, market = series_of(folder, "MKT")
     _, own = series_of(folder, "AAA")
+    _, other = series_of(folder, "CCC")
     grid = np.flatnonzero(np.isfinite(market))  # the sessions are the benchmark's days
-    y, x = own[grid], market[grid]
+    y, x, oil = own[grid], market[grid], other[grid]
     zero = [int(np.flatnonzero(np.array(dates)[grid] == dates[d])[0]) for d in (200, 201, 203)]
     windows = {d for z in zero for d in range(z - 5, z + 6)}
     estimation = [t for t in range(zero[0] - 70, zero[0] - 10) if t not in windows and np.isfinite(y[t])]
     assert 50 < len(estimation) < 60
     explained = y - x if model == "market_adjusted" else y
-    regressors = {"market": [np.ones(len(y)), x], "mean_adjusted": [np.ones(len(y))], "market_adjusted": []}[model]
+    one = np.ones(len(y))
+    regressors = {"market": [one, x], "mean_adjusted": [one], "market_adjusted": [], "factor": [one, x, oil]}[model]
     for start, end in WINDOWS:
         days = [list(range(z + start, z + end + 1)) for z in zero]
         car, se, dof = ols(explained, regressors, estimation, days)
