@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import polars as pl
 
 from engine.announcements import Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
-from engine.errors import DataError, SpecError, hint
+from engine.errors import DataError, MissingData, SpecError, hint
 from engine.market import PriceSeries, Snapshot, find_snapshot, read_series
 from engine.models import MODELS, WITHOUT_BENCHMARK
 from engine.sessions import known_exchange
@@ -22,6 +24,7 @@ from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TEST
 from engine.spec import Known, StudySpec, read_spec
 from engine.tables import SCHEMAS
 
+DAYS_A_SESSION, SLACK_DAYS = 1.6, 30  # calendar days to a session, holidays included; and some more
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 
 
@@ -46,6 +49,21 @@ class Study:
     def files(self) -> tuple[Path, ...]:
         """The calendar files."""
         return self.announcements.files
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a study asks of its prices, before there are any.
+
+    snapshot: the name in the study. exchanges: listing -> its exchange, None where none is known. first: the first day,
+    long enough before the earliest event for its estimation window.
+    """
+
+    name: str
+    snapshot: str
+    exchanges: dict[str, str | None]
+    benchmarks: frozenset[str]
+    first: date
 
 
 def known_names(charts: frozenset[str]) -> Known:
@@ -78,19 +96,13 @@ def load_study(
     """
     folder = Path(folder)
     toml = folder / "study.toml"
-    spec = read_spec(toml, known_names(charts))
-    announcements = read_announcements(
-        folder / spec.events.file if spec.events.file is not None else None,
-        folder / spec.events.calendar if spec.events.calendar is not None else None,
-        spec.events.select,
-    )
-    _check_columns(spec, announcements, str(toml))
+    spec, announcements = _read_design(folder, charts)
     if prices is not None:
         snapshot = find_snapshot(str(prices.resolve()), folder, ())
     else:
         path = default_data_path(folder) if data_path is None else tuple(data_path)
         snapshot = find_snapshot(spec.prices.snapshot, folder, path)
-    exchanges, benchmarks = _listing_choices(spec, announcements.table, snapshot)
+    exchanges, benchmarks = _listing_choices(spec, announcements.table, snapshot.listings)
     series = _read_prices(spec, announcements.table, benchmarks, snapshot)
     files = {p.name: p for p in (*(snapshot.file_of(s) for s in series), *snapshot.about)}
     return Study(
@@ -107,6 +119,43 @@ def load_study(
             "snapshot": {name: snapshot.sha256(path) for name, path in sorted(files.items())},
         },
     )
+
+
+def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
+    """What a study asks of its prices. Raises what `load_study` raises for study and calendar."""
+    spec, announcements = _read_design(folder, charts)
+    table = announcements.table
+    try:
+        listings = find_snapshot(spec.prices.snapshot, folder, default_data_path(folder)).listings
+    except MissingData:
+        listings = {}
+    exchanges, benchmarks = _listing_choices(spec, table, listings)
+    _check_names(set(benchmarks))
+    before = min([spec.estimation_window.start, *table["estimation_start"].drop_nulls()])
+    stamps = table.select(pl.concat_list(pl.col("announced_at", "first_public_at").str.slice(0, 10)).explode())
+    days = stamps.to_series().str.to_date("%Y-%m-%d", strict=False).drop_nulls()
+    if days.is_empty():
+        raise DataError(f"{announcements.files[0]}: no row has a date that exists, so there is nothing to fetch.")
+    earliest: date = days.min()  # type: ignore[assignment]
+    return Needs(
+        name=folder.resolve().name,
+        snapshot=spec.prices.snapshot,
+        exchanges=dict(zip(table["symbol"], exchanges, strict=True)),
+        benchmarks=frozenset(benchmarks) - {""},
+        first=earliest - timedelta(days=math.ceil(max(-before, 0) * DAYS_A_SESSION) + SLACK_DAYS),
+    )
+
+
+def _read_design(folder: Path, charts: frozenset[str]) -> tuple[StudySpec, Announcements]:
+    """``study.toml`` and the calendar, checked against each other."""
+    spec = read_spec(folder / "study.toml", known_names(charts))
+    announcements = read_announcements(
+        folder / spec.events.file if spec.events.file is not None else None,
+        folder / spec.events.calendar if spec.events.calendar is not None else None,
+        spec.events.select,
+    )
+    _check_columns(spec, announcements, str(folder / "study.toml"))
+    return spec, announcements
 
 
 def _check_columns(spec: StudySpec, announcements: Announcements, where: str) -> None:
@@ -141,7 +190,7 @@ def group_columns(study: Study) -> dict[str, list[str | None]]:
 
 
 def _listing_choices(
-    spec: StudySpec, table: pl.DataFrame, snapshot: Snapshot
+    spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
 ) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
     """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
     exchanges: list[str | None] = []
@@ -149,7 +198,7 @@ def _listing_choices(
     stated = spec.benchmark.by_exchange
     by_exchange = {known_exchange(k, "[benchmark] by_exchange"): v for k, v in stated.items()} | stated
     for row in table.iter_rows(named=True):
-        exchange = exchange_of(row["symbol"], row["exchange"], snapshot.listings)
+        exchange = exchange_of(row["symbol"], row["exchange"], listings)
         stamp = (row["first_public_at"] if spec.events.stamp == "first_public_at" else "") or row["announced_at"]
         calendar = known_exchange(exchange, row["where"]) if exchange is not None else ""
         if exchange is None and (len(stamp) > len("2020-12-18") or spec.sessions.calendar == "exchange"):
@@ -172,13 +221,17 @@ def _listing_choices(
     return tuple(exchanges), tuple(benchmarks)
 
 
+def _check_names(benchmarks: set[str]) -> None:
+    for symbol in sorted(benchmarks - {""}):
+        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
+            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
+
+
 def _read_prices(
     spec: StudySpec, table: pl.DataFrame, benchmarks: Sequence[str], snapshot: Snapshot
 ) -> dict[str, PriceSeries]:
     listings, indices = set(table["symbol"]), set(benchmarks) - {""}
-    for symbol in sorted(indices):
-        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
-            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
+    _check_names(indices)
     series, missing = read_series(snapshot, listings | indices)
     lost_indices = [s for s in missing if s in indices]
     lost = [s for s in missing if s not in indices]

@@ -14,7 +14,8 @@ from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, hint
 from engine.market.snapshots import Snapshot, lower_names
 
-VALUES = ("close", "adj_close", "return", "volume")
+VALUES = ("close", "adj_close", "return")
+COLUMNS = (*VALUES, "dividend", "split", "volume")
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
 
 
@@ -33,22 +34,36 @@ class PriceSeries:
     is_return: bool
 
 
+@dataclass(frozen=True)
+class DailyColumns:
+    """The file of one listing as it is. dates: (D,) datetime64[D], increasing. values: `COLUMNS` -> (D,), NaN if empty."""
+
+    dates: npt.NDArray[np.datetime64]
+    values: dict[str, npt.NDArray[np.float64]]
+
+
 def read_series(snapshot: Snapshot, symbols: Iterable[str]) -> tuple[dict[str, PriceSeries], list[str]]:
     """Read ``symbols`` from a snapshot; returns the series found and the symbols that are not there.
 
     Raises DataError for text, infinities, dates that do not exist or stand twice, and missing columns.
     """
+    found, missing = read_columns(snapshot, symbols)
+    return {s: _series(s, columns, str(snapshot.file_of(s))) for s, columns in found.items()}, missing
+
+
+def read_columns(snapshot: Snapshot, symbols: Iterable[str]) -> tuple[dict[str, DailyColumns], list[str]]:
+    """Read the files of ``symbols``; returns the columns found and the symbols that are not there. Errors: `read_series`."""
     wanted = sorted(set(symbols))
-    found: dict[str, PriceSeries] = {}
+    found: dict[str, DailyColumns] = {}
     if snapshot.parquet is not None:
         table = _read_parquet(snapshot, wanted)
         for (symbol,), rows in table.partition_by("symbol", as_dict=True).items():
-            found[str(symbol)] = _series(str(symbol), rows, f"{snapshot.parquet} symbol {symbol}")
+            found[str(symbol)] = _columns(rows, f"{snapshot.parquet} symbol {symbol}")
     else:
         for symbol in wanted:
             path = snapshot.file_of(symbol)
             if path.is_file():
-                found[symbol] = _series(symbol, _read_csv(str(path)), str(path))
+                found[symbol] = _columns(_read_csv(str(path)), str(path))
     return found, [s for s in wanted if s not in found]
 
 
@@ -69,11 +84,10 @@ def _read_parquet(snapshot: Snapshot, wanted: list[str]) -> pl.DataFrame:
         raise DataError(f"{where}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
 
-def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
+def _columns(table: pl.DataFrame, where: str) -> DailyColumns:
     if "date" not in table.columns:
         raise DataError(f'{where}: has no column "date". {hint("date", table.columns)}')
-    kinds = [c for c in VALUES[:3] if c in table.columns]
-    if not kinds:
+    if not any(c in table.columns for c in VALUES):
         raise DataError(f"{where}: has none of the columns close, adj_close, return. Read: {', '.join(table.columns)}.")
     dates = _dates(table, where)
     order = np.argsort(dates, kind="stable")
@@ -82,7 +96,12 @@ def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
     if len(same):
         more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
         raise DataError(f"{where}: date {dates[same[0]]} stands there more than once{more}. Keep one row a day.")
-    numbers = {c: _numbers(table, c, where)[order] for c in VALUES if c in table.columns}
+    return DailyColumns(dates, {c: _numbers(table, c, where)[order] for c in COLUMNS if c in table.columns})
+
+
+def _series(symbol: str, columns: DailyColumns, where: str) -> PriceSeries:
+    """The values that returns are made of: the return column, else total returns of close and dividend, else adj_close."""
+    dates, numbers = columns.dates, columns.values
     if "return" in numbers:
         return PriceSeries(symbol, dates, numbers["return"], np.zeros(len(dates), bool), is_return=True)
     adjusted = numbers.get("adj_close")
@@ -91,7 +110,23 @@ def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
         raise DataError(f"{where}: the column adj_close is empty and there is no close.")
     close = numbers.get("close", prices)
     stale = _stale(np.where(np.isfinite(close), close, prices), numbers.get("volume"))
+    if "dividend" in numbers and np.isfinite(close).any():
+        index = _total_return_index(np.where((close > 0) & ~stale, close, np.nan), numbers["dividend"])
+        return PriceSeries(symbol, dates, index, stale, is_return=False)
     return PriceSeries(symbol, dates, np.where((prices > 0) & ~stale, prices, np.nan), stale, is_return=False)
+
+
+def _total_return_index(close: npt.NDArray[np.float64], dividend: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(P_t + D_t) / P_s - 1 between each close and the one before it, as an index that starts at the first close.
+
+    close, dividend: (D,); a dividend on a row without a close (NaN) counts at the next close. NaN where close is.
+    """
+    known = np.flatnonzero(np.isfinite(close))
+    index = np.full(len(close), np.nan)
+    if len(known):
+        prices, paid = close[known], np.diff(np.cumsum(np.nan_to_num(dividend))[known])
+        index[known] = prices[0] * np.cumprod(np.append(1.0, (prices[1:] + paid) / prices[:-1]))
+    return index
 
 
 def _stale(close: npt.NDArray[np.float64], volume: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:
