@@ -15,11 +15,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import yfinance as yf
 from curl_cffi.requests import exceptions as web
 from loopback import Loopback, Reply, chart, loopback
-from yfinance.cache import _CookieCacheManager, _TzCacheManager
-from yfinance.data import SingletonMeta
 
 from engine.errors import SpecError
 from engine.market.cleaning import clean
@@ -27,24 +24,12 @@ from engine.market.sources import SOURCES, Access, Failure, Fetched
 from engine.market.sources.web import BoundedSession, loopback_base
 from engine.sessions import exchange_sessions
 
+pytestmark = pytest.mark.usefixtures("only_this_machine")
+
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 CLOSES = [100.0, 101.0, 99.0, 102.0, 103.0]
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 31)
 NIGHT = np.datetime64("2024-03-08T23:00:00")  # after the last close of DAYS
-
-
-@pytest.fixture(autouse=True)
-def only_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Yahoo's client as on its first day, and a proxy that fails at once for whatever is not on this machine."""
-    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1,localhost")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    yf.set_tz_cache_location(str(tmp_path / "yfinance"))
-    _TzCacheManager._tz_cache = None
-    _CookieCacheManager._Cookie_cache = None
-    SingletonMeta._instances.clear()
 
 
 @pytest.fixture

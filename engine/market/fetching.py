@@ -108,7 +108,7 @@ def fetch_snapshot(
 def fetched_name(snapshot: str) -> str:
     """The name that a study's snapshot is fetched under: without the date of a vintage. Raises SpecError for a path."""
     base = snapshot.partition("@")[0]
-    if base != Path(base).name or base.startswith("."):
+    if not base or base != Path(base).name or base.startswith("."):
         raise SpecError(
             f'"{snapshot}" is a path; fetch writes a snapshot with a plain name. Name it, or give --out DIR.'
         )

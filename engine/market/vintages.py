@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from engine.market.prices import DailyColumns, PriceSeries, read_columns, read_series
 from engine.market.snapshots import Snapshot
+from engine.sessions import positions_of
 
 Floats = npt.NDArray[np.float64]
 Days = npt.NDArray[np.datetime64]
@@ -101,12 +102,13 @@ def _change(
     apart = np.abs(old_returns[i] - new_returns[j])[same_span]
     changed = bool(len(apart)) and apart.max() > tolerance
     had, has = _inside(_priced(old), first, last), _inside(_priced(new), first, last)
+    both = np.intersect1d(had, has)
     return SymbolChange(
         symbol=symbol,
         scale=_scale(old_raw, new_raw, tolerance),
         largest=float(apart.max()) if changed else 0.0,
         worst=str(old_ends[i][same_span][apart.argmax()]) if changed else "",
-        dividends=_changed(_dividend_yield(old_raw), _dividend_yield(new_raw), first, last, tolerance),
+        dividends=_changed(_dividend_yield(old_raw, both), _dividend_yield(new_raw, both), first, last, tolerance),
         splits=_changed(_column(old_raw, "split"), _column(new_raw, "split"), first, last, tolerance),
         lost=tuple(map(str, np.setdiff1d(had, has))),
         added=tuple(map(str, np.setdiff1d(has, had))),
@@ -153,13 +155,12 @@ def _column(raw: DailyColumns, name: str) -> dict[str, float] | None:
     return {str(d): float(v) for d, v in zip(raw.dates[told], values[told], strict=True)}
 
 
-def _dividend_yield(raw: DailyColumns) -> dict[str, float] | None:
-    """Dividends over the last close before, which no split changes."""
+def _dividend_yield(raw: DailyColumns, days: Days) -> dict[str, float] | None:
+    """Dividends over the close of the last of ``days`` (priced in both snapshots) before them, which no split changes."""
     paid = _column(raw, "dividend")
     if paid is None or "close" not in raw.values:
         return None
-    priced = np.isfinite(raw.values["close"])
-    days, closes = raw.dates[priced], raw.values["close"][priced]
+    closes = raw.values["close"][positions_of(days, raw.dates)]
     before = {d: int(np.searchsorted(days, np.datetime64(d))) - 1 for d in paid}
     return {d: v / closes[before[d]] for d, v in paid.items() if before[d] >= 0}
 

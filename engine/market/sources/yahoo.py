@@ -91,7 +91,14 @@ def _start(access: Access) -> Fetch:
             return Failure(symbol, "no_rows", str(problem))
         except web.RequestException as problem:
             return trouble(problem).of(symbol)
-        except (yf.exceptions.YFException, LookupError, TypeError, ValueError, AttributeError) as problem:
+        except (
+            yf.exceptions.YFException,
+            LookupError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AttributeError,
+        ) as problem:
             if session.status in (401, 403):
                 return Failure(symbol, "refused", f"status {session.status}", retryable=True, stops=True)
             return Failure(symbol, "unreadable", f"{type(problem).__name__}: {problem}")
@@ -117,7 +124,7 @@ def _fetched(symbol: str, frame: Any, answer: Mapping[str, Any], notes: tuple[st
             "adj_close": frame["Adj Close"].to_numpy(np.float64),
             "volume": frame["Volume"].to_numpy(np.float64),
         }
-    ).with_columns(pl.col(pl.Float64).fill_nan(None))
+    ).with_columns(pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64)))
     paid = pl.DataFrame([d[:2] for d in dividends], {"date": pl.Date, "dividend": pl.Float64}, orient="row")
     cut = pl.DataFrame(splits, {"date": pl.Date, "split": pl.Float64}, orient="row")
     # An ex-day without a row gets one without a price: yfinance would put it on the day before, where it is not earned.
