@@ -24,6 +24,7 @@ from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, S
 if TYPE_CHECKING:
     from engine.inputs import Study
     from engine.market.fetching import Wanted
+    from engine.market.vintages import SymbolChange
     from engine.results import StudyResult
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -82,14 +83,19 @@ def fetch(
     folder = _study_folder(study)
     needs = study_needs(folder, frozenset(report.CHARTS))
     if SOURCES[source].factors:
-        name = Path(str(place)).name.partition(".")[0]
+        name = fetched_name(
+            Path(str(place)).name.partition(".")[0].removesuffix("_CSV")
+        )  # a data set, or a file of one
         wanted = [Wanted(name, needed=True)]
     else:
         name = needs.snapshot
         wanted = [Wanted(s, needs.exchanges.get(s), True) for s in sorted(needs.benchmarks)]
         wanted += [Wanted(s, e) for s, e in sorted(needs.exchanges.items()) if s not in needs.benchmarks]
     base = out.resolve() if out is not None else default_data_path(folder)[-1] / fetched_name(name)
-    _fetch(folder, base, source, place, wanted, needs.first)
+    root = _fetch(folder, base, source, place, wanted, needs.first)
+    print(root)
+    if not SOURCES[source].factors:
+        _say_what_is_used(folder, needs.snapshot, root)
 
 
 @app.command()
@@ -202,7 +208,8 @@ def memo(
     print(folder / "charts" / f"{only}.{fmt}")
 
 
-def _fetch(folder: Path, base: Path, source: str, place: str | None, wanted: list[Wanted], first: date) -> None:
+def _fetch(folder: Path, base: Path, source: str, place: str | None, wanted: list[Wanted], first: date) -> Path:
+    """Fetch, say what was found and what failed, and compare with the vintage before; returns the new snapshot."""
     import numpy as np
 
     from engine.market import open_snapshot
@@ -228,15 +235,28 @@ def _fetch(folder: Path, base: Path, source: str, place: str | None, wanted: lis
             _say(f"{symbol}: {note}")
     for failure in done.failures:
         _say(f"failed: {failure}")
-    print(done.root)
     new = open_snapshot(done.root.name, done.root)
     former = open_snapshot(done.former.name, done.former) if done.former is not None else None
     if former is not None and new is not None and new.symbols():
-        print(f"compared with {former.name}:")
-        _show_changes(compare_snapshots(former, new))
+        _say(f"compared with {former.name}, which stays as it is:")
+        _show_changes(compare_snapshots(former, new), _say)
+    return done.root
+
+
+def _say_what_is_used(folder: Path, snapshot: str, root: Path) -> None:
+    """A fetched snapshot that the study does not look at yet: how to see what it changes, and how to use it."""
+    from engine.inputs import default_data_path
+    from engine.market import find_snapshot
+
+    try:
+        used = str(find_snapshot(snapshot, folder, default_data_path(folder)).root)
+    except MissingData:
+        used = f'"{snapshot}", which is not here'
+    if used != str(root):
+        pin = root.name if root.name != snapshot else root
         _say(
-            f"{former.name} stays as it is. See what changes with: eventstudy validate {folder.name} --against {done.root}; "
-            f'to use the new one write snapshot = "{done.root.name}" into the study.'
+            f"the study goes on with {used}. What the new prices change: eventstudy validate {folder} --against {root}. "
+            f'To use them: --prices {root}, or snapshot = "{pin}" in study.toml.'
         )
 
 
@@ -301,7 +321,7 @@ def _validate_against(folder: Path, against: str) -> None:
     try:
         pinned = _load(str(folder))
         before = _compute(pinned)
-        _show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}))
+        _show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), print)
     except MissingData as missing:
         if not (folder / "golden" / "manifest.json").is_file():
             raise
@@ -315,13 +335,12 @@ def _validate_against(folder: Path, against: str) -> None:
         raise GoldenMismatch(f"{folder.name}: not the same on {against} as on {other.spec.prices.snapshot}.")
 
 
-def _show_changes(changes: list[Any]) -> None:
+def _show_changes(changes: list[SymbolChange], say: Callable[[str], None]) -> None:
     """Changed histories each in a line, the others counted."""
-    quiet = [c for c in changes if c.append_only]
-    print(f"{len(changes)} series compared, {len(quiet)} append only or equal")
+    say(f"{len(changes)} series compared, {sum(c.append_only for c in changes)} append only or equal")
     for change in changes:
         if not change.append_only or change.rescaled:
-            print(f"  {change}")
+            say(f"  {change}")
 
 
 def _show(name: str, comparison: Any, say: Callable[[str], None]) -> None:

@@ -340,12 +340,12 @@ def test_fetch_then_run_then_fetch_again_then_compare(eventstudy: Any, home: Pat
     assert done.code == 0, done.stderr
     assert files(root) == first
     (second,) = [p for p in root.parent.iterdir() if p.name.startswith("us@")]
-    assert (
-        "compared with us:\n3 series compared, 1 append only or equal\n  AAA: history changed: total return of "
-        in done.stdout
-    )
-    assert f"dividend changed on {SESSIONS[EVENT]}" in done.stdout
-    assert f"BBB: history changed: split changed on {SESSIONS[40]}" in done.stdout
+    assert done.stdout == f"{second}\n"
+    assert "compared with us, which stays as it is:\n3 series compared, 1 append only or equal\n" in done.stderr
+    assert "  AAA: history changed: total return of " in done.stderr
+    assert f"the study goes on with {root}. What the new prices change: " in done.stderr
+    assert f"dividend changed on {SESSIONS[EVENT]}" in done.stderr
+    assert f"BBB: history changed: split changed on {SESSIONS[40]}" in done.stderr
 
     done = eventstudy("", "validate", "made", "--against", second.name)
     assert done.code == 1

@@ -80,10 +80,16 @@ def test_prices_dividends_and_splits(server: Loopback) -> None:
 
 
 def test_an_empty_cell_stays_empty(server: Loopback) -> None:
-    server.put("AAA", chart("AAA", DAYS, [100.0, None, 99.0, 102.0, 103.0]))
+    """An unknown volume is not the volume 0 of a day without trade."""
+    server.put("AAA", chart("AAA", DAYS, [100.0, None, 99.0, 99.0, 99.0], volume=[5, None, 7, None, 0]))
     table = fetched(server).table
-    assert table["close"].to_list() == [100.0, None, 99.0, 102.0, 103.0]
-    assert table["volume"].to_list() == [1000.0, None, 1002.0, 1003.0, 1004.0]
+    assert table["close"].to_list() == [100.0, None, 99.0, 99.0, 99.0]
+    assert table["volume"].to_list() == [5.0, None, 7.0, None, 0.0]
+
+
+def test_days_before_the_first_are_left_out(server: Loopback) -> None:
+    server.put("AAA", chart("AAA", ["2024-02-29", *DAYS], [90.0, *CLOSES]))
+    assert fetched(server).table["close"].to_list() == CLOSES
 
 
 def test_a_dividend_on_a_day_without_a_bar_keeps_its_day(server: Loopback) -> None:
@@ -164,8 +170,8 @@ def test_one_429_is_overcome_two_are_not(server: Loopback) -> None:
 
 def test_a_failed_answer_is_not_remembered(server: Loopback) -> None:
     """yfinance keeps answers for past days, failed ones too; each call forgets them."""
-    server.put("AAA", Reply(b"<html>maintenance</html>"), chart("AAA", DAYS, CLOSES))
-    assert failed(server).reason == "not_json"
+    server.put("AAA", Reply(b"no", 401), Reply(b"no", 401), chart("AAA", DAYS, CLOSES))
+    assert failed(server).reason == "refused"
     assert fetched(server).table["close"].to_list() == CLOSES
 
 
@@ -270,6 +276,7 @@ def test_what_is_strange_is_kept_and_said() -> None:
     days = ["2024-03-01", "2024-03-02", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
     got = cleaned(days, [1.0, 1.0, 1.0, None, 1.0, 1.0])
     assert got.table["date"].cast(str).to_list() == days
+    assert cleaned(days[:-2], [1.0] * 4).notes[-1] == "ends on 2024-03-06, 2 sessions before the last closed one"
     assert got.notes == (
         "1 rows without a price kept as missing: 2024-03-06",
         "1 rows on days that are no session of XNYS: 2024-03-02",

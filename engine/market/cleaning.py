@@ -50,12 +50,14 @@ def clean(fetched: Fetched, sessions: Sessions | None, now: np.datetime64) -> Fe
         notes.append("exchange not known: days not checked against a calendar")
     else:
         strange = np.setdiff1d(days, sessions.dates)
-        inside = sessions.dates[(sessions.dates >= days[0]) & (sessions.dates <= last)]
-        absent = np.setdiff1d(inside, days)
+        due = sessions.dates[(sessions.dates >= days[0]) & (sessions.dates <= last)]
+        absent = np.setdiff1d(due[due < days[-1]], days)
         if len(strange):
             notes.append(f"{len(strange)} rows on days that are no session of {sessions.exchange}: {_days(strange)}")
         if len(absent):
             notes.append(f"{len(absent)} sessions of {sessions.exchange} missing: {_days(absent)}")
+        if due[-1:] > days[-1]:
+            notes.append(f"ends on {days[-1]}, {(due > days[-1]).sum()} sessions before the last closed one")
     apart = _apart(table)
     if len(apart):
         notes.append(f"adj_close moves otherwise than close and dividend on {len(apart)} days: {_days(apart)}")

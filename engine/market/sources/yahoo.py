@@ -19,7 +19,7 @@ import polars as pl
 from curl_cffi.requests import Response
 from curl_cffi.requests import exceptions as web
 
-from engine.market.sources.source import Access, Failure, Fetch, Fetched, Source
+from engine.market.sources.source import PRICE_COLUMNS, Access, Failure, Fetch, Fetched, Source
 from engine.market.sources.web import BoundedSession, Trouble, trouble
 
 CHART = "/v8/finance/chart/"
@@ -82,7 +82,7 @@ def _start(access: Access) -> Fetch:
                 keepna=True, repair=False, timeout=access.seconds,
             )  # fmt: skip
             notes = (f"asked for as {asked}",) if asked != symbol else ()
-            return _fetched(symbol, frame, json.loads(session.chart)["chart"]["result"][0], notes)
+            return _fetched(symbol, frame, json.loads(session.chart)["chart"]["result"][0], first, notes)
         except Trouble as problem:
             return problem.of(symbol)
         except yf.exceptions.YFRateLimitError:
@@ -106,8 +106,11 @@ def _start(access: Access) -> Fetch:
     return fetch
 
 
-def _fetched(symbol: str, frame: Any, answer: Mapping[str, Any], notes: tuple[str, ...]) -> Fetched | Failure:
-    """yfinance's frame as a table, with dividends and splits on the dates that Yahoo's answer gives them."""
+def _fetched(
+    symbol: str, frame: Any, answer: Mapping[str, Any], first: date, notes: tuple[str, ...]
+) -> Fetched | Failure:
+    """yfinance's frame as a table; dividends and splits on the dates that Yahoo's answer gives them, volumes as there:
+    yfinance makes an unknown volume 0, which would read as a day without trade."""
     if not len(frame):
         return Failure(symbol, "no_rows", "Yahoo gives no day in this range")
     meta, events = answer["meta"], answer.get("events", {})
@@ -116,14 +119,18 @@ def _fetched(symbol: str, frame: Any, answer: Mapping[str, Any], notes: tuple[st
         (_day(e["date"], zone), float(e["amount"]), e.get("currency", "")) for e in _values(events, "dividends")
     ]
     splits = [(_day(e["date"], zone), e["numerator"] / e["denominator"]) for e in _values(events, "splits")]
+    volumes = {
+        _day(t, zone): v for t, v in zip(answer["timestamp"], answer["indicators"]["quote"][0]["volume"], strict=True)
+    }
     days = frame.index.tz_localize(None).to_numpy().astype("datetime64[D]")
     table = pl.DataFrame(
         {
             "date": days,
             "close": frame["Close"].to_numpy(np.float64),
             "adj_close": frame["Adj Close"].to_numpy(np.float64),
-            "volume": frame["Volume"].to_numpy(np.float64),
-        }
+            "volume": [volumes.get(day) for day in days.tolist()],
+        },
+        schema_overrides={"volume": pl.Float64},
     ).with_columns(pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64)))
     paid = pl.DataFrame([d[:2] for d in dividends], {"date": pl.Date, "dividend": pl.Float64}, orient="row")
     cut = pl.DataFrame(splits, {"date": pl.Date, "split": pl.Float64}, orient="row")
@@ -136,10 +143,9 @@ def _fetched(symbol: str, frame: Any, answer: Mapping[str, Any], notes: tuple[st
         table = table.join(inside, on="date", how="full", coalesce=True, validate="m:1")
     table = (
         table.sort("date", maintain_order=True)
-        .with_columns(
-            pl.col("dividend", "split").fill_null(0.0), pl.when(pl.col("close").is_not_null()).then(pl.col("volume"))
-        )
-        .select("date", "close", "adj_close", "dividend", "split", "volume")
+        .with_columns(pl.col("dividend", "split").fill_null(0.0))
+        .filter(pl.col("date") >= first)
+        .select("date", *PRICE_COLUMNS)
     )
     currency = str(meta.get("currency") or "")
     return Fetched(
