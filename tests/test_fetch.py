@@ -206,14 +206,18 @@ def test_a_local_folder_becomes_a_snapshot(tmp_path: Path) -> None:
     )
     write_columns(tmp_path / "mine" / "OLD.csv", {"date": ["2001-01-02"], "close": [1.0]})
     write_columns(tmp_path / "mine" / "BAD.csv", {"date": days[:1], "close": ["x"]})
-    wanted = [Wanted("AAA", "XNYS", True), Wanted("OLD", "XNYS"), Wanted("BAD", "XNYS"), Wanted("NOT", "XNYS")]
+    write_columns(tmp_path / "mine" / "HASH.csv", {"date": days[:1], "close": [1.0]})
+    (tmp_path / "mine" / "manifest.json").write_text('{"files": {"HASH.csv": {"sha256": "0"}}}')
+    wanted = [Wanted(s, "XNYS", s == "AAA") for s in ("AAA", "OLD", "BAD", "NOT", "HASH")]
     manners = Manners(lambda seconds: None, np.random.default_rng(1))
     access = Access(place=str(tmp_path / "mine"))
     done = fetch_snapshot(tmp_path / "snap", "folder", wanted, FIRST, NOW, access, manners)
     assert (done.root / "AAA.csv").read_text() == (
         "date,close,volume\n2024-03-04,1.0,7\n2024-03-05,,8\n2024-03-06,3.0,9\n2024-03-07,4.0,10\n2024-03-08,5.0,11\n"
     )
-    assert {f.symbol: f.reason for f in done.failures} == {"BAD": "unreadable", "NOT": "not_found", "OLD": "no_rows"}
+    assert {f.symbol: f.reason for f in done.failures} == {
+        "BAD": "unreadable", "HASH": "unreadable", "NOT": "not_found", "OLD": "no_rows",
+    }  # fmt: skip
 
 
 def test_what_a_study_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

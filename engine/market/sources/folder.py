@@ -22,6 +22,8 @@ def _start(access: Access) -> Fetch:
     def fetch(symbol: str, first: date, last: date) -> Fetched | Failure:
         try:
             found, _ = read_columns(snapshot, [symbol])
+            if symbol in found:
+                snapshot.sha256(snapshot.file_of(symbol))  # a manifest that is there must fit
         except DataError as problem:
             return Failure(symbol, "unreadable", str(problem))
         if symbol not in found:

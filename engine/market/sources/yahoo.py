@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -163,8 +164,8 @@ def _remarks(
 ) -> list[str]:
     """What yfinance mends or passes through without a word."""
     notes = []
-    stamps = [_day(t, zone) for t in answer.get("timestamp", [])]
-    twice = sorted({str(d) for d in stamps if stamps.count(d) > 1}) if len(set(stamps)) < len(stamps) else []
+    bars = Counter(_day(t, zone) for t in answer["timestamp"])
+    twice = [str(day) for day, count in bars.items() if count > 1]
     if twice:
         notes.append(f"duplicate bar of {', '.join(twice)} removed, the last kept")
     for day, amount, money in dividends:
