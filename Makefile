@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study validate bless memo test slow mutants lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 study: setup  ## run every study whose prices are at hand; STUDY=name for one
 	@$(BIN)/eventstudy run $(if $(STUDY),$(STUDY),--all)
+
+data: setup  ## fetch the prices of STUDY=name into the user's data folder: the only target that uses the network
+	@$(BIN)/eventstudy fetch $(STUDY)
 
 validate: setup  ## recompute and compare with the golden results; STUDY=name for one
 	@$(BIN)/eventstudy validate $(STUDY)

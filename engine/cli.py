@@ -1,15 +1,19 @@
 """The command `eventstudy`: its verbs are the only place that prints or exits.
 
 Data go to stdout, messages to stderr. Exit codes: 0 ok, 1 validation differs, 2 study or usage wrong, 3 data missing or
-failing checks. Heavy libraries are imported inside the verbs, so that --help answers at once.
+failing checks, 4 the source of prices fails. `fetch` alone uses the network. Heavy libraries are imported inside the
+verbs, so that --help answers at once.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -19,11 +23,14 @@ from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, S
 
 if TYPE_CHECKING:
     from engine.inputs import Study
+    from engine.market.fetching import Wanted
+    from engine.market.vintages import SymbolChange
     from engine.results import StudyResult
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 STUDIES = Path("studies")
 SHOWN = 20
+TEST_SERVER = "EVENTSTUDY_TEST_SERVER"  # http://127.0.0.1:<port> in place of every host, for tests
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="a folder with a study.toml, or a name in studies/")]
 Prices = Annotated[Path | None, typer.Option(help="folder or parquet file to use in place of the study's snapshot")]
@@ -51,6 +58,45 @@ def new(
     for line in todo:
         _say(f"to do: {line}")
     _say(f"then: eventstudy run {name}")
+
+
+@app.command()
+def fetch(
+    study: StudyName,
+    source: Annotated[str, typer.Option(help="yahoo; folder: local CSV files; french: daily factors")] = "yahoo",
+    place: Annotated[
+        str | None, typer.Option("--from", help="the folder; for french a ZIP, a CSV or the name of a data set")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="the new snapshot, in place of the user's data folder")] = None,
+) -> None:
+    """Fetch the prices that a study needs into a new snapshot (network)."""
+    from engine import report
+    from engine.inputs import default_data_path
+    from engine.market.fetching import Wanted, fetched_name
+    from engine.market.sources import SOURCES
+    from engine.needs import study_needs
+
+    _choice("--source", source, tuple(SOURCES))
+    if SOURCES[source].needs_place and place is None:
+        raise SpecError(f"--source {source} needs --from: a folder of files, or for french a file or a data set.")
+    if place is not None and not SOURCES[source].needs_place:
+        raise SpecError(f"--source {source} takes no --from.")
+    folder = _study_folder(study)
+    needs = study_needs(folder, frozenset(report.CHARTS))
+    if SOURCES[source].factors:
+        name = fetched_name(
+            Path(str(place)).name.partition(".")[0].removesuffix("_CSV")
+        )  # a data set, or a file of one
+        wanted = [Wanted(name, needed=True)]
+    else:
+        name = needs.snapshot
+        wanted = [Wanted(s, needs.exchanges.get(s), True) for s in sorted(needs.benchmarks)]
+        wanted += [Wanted(s, e) for s, e in sorted(needs.exchanges.items()) if s not in needs.benchmarks]
+    base = out.resolve() if out is not None else default_data_path(folder)[-1] / fetched_name(name)
+    root = _fetch(folder, base, source, place, wanted, needs.first)
+    print(root)
+    if not SOURCES[source].factors:
+        _say_what_is_used(folder, needs.snapshot, root)
 
 
 @app.command()
@@ -100,9 +146,14 @@ def run(
 @app.command()
 def validate(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
+    against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
 ) -> None:
-    """Recompute and compare with the golden results; exit 1 if a number differs."""
-    if study is not None:
+    """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs."""
+    if against is not None and study is None:
+        raise SpecError("validate --against needs a STUDY.")
+    if against is not None and study is not None:
+        _validate_against(_study_folder(study), against)
+    elif study is not None:
         _validate(_study_folder(study))
     else:
         _for_all_studies(_validate)
@@ -158,6 +209,58 @@ def memo(
     print(folder / "charts" / f"{only}.{fmt}")
 
 
+def _fetch(folder: Path, base: Path, source: str, place: str | None, wanted: list[Wanted], first: date) -> Path:
+    """Fetch, say what was found and what failed, and compare with the vintage before; returns the new snapshot."""
+    import numpy as np
+
+    from engine.market import open_snapshot
+    from engine.market.fetching import Manners, fetch_snapshot, kept
+    from engine.market.sources import Access
+    from engine.market.sources.web import loopback_base
+    from engine.market.vintages import compare_snapshots
+
+    server = loopback_base(os.environ.get(TEST_SERVER))
+    manners = Manners(time.sleep if server is None else lambda seconds: None, np.random.default_rng())
+    try:
+        with _progress(f"{folder.name} from {source}") as on_progress:
+            done = fetch_snapshot(
+                base, source, wanted, first, datetime.now(UTC), Access(place, server), manners, on_progress
+            )
+    except KeyboardInterrupt:
+        _say(f"stopped; {kept(base)} of {len(wanted)} symbols are kept, the same command goes on with the others")
+        raise typer.Exit(130) from None
+    if done.resumed:
+        _say(f"went on with an interrupted fetch: {done.resumed} symbols were there already")
+    for symbol, notes in done.notes.items():
+        for note in notes:
+            _say(f"{symbol}: {note}")
+    for failure in done.failures:
+        _say(f"failed: {failure}")
+    new = open_snapshot(done.root.name, done.root)
+    former = open_snapshot(done.former.name, done.former) if done.former is not None else None
+    if former is not None and new is not None and new.symbols():
+        _say(f"compared with {former.name}, which stays as it is:")
+        _show_changes(compare_snapshots(former, new), _say)
+    return done.root
+
+
+def _say_what_is_used(folder: Path, snapshot: str, root: Path) -> None:
+    """A fetched snapshot that the study does not look at yet: how to see what it changes, and how to use it."""
+    from engine.inputs import default_data_path
+    from engine.market import find_snapshot
+
+    try:
+        used = str(find_snapshot(snapshot, folder, default_data_path(folder)).root)
+    except MissingData:
+        used = f'"{snapshot}", which is not here'
+    if used != str(root):
+        pin = root.name if root.name != snapshot else root
+        _say(
+            f"the study goes on with {used}. What the new prices change: eventstudy validate {folder} --against {root}. "
+            f'To use them: --prices {root}, or snapshot = "{pin}" in study.toml.'
+        )
+
+
 def _run(folder: Path, prices: Path | None, out: Path | None) -> None:
     from engine import report
     from engine.results import write_result
@@ -205,6 +308,40 @@ def _validate(folder: Path) -> None:
     _show(folder.name, comparison, print)
     if comparison.differences:
         raise GoldenMismatch(f"{folder.name}: differs from its golden result. {comparison.summary()}.")
+
+
+def _validate_against(folder: Path, against: str) -> None:
+    """The study on the snapshot it names and on another one; on its golden result where the first is not at hand."""
+    from engine.inputs import default_data_path
+    from engine.market import find_snapshot
+    from engine.market.vintages import compare_snapshots
+    from engine.replication import compare_runs
+    from engine.results import read_result
+
+    other = _load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root)
+    try:
+        pinned = _load(str(folder))
+        before = _compute(pinned)
+        _show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), print)
+    except MissingData as missing:
+        if not (folder / "golden" / "manifest.json").is_file():
+            raise
+        print(f"{folder.name}: compared with its golden result. {missing}")
+        before = read_result(folder / "golden", whole=False)
+    comparison = compare_runs(before, _compute(other))
+    for line in comparison.turned:
+        print(f"  {line}")
+    print(f"{folder.name}: {comparison.summary()}")
+    if comparison.moved:
+        raise GoldenMismatch(f"{folder.name}: not the same on {against} as on {other.spec.prices.snapshot}.")
+
+
+def _show_changes(changes: list[SymbolChange], say: Callable[[str], None]) -> None:
+    """Changed histories each in a line, the others counted."""
+    say(f"{len(changes)} series compared, {sum(c.append_only for c in changes)} append only or equal")
+    for change in changes:
+        if not change.append_only or change.rescaled:
+            say(f"  {change}")
 
 
 def _show(name: str, comparison: Any, say: Callable[[str], None]) -> None:

@@ -31,6 +31,12 @@ class MissingData(DataError):
     """Prices that a study needs are not on this machine (exit 3); a run over all studies leaves the study out."""
 
 
+class UpstreamError(EngineError):
+    """A source of prices gave nothing that can be used: network, rate limit, damaged answers (exit 4)."""
+
+    exit_code = 4
+
+
 class GoldenMismatch(EngineError):
     """A recomputed result differs from its golden result (exit 1)."""
 

@@ -85,19 +85,13 @@ def load_study(
     """
     folder = Path(folder)
     toml = folder / "study.toml"
-    spec = read_spec(toml, known_names(charts))
-    announcements = read_announcements(
-        folder / spec.events.file if spec.events.file is not None else None,
-        folder / spec.events.calendar if spec.events.calendar is not None else None,
-        spec.events.select,
-    )
-    _check_columns(spec, announcements, str(toml))
+    spec, announcements = read_design(folder, charts)
     path = default_data_path(folder) if data_path is None else tuple(data_path)
     if prices is not None:
         snapshot = find_snapshot(str(prices.resolve()), folder, ())
     else:
         snapshot = find_snapshot(spec.prices.snapshot, folder, path)
-    exchanges, benchmarks = _listing_choices(spec, announcements.table, snapshot)
+    exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     other = snapshot
     if spec.factors is not None and spec.factors.snapshot is not None:
         other = find_snapshot(spec.factors.snapshot, folder, path)
@@ -116,6 +110,18 @@ def load_study(
             "snapshot": hashes,
         },
     )
+
+
+def read_design(folder: Path, charts: frozenset[str]) -> tuple[StudySpec, Announcements]:
+    """``study.toml`` and the calendar, checked against each other."""
+    spec = read_spec(folder / "study.toml", known_names(charts))
+    announcements = read_announcements(
+        folder / spec.events.file if spec.events.file is not None else None,
+        folder / spec.events.calendar if spec.events.calendar is not None else None,
+        spec.events.select,
+    )
+    _check_columns(spec, announcements, str(folder / "study.toml"))
+    return spec, announcements
 
 
 def _check_columns(spec: StudySpec, announcements: Announcements, where: str) -> None:
@@ -154,8 +160,8 @@ def group_columns(study: Study) -> dict[str, list[str | None]]:
     } | attributes
 
 
-def _listing_choices(
-    spec: StudySpec, table: pl.DataFrame, snapshot: Snapshot
+def listing_choices(
+    spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
 ) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
     """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
     exchanges: list[str | None] = []
@@ -163,7 +169,7 @@ def _listing_choices(
     stated = spec.benchmark.by_exchange
     by_exchange = {known_exchange(k, "[benchmark] by_exchange"): v for k, v in stated.items()} | stated
     for row in table.iter_rows(named=True):
-        exchange = exchange_of(row["symbol"], row["exchange"], snapshot.listings)
+        exchange = exchange_of(row["symbol"], row["exchange"], listings)
         stamp = (row["first_public_at"] if spec.events.stamp == "first_public_at" else "") or row["announced_at"]
         calendar = known_exchange(exchange, row["where"]) if exchange is not None else ""
         if exchange is None and (len(stamp) > len("2020-12-18") or spec.sessions.calendar == "exchange"):

@@ -35,8 +35,7 @@ def read_market(
     Raises DataError that names all that is missing at once, SpecError for what the study should have said.
     """
     rule = spec.benchmark
-    indices = set(benchmarks) - {""} - set(rule.baskets)
-    members = {m for b in set(benchmarks) & set(rule.baskets) for m in rule.baskets[b]}
+    indices, members = indices_of(spec, benchmarks)
     listings = set(table["symbol"])
     currencies = _currencies(spec, sorted(listings | indices | members), snapshot)
     fx = _fx_symbols(spec, currencies)
@@ -72,15 +71,27 @@ def read_market(
     return market, dict(sorted(hashes.items()))
 
 
+def indices_of(spec: StudySpec, benchmarks: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The indices among the benchmarks, and the members of the baskets among them."""
+    baskets = spec.benchmark.baskets
+    members = {m for b in set(benchmarks) & set(baskets) for m in baskets[b]}
+    return set(benchmarks) - {""} - set(baskets), members
+
+
+def check_names(symbols: set[str]) -> None:
+    """Raises SpecError for a benchmark that is a path."""
+    for symbol in sorted(symbols):
+        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
+            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
+
+
 def _hashes(snapshot: Snapshot, paths: Sequence[Path]) -> dict[str, str]:
     return {p.name: snapshot.sha256(p) for p in {*paths, *snapshot.about}}
 
 
 def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot: Snapshot) -> dict[str, PriceSeries]:
     """others: benchmarks, members of baskets and currencies, without which nothing goes."""
-    for symbol in sorted(others):
-        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
-            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
+    check_names(others)
     series, missing = read_series(snapshot, listings | others)
     lost_others = [s for s in missing if s in others]
     lost = [s for s in missing if s not in others]

@@ -43,6 +43,24 @@ def shared_data() -> Path:
     pytest.skip(NO_SHARED_DATA)
 
 
+@pytest.fixture
+def only_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Yahoo's client as on its first day, and a proxy that fails at once for whatever is not on this machine."""
+    import yfinance as yf  # 1 s: only where it is asked
+    from yfinance.cache import _CookieCacheManager, _TzCacheManager
+    from yfinance.data import SingletonMeta
+
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yf.set_tz_cache_location(str(tmp_path / "yfinance"))
+    _TzCacheManager._tz_cache = None
+    _CookieCacheManager._Cookie_cache = None
+    SingletonMeta._instances.clear()
+
+
 def make_study(
     folder: Path,
     events: Sequence[Mapping[str, Any]],

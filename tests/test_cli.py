@@ -142,10 +142,10 @@ def test_help_imports_nothing_heavy() -> None:
         "from engine.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'polars', 'scipy', 'pandas', 'matplotlib', 'pydantic'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'polars', 'scipy', 'pandas', 'matplotlib', 'pydantic', 'yfinance', 'curl_cffi'} & set(sys.modules)\n"
         "print('heavy', sorted(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "heavy []" in done.stdout
-    for verb in ("new", "events", "run", "validate", "bless", "memo"):
+    for verb in ("new", "fetch", "events", "run", "validate", "bless", "memo"):
         assert f"  {verb} " in done.stdout

@@ -14,8 +14,9 @@ from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, hint
 from engine.market.snapshots import Snapshot, lower_names
 
-VALUES = ("close", "adj_close", "return", "volume")
-FURTHER = ("open", "high", "low", "dividend", "split")  # for the quality report alone: what is no number is NaN
+VALUES = ("close", "adj_close", "return")
+FURTHER = ("dividend", "split", "volume")
+RANGE = ("open", "high", "low")  # for the quality report and price limits alone: what is no number is NaN
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
 
 
@@ -79,17 +80,17 @@ def column_series(symbol: str, table: pl.DataFrame, column: str, where: str) -> 
 
 
 def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
+    """The values that returns are made of: the return column, else total returns of close and dividend, else adj_close."""
     if "date" not in table.columns:
         raise DataError(f'{where}: has no column "date". {hint("date", table.columns)}')
-    kinds = [c for c in VALUES[:3] if c in table.columns]
-    if not kinds:
+    if not any(c in table.columns for c in VALUES):
         raise DataError(f"{where}: has none of the columns close, adj_close, return. Read: {', '.join(table.columns)}.")
     dates, order = _in_order(table, where)
     if "delisting_return" in table.columns and "return" in table.columns:
         values = _with_delisting(table, where)[order]
         return PriceSeries(symbol, dates, values, np.zeros(len(dates), bool), is_return=True)
-    numbers = {c: _numbers(table, c, where)[order] for c in VALUES if c in table.columns}
-    numbers |= {c: _lenient(table[c])[order] for c in FURTHER if c in table.columns}
+    numbers = {c: _numbers(table, c, where)[order] for c in (*VALUES, *FURTHER) if c in table.columns}
+    numbers |= {c: _lenient(table[c])[order] for c in RANGE if c in table.columns}
     if "return" in numbers:
         return PriceSeries(symbol, dates, numbers["return"], np.zeros(len(dates), bool), True, numbers)
     adjusted = numbers.get("adj_close")
@@ -98,7 +99,11 @@ def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
         raise DataError(f"{where}: the column adj_close is empty and there is no close.")
     close = numbers.get("close", prices)
     stale = _stale(np.where(np.isfinite(close), close, prices), numbers.get("volume"))
-    return PriceSeries(symbol, dates, np.where((prices > 0) & ~stale, prices, np.nan), stale, False, numbers)
+    if "dividend" in numbers and np.isfinite(close).any():
+        values = _total_return_index(np.where((close > 0) & ~stale, close, np.nan), numbers["dividend"])
+    else:
+        values = np.where((prices > 0) & ~stale, prices, np.nan)
+    return PriceSeries(symbol, dates, values, stale, False, numbers)
 
 
 def _in_order(table: pl.DataFrame, where: str) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.int64]]:
@@ -129,6 +134,19 @@ def _with_delisting(table: pl.DataFrame, where: str) -> npt.NDArray[np.float64]:
     ordinary, last = both
     grown = (1 + np.where(np.isfinite(ordinary), ordinary, 0.0)) * (1 + last) - 1
     return np.where(np.isfinite(last), grown, ordinary)
+
+
+def _total_return_index(close: npt.NDArray[np.float64], dividend: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(P_t + D_t) / P_s - 1 between each close and the one before it, as an index that starts at the first close.
+
+    close, dividend: (D,); a dividend on a row without a close (NaN) counts at the next close. NaN where close is.
+    """
+    known = np.flatnonzero(np.isfinite(close))
+    index = np.full(len(close), np.nan)
+    if len(known):
+        prices, paid = close[known], np.diff(np.cumsum(np.nan_to_num(dividend))[known])
+        index[known] = prices[0] * np.cumprod(np.append(1.0, (prices[1:] + paid) / prices[:-1]))
+    return index
 
 
 def _stale(close: npt.NDArray[np.float64], volume: npt.NDArray[np.float64] | None) -> npt.NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,8 @@ from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, MissingData
 
 CRSP_NAMES = {"permno": "symbol", "ret": "return", "dlret": "delisting_return"}
+NEWEST = "newest"  # <name>@newest is the last vintage of a fetched snapshot
+VINTAGE = re.compile(r"(@(?P<day>\d{4}-\d{2}-\d{2})(\.(?P<again>\d+))?)?")
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,18 @@ class Snapshot:
 def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> Snapshot:
     """Find a snapshot: a path relative to the study, an absolute path, or a name on the data path.
 
-    An entry of the data path is a snapshot, named after its folder, or a folder of snapshots.
+    An entry of the data path is a snapshot, named after its folder, or a folder of snapshots. A name stands for one
+    folder for good: what is fetched later is ``<name>@<date>``, used when it is named, or asked for as ``<name>@newest``.
     Raises MissingData that lists where it was looked for.
     """
     candidates = [study_folder / name]
     for entry in data_path:
         candidates += [entry] if entry.resolve().name == name else []
         candidates += [entry / name]
+    base, _, newest = name.rpartition("@")
+    if newest == NEWEST:
+        candidates = [v for entry in data_path for v in reversed(vintages(entry / base))]
+        name = candidates[0].name if candidates else name
     found = [s for s in (open_snapshot(name, path) for path in candidates) if s is not None]
     if found:
         return next((s for s in found if s.symbols()), found[0])
@@ -110,8 +118,19 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
     raise MissingData(
         f'price snapshot "{name}" is not here. Looked in the study folder and in: {looked}. '
         f"Put the folder {name}/ with one <symbol>.csv a listing on the data path, "
-        f"export EVENTSTUDY_DATA=/folder/with/snapshots, or run with --prices DIR."
+        f"export EVENTSTUDY_DATA=/folder/with/snapshots, run with --prices DIR, "
+        f"or fetch it: eventstudy fetch {study_folder} (network)."
     )
+
+
+def vintages(base: Path) -> list[Path]:
+    """The snapshots of one name in one folder, oldest first: ``<name>``, then ``<name>@<date>``, ``<name>@<date>.2``."""
+    dated = []
+    for path in base.parent.iterdir() if base.parent.is_dir() else ():
+        vintage = VINTAGE.fullmatch(path.name.removeprefix(base.name)) if path.name.startswith(base.name) else None
+        if vintage is not None and path.is_dir():
+            dated.append((vintage["day"] or "", int(vintage["again"] or 1), path))
+    return [path for _, _, path in sorted(dated)]
 
 
 def open_snapshot(name: str, path: Path) -> Snapshot | None:

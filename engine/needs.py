@@ -1,0 +1,80 @@
+"""What a study asks of its prices before there are any: the symbols to fetch, and since when."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from engine.errors import DataError, MissingData
+from engine.inputs import default_data_path, listing_choices, read_design
+from engine.market import find_snapshot
+from engine.sessions import FIRST_DAY
+from engine.spec import StudySpec
+from engine.supply import check_names, indices_of
+
+DAYS_A_SESSION, SLACK_DAYS = 1.6, 30  # calendar days to a session, holidays included; and some more
+CURRENCIES = {
+    "XNYS": "USD", "XNAS": "USD", "XHKG": "HKD", "XSHG": "CNY", "XTKS": "JPY", "XLON": "GBP", "XETR": "EUR", "XPAR": "EUR",
+    "XAMS": "EUR", "XTSE": "CAD", "XASX": "AUD", "XKRX": "KRW", "XTAI": "TWD", "XSES": "SGD", "XSWX": "CHF",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a study asks of its prices.
+
+    snapshot: the name in the study. exchanges: listing -> its exchange, None where none is known. benchmarks: indices,
+    members of baskets, factors and currencies, without which nothing goes. first: the first day, long enough before the
+    earliest event for its estimation window; the first of all where resampling draws pseudo-dates from the whole history.
+    """
+
+    name: str
+    snapshot: str
+    exchanges: dict[str, str | None]
+    benchmarks: frozenset[str]
+    first: date
+
+
+def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
+    """Read a study's design. Raises what `load_study` raises for study and calendar."""
+    spec, announcements = read_design(folder, charts)
+    table = announcements.table
+    try:
+        listings = find_snapshot(spec.prices.snapshot, folder, default_data_path(folder)).listings
+    except MissingData:
+        listings = {}
+    exchanges, benchmarks = listing_choices(spec, table, listings)
+    indices, members = indices_of(spec, benchmarks)
+    check_names(indices | members)
+    before = min([spec.estimation_window.start, *table["estimation_start"].drop_nulls()])
+    stamps = table.select(pl.concat_list(pl.col("announced_at", "first_public_at").str.slice(0, 10)).explode())
+    days = stamps.to_series().str.to_date("%Y-%m-%d", strict=False).drop_nulls()
+    if days.is_empty():
+        raise DataError(f"{announcements.files[0]}: no row has a date that exists, so there is nothing to fetch.")
+    earliest: date = days.min()  # type: ignore[assignment]
+    first = earliest - timedelta(days=math.ceil(max(-before, 0) * DAYS_A_SESSION) + SLACK_DAYS)
+    return Needs(
+        name=folder.resolve().name,
+        snapshot=spec.prices.snapshot,
+        exchanges=dict(zip(table["symbol"], exchanges, strict=True)),
+        benchmarks=frozenset(indices | members | _factors(spec) | _currencies(spec, {e for e in exchanges if e})),
+        first=first if spec.resampling is None else FIRST_DAY.item(),
+    )
+
+
+def _factors(spec: StudySpec) -> set[str]:
+    """The factors that are series of the study's own snapshot."""
+    factors = spec.factors
+    return set(factors.columns) if factors is not None and factors.set is None and factors.snapshot is None else set()
+
+
+def _currencies(spec: StudySpec, exchanges: set[str]) -> set[str]:
+    """The exchange rates that the base currency takes, by the currencies of the exchanges."""
+    base = spec.prices.currency
+    if base == "local":
+        return set()
+    return {f"{c}=X" for c in {base, *(CURRENCIES[e] for e in exchanges if e in CURRENCIES)} - {"USD"}}
