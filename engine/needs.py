@@ -62,7 +62,7 @@ def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
         snapshot=spec.prices.snapshot,
         exchanges=dict(zip(table["symbol"], exchanges, strict=True)),
         benchmarks=frozenset(indices | members | _factors(spec) | _currencies(spec, {e for e in exchanges if e})),
-        first=first if spec.resampling is None else FIRST_DAY.item(),
+        first=first if spec.resampling is None else date.fromisoformat(str(FIRST_DAY)),
     )
 
 
