@@ -29,6 +29,8 @@ DATES = weekdays(170)
 ALL_TESTS = sorted(set(SIGNIFICANCE_TESTS) | set(EVENT_TESTS))
 RESAMPLING = {"seed": 3, "draws": 199}
 
+OIL = {"OIL": simulated(99, ["OIL"], len(DATES))["OIL"]}
+
 few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 seeds = st.integers(0, 2**32 - 1)
 effects = st.floats(0.001, 0.5).flatmap(lambda size: st.sampled_from([size, -size]))
@@ -38,6 +40,9 @@ every_model = pytest.mark.parametrize("model", sorted(MODELS))
 def study(events: list[dict[str, Any]], series: dict[str, Any], model: str = "market", **overrides: Any) -> StudyResult:
     with tempfile.TemporaryDirectory() as folder:
         named = {"model": {"name": model}} | overrides
+        if model == "factor":
+            series = OIL | series
+            named |= {"factors": {"columns": ["OIL"]}}
         return run(make_study(Path(folder) / "study", events, series, **named))
 
 
@@ -320,7 +325,7 @@ def test_one_core_and_two_cores_give_equal_bytes(tmp_path: Path) -> None:
         subprocess.run(command, check=True, env=os.environ | threads, timeout=60)
         outputs.append({p.name: p.read_bytes() for p in out.iterdir()})
     assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 10
+    assert len(outputs[0]) == 11
 
 
 def test_a_seed_gives_the_same_draws_and_another_seed_others(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ CITIES = {
 
 @dataclass(frozen=True)
 class Lane:
-    """An exchange in the event: its sessions, the local times at which it heard, day 0, and what its listings did then."""
+    """An exchange in the event: its sessions, the local times at which it heard, day 0, and what its listings did then,
+    the largest move first."""
 
     exchange: str
     sessions: frozenset[date]
@@ -61,7 +62,12 @@ def _lanes(found: Findings, rows: Sequence[Mapping[str, Any]]) -> list[Lane]:
             days = table.filter((pl.col("event_id") == own[0]["event_id"]) & pl.col("symbol").is_in(symbols))
         at_0 = dict(days.filter(pl.col("relative_day") == 0).select("symbol", "ar").rows())
         heard = [datetime.fromisoformat(r["venue_time"]) for r in own if r.get("venue_time")]
-        moves = tuple((s, at_0.get(s)) for s in sorted(symbols))
+        moves = tuple(sorted(((_label(found, s), at_0.get(s)) for s in symbols), key=lambda m: -abs(m[1] or 0.0)))
         sessions = frozenset(days["date"].drop_nulls().to_list())
         made.append(Lane(exchange, sessions, tuple(heard), min(r["event_day"] for r in own), moves))
     return sorted(made, key=lambda lane: (lane.day0, lane.exchange))
+
+
+def _label(found: Findings, symbol: str) -> str:
+    name = found.result.manifest.get("listings", {}).get(symbol, {}).get("name") or ""
+    return f"{symbol} {name}".strip()

@@ -59,9 +59,13 @@ def venue_title(found: Findings) -> str:
     _, lanes = widest(found)
     if not lanes:
         return "No event has a day 0"
-    said = ", ".join(f"{lane.city} {lane.day0.day} {lane.day0:%b}".replace(" ", "\u00a0") for lane in lanes)
+    said = []
+    for lane, after in zip(lanes, [*lanes[1:], None], strict=True):
+        same = after is not None and f"{after.day0:%B %Y}" == f"{lane.day0:%B %Y}"
+        said.append(f"{lane.city} {lane.day0.day}" + ("" if same else f" {lane.day0:%B %Y}"))
     number = len({lane.day0 for lane in lanes})
-    return f"One piece of news, {number} different days 0: {said}" if number > 1 else f"One day 0 everywhere: {said}"
+    start = f"One piece of news, {number} different days 0" if number > 1 else "One day 0 everywhere"
+    return f"{start}: {', '.join(said)}"
 
 
 def _range(events: tuple[EventCar, ...]) -> str:

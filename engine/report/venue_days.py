@@ -55,7 +55,8 @@ def draw(found: Findings) -> Figure:
         for heard in sorted(set(lane.heard)):
             if heard.date() in days:
                 x = days.index(heard.date()) + (heard.hour + heard.minute / 60) / 24
-                axes.plot([x, x], [row - 0.42, row + 0.42], color=NEWS, linewidth=1.8, solid_capstyle="butt", zorder=4)
+                axes.plot(x, row - 0.4, marker="v", markersize=7, color=NEWS, markeredgewidth=0, zorder=4)
+                axes.plot([x, x], [row - 0.4, row - 0.18], color=NEWS, linewidth=1.6, zorder=4)
         for line, text in enumerate(moves := _move_texts(lane)):
             y = row + (line - (len(moves) - 1) / 2) * 0.24
             axes.text(len(days) + 0.15, y, printable(text), fontsize=SMALL, color="#333333", va="center", clip_on=False)
@@ -74,7 +75,7 @@ def _days(lanes: Sequence[Lane]) -> list[date]:
 
 
 def _move_texts(lane: Lane) -> list[str]:
-    shown = [f"{shortened(s, 12)}  {percent(ar)} %" for s, ar in lane.moves if ar is not None]
+    shown = [f"{shortened(s, 18)}  {percent(ar)} %" for s, ar in lane.moves if ar is not None]
     without = sum(1 for _, ar in lane.moves if ar is None)
     if len(shown) > MOST_LISTINGS:
         shown = [*shown[: MOST_LISTINGS - 1], f"and {len(shown) - MOST_LISTINGS + 1} more"]
@@ -103,6 +104,6 @@ def _words(found: Findings, event_id: str, lanes: Sequence[Lane]) -> Words:
         (Patch(facecolor=OPEN), "session"),
         (Patch(facecolor=CLOSED, edgecolor="#E2E2E2"), "closed"),
         (Patch(facecolor=MAIN), "day 0"),
-        (Line2D([], [], color=NEWS, linewidth=1.8), "news"),
+        (Line2D([], [], color=NEWS, marker="v", markersize=6, linestyle="none"), "news"),
     ]
     return Words(typeset(venue_title(found)), typeset(subtitle), notes, source(found), legend)
