@@ -65,10 +65,17 @@ def test_golden_and_reference_agree(group: str) -> None:
 
 
 def test_the_study_in_ten_lines_is_a_study() -> None:
-    (text,) = blocks("toml")
+    text, world = blocks("toml")
     assert len(text.strip().splitlines()) == 10
-    spec = parse_spec(tomllib.loads(text), "README.md", _known())
+    raw = tomllib.loads(text)
+    spec = parse_spec(raw, "README.md", _known())
     assert spec.model.name == "market"
+    changes = tomllib.loads(world)
+    merged = raw | {table: raw.get(table, {}) | keys for table, keys in changes.items()}
+    spec = parse_spec(merged, "README.md", _known())
+    assert spec.model.name == "factor"
+    assert spec.factors is not None
+    assert set(spec.sessions.closes) < set(spec.factors.columns)
 
 
 def _known():  # type: ignore[no-untyped-def]

@@ -1,0 +1,62 @@
+"""Studies as the command line finds, loads and computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from engine.cli.console import progress, say
+from engine.errors import EngineError, MissingData, SpecError, hint
+
+if TYPE_CHECKING:
+    from engine.inputs import Study
+    from engine.results import StudyResult
+
+STUDIES = Path("studies")
+
+
+def study_folders() -> list[Path]:
+    return sorted(p.parent for p in STUDIES.glob("*/study.toml"))
+
+
+def study_folder(study: str) -> Path:
+    for folder in (Path(study), STUDIES / study):
+        if (folder / "study.toml").is_file():
+            return folder
+    names = [p.name for p in study_folders()]
+    known = hint(study, names) if names else "There is no folder studies/ here; make a study with: eventstudy new NAME."
+    raise SpecError(f'"{study}" is no study: neither {study} nor {STUDIES / study} has a study.toml. {known}')
+
+
+def for_all_studies(act: Callable[[Path], None]) -> None:
+    """Do it for every study; one without prices is left out with a word, an error does not stop the others."""
+    worst = 0
+    for folder in study_folders():
+        try:
+            act(folder)
+        except MissingData as error:
+            print(f"{folder.name}: left out, its prices are not here. {error}")
+        except EngineError as error:
+            say(str(error))
+            worst = max(worst, error.exit_code)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def load(study: str, prices: Path | None = None) -> Study:
+    from engine import report
+    from engine.study import load_study
+
+    if prices is not None and not (prices.is_dir() or (prices.is_file() and prices.suffix == ".parquet")):
+        raise MissingData(f"{prices}: is no folder and no parquet file. Give a folder with one <symbol>.csv a listing.")
+    return load_study(study_folder(study), prices=prices, charts=frozenset(report.CHARTS))
+
+
+def compute(study: Study) -> StudyResult:
+    from engine.study import run_study
+
+    with progress(study.name) as on_progress:
+        return run_study(study, on_progress)

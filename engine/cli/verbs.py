@@ -1,0 +1,202 @@
+"""The verbs of `eventstudy`, and how they end.
+
+Data go to stdout, messages to stderr. Exit codes: 0 ok, 1 validation differs, 2 study or usage wrong, 3 data missing or
+failing checks, 4 the source of prices fails. `fetch` alone uses the network. Heavy libraries are imported inside the
+verbs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from engine.cli.console import choice, say, show, write_bytes, write_text
+from engine.cli.running import dry_run_one, run_one, validate_against, validate_one
+from engine.cli.studies import STUDIES, compute, for_all_studies, load, study_folder, study_folders
+from engine.errors import DataError, EngineError, MissingData, SpecError
+
+if TYPE_CHECKING:
+    from engine.results import StudyResult
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="a folder with a study.toml, or a name in studies/")]
+Prices = Annotated[Path | None, typer.Option(help="folder or parquet file to use in place of the study's snapshot")]
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="name of the study, made in studies/; or a path")],
+    events: Annotated[Path | None, typer.Option(help="your calendar: event_id, symbol, announced_at, ...")] = None,
+    prices: Annotated[Path | None, typer.Option(help="your folder of <symbol>.csv files, or a parquet file")] = None,
+) -> None:
+    """Make a study folder with every key written out."""
+    from engine.market.snapshots import open_snapshot
+    from engine.scaffold import new_study
+
+    bare = name.rstrip("/")
+    folder = Path(bare) if Path(bare).name != bare else STUDIES / bare
+    snapshot = open_snapshot(str(prices), prices) if prices is not None else None
+    if prices is not None and (snapshot is None or not snapshot.symbols()):
+        raise MissingData(
+            f"{prices}: holds no prices. Give a folder with one <symbol>.csv a listing, or a parquet file."
+        )
+    todo = new_study(folder, events, snapshot)
+    print(folder / "study.toml")
+    for line in todo:
+        say(f"to do: {line}")
+    say(f"then: eventstudy run {name}")
+
+
+@app.command()
+def fetch(
+    study: StudyName,
+    source: Annotated[str, typer.Option(help="yahoo; folder: local CSV files; french: daily factors")] = "yahoo",
+    place: Annotated[
+        str | None, typer.Option("--from", help="the folder; for french a ZIP, a CSV or the name of a data set")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="the new snapshot, in place of the user's data folder")] = None,
+) -> None:
+    """Fetch the prices that a study needs into a new snapshot (network)."""
+    from engine.cli.fetching import fetch_prices
+
+    fetch_prices(study, source, place, out)
+
+
+@app.command()
+def events(
+    study: StudyName,
+    out: Annotated[Path | None, typer.Option(help="folder to write events.csv to, in place of stdout")] = None,
+) -> None:
+    """Show day 0 of every event and why, before any estimation."""
+    from engine.results import to_csv
+    from engine.study import events_result
+
+    loaded = load(study)
+    text = to_csv(events_result(loaded))
+    if out is not None and (out / "events.csv").resolve() in {p.resolve() for p in loaded.files}:
+        raise SpecError(f"{out / 'events.csv'}: is the calendar of the study itself. Give another folder.")
+    if out is None:
+        sys.stdout.write(text)
+        return
+    write_text(out, "events.csv", text)
+    say(f"wrote {out / 'events.csv'}")
+
+
+@app.command()
+def run(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, the studies are listed")] = None,
+    prices: Prices = None,
+    out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
+    all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
+) -> None:
+    """Run a study: result tables, memo and charts in its folder out/."""
+    if all_studies and (study is not None or out is not None or dry_run):
+        raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
+    if dry_run and study is None:
+        raise SpecError("run --dry-run needs a STUDY.")
+    if all_studies:
+        for_all_studies(lambda folder: run_one(folder, prices, None))
+    elif study is None:
+        for folder in study_folders():
+            print(folder.name)
+    elif dry_run:
+        dry_run_one(load(study, prices))
+    else:
+        run_one(study_folder(study), prices, out)
+
+
+@app.command()
+def validate(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
+    against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
+) -> None:
+    """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs."""
+    if against is not None and study is None:
+        raise SpecError("validate --against needs a STUDY.")
+    if against is not None and study is not None:
+        validate_against(study_folder(study), against)
+    elif study is not None:
+        validate_one(study_folder(study))
+    else:
+        for_all_studies(validate_one)
+
+
+@app.command()
+def bless(study: StudyName, reason: Annotated[str, typer.Option(help="why the numbers may change")]) -> None:
+    """Show what differs from the golden result, then make the new numbers the golden ones."""
+    from engine.golden import bless as make_golden
+    from engine.golden import compare
+
+    if not reason.strip():
+        raise SpecError("bless needs a reason: --reason 'what changed and why'.")
+    folder = study_folder(study)
+    result = compute(load(str(folder)))
+    if (folder / "golden" / "manifest.json").is_file():
+        try:
+            show(folder.name, compare(result, folder / "golden"), print)
+        except DataError as error:
+            print(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
+    else:
+        print(f"{folder.name}: first golden result")
+    make_golden(result, folder / "golden", reason)
+    say(f"blessed {folder / 'golden'}")
+
+
+@app.command()
+def memo(
+    study: StudyName,
+    only: Annotated[str | None, typer.Option(help="one chart instead of the memo")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="memo: html, md; chart: png, svg, pdf")] = None,
+) -> None:
+    """Write memo and charts again from the last result, or one of them."""
+    from engine import report
+    from engine.results import read_result
+
+    folder = study_folder(study) / "out"
+    result = read_result(folder)
+    if only is None:
+        choice("--format", format_, ("html", "md", None))
+        texts: dict[str, Callable[[StudyResult], str]] = {"html": report.memo_html, "md": report.memo_markdown}
+        if format_ is None:
+            report.write_report(result, folder)
+        else:
+            write_text(folder, f"memo.{format_}", texts[format_](result))
+        for kind in texts if format_ is None else [format_]:
+            print(folder / f"memo.{kind}")
+        return
+    choice("--only", only, tuple(report.CHARTS))
+    fmt = format_ or "png"
+    choice("--format", fmt, ("png", "svg", "pdf"))
+    write_bytes(folder / "charts", f"{only}.{fmt}", report.render_chart(result, only, fmt))
+    print(folder / "charts" / f"{only}.{fmt}")
+
+
+def main() -> NoReturn:
+    """The entry point: errors of the engine become a message and an exit code, never a traceback."""
+    gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
+    try:
+        code = app(standalone_mode=False)
+    except EngineError as error:
+        say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        say("stopped; nothing was written")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
+            error.show()
+            sys.exit(getattr(error, "exit_code", 2))
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
