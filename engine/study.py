@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine import __version__
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
-from engine.announcements.contamination import firm_clusters
 from engine.errors import DataError, SpecError
 from engine.inputs import Study, group_columns, load_study
 from engine.joint import part_overlapping
+from engine.manifest import run_manifest
 from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Placebo, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
-from engine.results import StudyResult, to_json
+from engine.results import StudyResult
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, evaluate
-from engine.significance.dependence import mean_shared_correlation
 from engine.spec import StudySpec
 from engine.tables import (
     SCHEMAS,
@@ -49,7 +43,6 @@ __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
-MANY_CORRELATIONS = 1_000  # pairs of events grow with the square
 DEGENERATE = {
     "constant_returns": "the listing's returns do not vary",
     "constant_benchmark": "the benchmark's returns do not vary, so there is no beta",
@@ -58,7 +51,6 @@ DEGENERATE = {
     "exact_fit": "the model fits without residual, so there is no variance to test against",
     "no_degrees_of_freedom": "too few for the model's coefficients",
 }
-PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
 
 
 def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
@@ -133,7 +125,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     }
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
-    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, _manifest(study, plan, panel, fits))
+    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
 
 
 def events_result(study: Study) -> pl.DataFrame:
@@ -257,71 +249,3 @@ def _sample(
         pseudo=placebo.sample(inside, cars.window) if placebo is not None else None,
         shared=cars.shared[inside],
     )
-
-
-def _manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
-    """Inputs, settings and versions of the run; no clock, no path."""
-    spec, snapshot, table = study.spec, study.snapshot, study.announcements.table
-    stating = ("title", "source", "version", "licence", "retrieved_on", "limits")
-    stated = {k: snapshot.manifest[k] for k in stating if k in snapshot.manifest}
-    listings: dict[str, dict[str, str]] = {}
-    for symbol, exchange, benchmark in zip(table["symbol"], study.exchanges, study.benchmarks, strict=True):
-        known = snapshot.listings.get(symbol, {})
-        about = {name: known.get(name, "") for name in ("name", "name_zh", "currency")}
-        before = listings.get(symbol, {}).get("benchmark", "").split(", ")
-        against = ", ".join(sorted({b for b in (*before, benchmark) if b}))
-        listings[symbol] = about | {"exchange": exchange or "", "benchmark": against}
-    manifest: dict[str, Any] = {
-        "study": study.name,
-        "settings": study.spec.settings(),
-        "study_sha256": study.sha256["study"],
-        "calendar_sha256": study.sha256["calendar"],
-        "snapshot": {
-            "name": Path(snapshot.name).name,
-            "redistributable": snapshot.redistributable,
-            "sha256": study.sha256["snapshot"],
-            **stated,
-        },
-        "kernel": "numpy",
-        "coefficients": list(fits.names),
-        "closes": dict(sorted(study.market.venues.items())),
-        "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
-        "versions": {"event-study-engine": __version__} | {p: _version(p) for p in PACKAGES},
-        "pairs": {"calendar": len(table), "used": len(panel.pairs)},
-        "contamination": _independence(spec, plan, panel, fits),
-        "listings": dict(sorted(listings.items())),
-        "quality": [
-            {"symbol": one.symbol, "prices": one.span, "rows_off_session": one.off_session, "stale_rows": one.stale}
-            for one in {line.symbol: line for line in plan.lines}.values()
-        ],
-    }
-
-    as_read_back: dict[str, Any] = json.loads(to_json(manifest))  # plain types, sorted keys
-    return as_read_back
-
-
-def _independence(spec: StudySpec, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
-    """How many independent events the pairs used come to: counted by firm and day, and from their correlation.
-
-    effective_events = N / (1 + (N - 1) r), Kish's formula with the r of Kolari, Pape & Pynnonen (2018) in the primary
-    window; null for one event or above `MANY_CORRELATIONS`. clusters: `firm_clusters`.
-    """
-    firms = [plan.firms.firms[p.symbol] for p in panel.pairs]
-    n, r = len(panel.pairs), None
-    if 1 < n <= MANY_CORRELATIONS:
-        days = panel.event_dates[:, spec.car_windows[0].within(panel.event_window)].astype(np.int64)
-        r = max(mean_shared_correlation(fits.residuals, panel.estimation_days, days), 0.0)
-    return {
-        "rows": dict(sorted(Counter(row.kind for row in plan.firms.rows).items())),
-        "firms": len(set(firms)),
-        "clusters": firm_clusters(firms, [p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs]),
-        "mean_correlation": r,
-        "effective_events": None if r is None else n / (1 + (n - 1) * r),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -1,0 +1,92 @@
+"""The manifest of a run: its inputs, settings and versions, and how many independent events it has."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import __version__
+from engine.announcements.contamination import firm_clusters
+from engine.inputs import Study
+from engine.models import NormalFits
+from engine.panel import EventPanel
+from engine.plan import Plan
+from engine.results import to_json
+from engine.significance.dependence import mean_shared_correlation
+from engine.spec import StudySpec
+
+MANY_CORRELATIONS = 1_000  # pairs of events grow with the square
+PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
+
+
+def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
+    """Inputs, settings and versions of the run; no clock, no path."""
+    spec, snapshot, table = study.spec, study.snapshot, study.announcements.table
+    stating = ("title", "source", "version", "licence", "retrieved_on", "limits")
+    stated = {k: snapshot.manifest[k] for k in stating if k in snapshot.manifest}
+    listings: dict[str, dict[str, str]] = {}
+    for symbol, exchange, benchmark in zip(table["symbol"], study.exchanges, study.benchmarks, strict=True):
+        known = snapshot.listings.get(symbol, {})
+        about = {name: known.get(name, "") for name in ("name", "name_zh", "currency")}
+        before = listings.get(symbol, {}).get("benchmark", "").split(", ")
+        against = ", ".join(sorted({b for b in (*before, benchmark) if b}))
+        listings[symbol] = about | {"exchange": exchange or "", "benchmark": against}
+    manifest: dict[str, Any] = {
+        "study": study.name,
+        "settings": study.spec.settings(),
+        "study_sha256": study.sha256["study"],
+        "calendar_sha256": study.sha256["calendar"],
+        "snapshot": {
+            "name": Path(snapshot.name).name,
+            "redistributable": snapshot.redistributable,
+            "sha256": study.sha256["snapshot"],
+            **stated,
+        },
+        "kernel": "numpy",
+        "coefficients": list(fits.names),
+        "closes": dict(sorted(study.market.venues.items())),
+        "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
+        "versions": {"event-study-engine": __version__} | {p: _version(p) for p in PACKAGES},
+        "pairs": {"calendar": len(table), "used": len(panel.pairs)},
+        "contamination": _independence(spec, plan, panel, fits),
+        "listings": dict(sorted(listings.items())),
+        "quality": [
+            {"symbol": one.symbol, "prices": one.span, "rows_off_session": one.off_session, "stale_rows": one.stale}
+            for one in {line.symbol: line for line in plan.lines}.values()
+        ],
+    }
+
+    as_read_back: dict[str, Any] = json.loads(to_json(manifest))  # plain types, sorted keys
+    return as_read_back
+
+
+def _independence(spec: StudySpec, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
+    """How many independent events the pairs used come to: counted by firm and day, and from their correlation.
+
+    effective_events = N / (1 + (N - 1) r), Kish's formula with the r of Kolari, Pape & Pynnonen (2018) in the primary
+    window; null for one event or above `MANY_CORRELATIONS`. clusters: `firm_clusters`.
+    """
+    firms = [plan.firms.firms[p.symbol] for p in panel.pairs]
+    n, r = len(panel.pairs), None
+    if 1 < n <= MANY_CORRELATIONS:
+        days = panel.event_dates[:, spec.car_windows[0].within(panel.event_window)].astype(np.int64)
+        r = max(mean_shared_correlation(fits.residuals, panel.estimation_days, days), 0.0)
+    return {
+        "rows": dict(sorted(Counter(row.kind for row in plan.firms.rows).items())),
+        "firms": len(set(firms)),
+        "clusters": firm_clusters(firms, [p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs]),
+        "mean_correlation": r,
+        "effective_events": None if r is None else n / (1 + (n - 1) * r),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
