@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from engine.announcements import Reaction
 from engine.announcements.contamination import (
@@ -53,27 +54,24 @@ class FirmEvents:
     firms: Mapping[str, str]
 
 
-def firm_events_of(study: Study, reactions: Sequence[Reaction], panel: EventPanel | None) -> FirmEvents:
-    """Look for other events, shared days, locked, suspended and stale days around every pair, and apply the policy."""
+def firm_events_of(
+    study: Study, reactions: Sequence[Reaction], others: Sequence[Reaction], panel: EventPanel | None
+) -> FirmEvents:
+    """Look for other events, shared days, locked, suspended and stale days around every pair, and apply the policy.
+
+    reactions: of the study's rows; others: of the events that the calendar has for its firms and the study leaves out.
+    """
     table, attributes = study.announcements.table, study.announcements.attributes
     symbols = table["symbol"].to_list()
     names = attributes["firm"].to_list() if "firm" in attributes.columns else [None] * len(symbols)
     firms = firms_of(symbols, names)
-    listed = [
-        Listed(
-            event_id,
-            symbol,
-            firms[symbol],
-            r.stamp.day if r.event_day is None else r.event_day,
-            r.event_day is not None,
-        )
-        for event_id, symbol, r in zip(table["event_id"], symbols, reactions, strict=True)
-    ]
+    listed = _listed(table, reactions, firms)
+    elsewhere = _listed(study.announcements.elsewhere, others, firms)
     rows = same_day_rows(listed)
     if panel is None:
         return FirmEvents(None, tuple(rows), (), {}, {}, firms)
     by_firm: dict[str, list[Listed]] = {}
-    for one in listed:
+    for one in (*listed, *elsewhere):
         by_firm.setdefault(one.firm, []).append(one)
     around = [firm_events(by_firm[firms[line.symbol]], line.symbol, line.dates) for line in panel.lines]
     joint = _clusters(panel) if study.spec.events.joint else {}
@@ -85,6 +83,15 @@ def firm_events_of(study: Study, reactions: Sequence[Reaction], panel: EventPane
     kept = np.array([i for i, p in enumerate(panel.pairs) if (p.event_id, p.symbol) not in gone], np.int64)
     left_out = _left_out(panel, [positions for _, positions in around]) if policy == "trim_estimation" else {}
     return FirmEvents(panel.take(kept) if len(kept) else None, tuple(rows), tuple(excluded), joint, left_out, firms)
+
+
+def _listed(table: pl.DataFrame, reactions: Sequence[Reaction], firms: Mapping[str, str]) -> list[Listed]:
+    """The rows of a calendar with their firm and day 0."""
+    rows = zip(table["event_id"], table["symbol"], reactions, strict=True)
+    return [
+        Listed(e, s, firms[s], r.stamp.day if r.event_day is None else r.event_day, r.event_day is not None)
+        for e, s, r in rows
+    ]
 
 
 def _apply(

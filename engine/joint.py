@@ -20,8 +20,7 @@ from engine.sessions import Window
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-# The smallest eigenvalue of the unit-scaled cross products at which dummies still count as different days.
-COLLINEAR = 1e-9
+COLLINEAR = 1e-9  # of a dummy's length left by the columns before it: less is no day of its own
 JOINT_MODELS = ("market", "market_adjusted", "mean_adjusted", "factor")
 
 
@@ -115,19 +114,37 @@ def joint_cars(explained: Floats, regressors: Floats, estimation: Ints, day_zero
 def _least_squares(design: Floats, y: Floats, dof: int) -> tuple[Floats, Floats]:
     """Coefficients (K,) and their variances for a (K, rows) design; NaN for both where its columns are collinear.
 
-    Columns are scaled to unit length, which keeps the K x K cross products well conditioned; sums run over the
-    contiguous axis.
+    One column after the other is made orthogonal to those before it, twice, as in `models.linear.factor`; X = Q R gives
+    b = R^-1 Q'y and (X'X)^-1 = R^-1 R^-1'.
     """
-    length = np.sqrt((design * design).sum(axis=1))
-    nothing = np.full(len(design), np.nan)
-    if not (length > 0).all() or dof < 1:
-        return nothing, nothing
-    unit = design / length[:, None]
-    cross = np.stack([(unit * row).sum(axis=1) for row in unit])
-    if np.linalg.eigvalsh(cross)[0] < COLLINEAR:
-        return nothing, nothing
-    scaled = np.linalg.solve(cross, (unit * y).sum(axis=1))
-    error = y - (unit * scaled[:, None]).sum(axis=0)
-    inverse = np.linalg.solve(cross, np.eye(len(cross)))
-    s2 = (error * error).sum() / dof
-    return scaled / length, s2 * np.diag(inverse) / length**2
+    k = len(design)
+    nothing = np.full(k, np.nan)
+    unit, upper = np.empty_like(design), np.zeros((k, k))
+    for j in range(k):
+        left = design[j]
+        before = (left * left).sum()
+        for _ in range(2):
+            for i in range(j):
+                share = (unit[i] * left).sum()
+                upper[i, j] += share
+                left = left - share * unit[i]
+        size = (left * left).sum()
+        if size <= COLLINEAR * before or dof < 1:
+            return nothing, nothing
+        upper[j, j] = np.sqrt(size)
+        unit[j] = left / upper[j, j]
+    shares = (unit * y).sum(axis=1)
+    error = y - (shares[:, None] * unit).sum(axis=0)
+    inverse = _inverse(upper)
+    return (inverse * shares).sum(axis=1), (error * error).sum() / dof * (inverse * inverse).sum(axis=1)
+
+
+def _inverse(upper: Floats) -> Floats:
+    """The inverse of an upper triangular matrix, column by column from below."""
+    k = len(upper)
+    inverse = np.zeros((k, k))
+    for j in range(k):
+        inverse[j, j] = 1 / upper[j, j]
+        for i in reversed(range(j)):
+            inverse[i, j] = -(upper[i, i + 1 : j + 1] * inverse[i + 1 : j + 1, j]).sum() / upper[i, i]
+    return inverse

@@ -25,6 +25,7 @@ class Line:
 
     returns: (S,); regressors: (K, S) benchmark first, then factors; NaN where the rule gives no return (then in all).
     riskfree: (S,) what the model's returns are in excess of, zero without excess.
+    against: the benchmark and the factors, each with its first and last day, in words.
     off_session, stale: rows of the price file on days that are no session, and stale rows, for the quality report.
     """
 
@@ -35,6 +36,7 @@ class Line:
     regressors: Floats
     riskfree: Floats
     span: str
+    against: str
     off_session: int
     stale: int
 
@@ -98,10 +100,22 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
         returns=np.where(known, returns, np.nan)[first:],
         regressors=np.where(known, stacked, np.nan)[:, first:],
         riskfree=np.where(known, riskfree, np.nan)[first:],
-        span=f"{dates[0]} to {dates[-1]}" if len(dates) else "no rows",
+        span=_span(series),
+        against=", ".join(f"{one.symbol} ({_span(one)})" for one in _others(benchmark, market)),
         off_session=int((positions_of(dates, grid.dates) < 0).sum()),
         stale=int(series.stale.sum()),
     )
+
+
+def _others(benchmark: str, market: Market) -> list[PriceSeries]:
+    """Every series beside the listing without which a line has no return."""
+    named = [market.series[benchmark]] if benchmark in market.series else []
+    return [*named, *market.factors, *([market.riskfree] if market.riskfree is not None else []), *market.fx.values()]
+
+
+def _span(series: PriceSeries) -> str:
+    known = series.dates[np.isfinite(series.values)]
+    return f"{known[0]} to {known[-1]}" if len(known) else "no values"
 
 
 def benchmark_days(benchmark: PriceSeries) -> Days:
@@ -123,7 +137,7 @@ def _benchmark(symbol: str, benchmark: str, own: Floats, grid: Grid, market: Mar
         present = np.isfinite(found)
         n = present.sum(axis=0)
         total = np.where(present, found, 0.0).sum(axis=0)
-        return np.where(2 * n >= len(members), total / np.maximum(n, 1), np.nan)
+        return np.where((n > 0) & (2 * n >= len(members)), total / np.maximum(n, 1), np.nan)
     returns = _converted(_aligned(market.series[benchmark], grid, market), benchmark, grid, market)
     weight = market.own_weight.get(symbol, 0.0)
     if not weight:

@@ -21,6 +21,7 @@ from engine.significance.dependence import mean_shared_correlation
 from engine.spec import StudySpec
 
 MANY_CORRELATIONS = 1_000  # pairs of events grow with the square
+BY_DATE = "by date"  # the closes of a benchmark whose exchange is not known
 PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
 
 
@@ -49,7 +50,7 @@ def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) 
         },
         "kernel": "numpy",
         "coefficients": list(fits.names),
-        "closes": dict(sorted(study.market.venues.items())),
+        "closes": dict(sorted((dict.fromkeys(_by_date(study), BY_DATE) | dict(study.market.venues)).items())),
         "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
         "versions": {"event-study-engine": __version__} | {p: _version(p) for p in PACKAGES},
         "pairs": {"calendar": len(table), "used": len(panel.pairs)},
@@ -83,6 +84,11 @@ def _independence(spec: StudySpec, plan: Plan, panel: EventPanel, fits: NormalFi
         "mean_correlation": r,
         "effective_events": None if r is None else n / (1 + (n - 1) * r),
     }
+
+
+def _by_date(study: Study) -> set[str]:
+    """The benchmarks that are series of their own and whose exchange is not known."""
+    return set(study.benchmarks) - {""} - set(study.market.baskets)
 
 
 def _version(package: str) -> str:

@@ -136,11 +136,12 @@ def usable(panel: EventPanel, min_days: int) -> tuple[EventPanel | None, list[Ex
     for i in np.flatnonzero(no_return | (n_obs < min_days)):
         pair, line = panel.pairs[i], panel.lines[panel.line[i]]
         if no_return[i]:
-            against = f" or of benchmark {line.benchmark}" if line.benchmark else ""
-            detail = f"no return in {panel.event_window} around {pair.event_day}: prices of {pair.symbol} ({line.span}){against}"
+            against = f"; against {line.against}" if line.against else ""
+            detail = f"no return in {panel.event_window} around {pair.event_day}: {pair.symbol} ({line.span}){against}"
             lost.append(Exclusion(pair.event_id, pair.symbol, "prices", "no_event_returns", detail))
         else:
-            detail = f"{n_obs[i]} returns in {pair.own} before {pair.event_day}, {min_days} needed; prices {line.span}"
+            against = f"; against {line.against}" if line.against else ""
+            detail = f"{n_obs[i]} returns in {pair.own} before {pair.event_day}, {min_days} needed; prices {line.span}{against}"
             lost.append(Exclusion(pair.event_id, pair.symbol, "estimation", "too_few_estimation_days", detail))
     kept = np.flatnonzero(~no_return & (n_obs >= min_days))
     return (panel.take(kept) if len(kept) else None), lost

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine.announcements import Reaction, exchange_of, reaction_days
+from engine.announcements import Reaction, exchange_of_benchmark, reaction_days
 from engine.errors import DataError
 from engine.firm_events import FirmEvents, firm_events_of
 from engine.inputs import Study
@@ -18,7 +18,7 @@ from engine.market.alignment import Clock, exchange_clock, is_closing_time, week
 from engine.market.quality import report_on
 from engine.models import WITHOUT_BENCHMARK
 from engine.panel import EventPanel, Exclusion, Pair, build_panel, reaction_exclusion
-from engine.sessions import FIRST_DAY, Days, Sessions, Window, closes_on, exchange_sessions, known_exchange
+from engine.sessions import FARTHEST, FIRST_DAY, Days, Sessions, Window, closes_on, exchange_sessions, known_exchange
 from engine.spec import StudySpec
 
 LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
@@ -79,7 +79,18 @@ def plan_study(study: Study) -> Plan:
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
-    firms = firm_events_of(study, reactions, panel)
+    exchange_of_symbol = dict(zip(table["symbol"], study.exchanges, strict=True))
+    grid_of_symbol = {s: grids[b][1:] for s, b in zip(table["symbol"], study.benchmarks, strict=True)} if grids else {}
+    other = study.announcements.elsewhere
+    others = reaction_days(
+        other,
+        [calendars[e] if (e := exchange_of_symbol[s]) is not None else None for s in other["symbol"]],
+        [grid_of_symbol.get(s) for s in other["symbol"]],
+        spec.events.reaction,
+        spec.events.stamp,
+        FARTHEST,
+    )
+    firms = firm_events_of(study, reactions, others, panel)
     return Plan(
         reactions=tuple(reactions),
         lines=tuple(lines[k] for k in sorted(lines)),
@@ -164,7 +175,7 @@ def quality_seen(study: Study, panel: EventPanel) -> pl.DataFrame:
         last = line.dates[min(int(at.max()) + panel.event_window.end, len(line.dates) - 1)]
         exchanges[symbol], sessions[symbol] = exchange or None, line.dates
         if benchmark and benchmark not in exchanges:
-            home = None if on_benchmark else exchange_of(benchmark, "", listings)
+            home = None if on_benchmark else exchange_of_benchmark(benchmark, listings)
             exchanges[benchmark] = home if home in of_exchange else None
             sessions[benchmark] = of_exchange.get(str(home), line.dates)
         for name in (symbol, benchmark, known_exchange(exchange, symbol) if exchange else ""):

@@ -41,7 +41,7 @@ own_weight = {{}}                 # {{AAA = 0.08}}: the listing's share in its i
 # columns = []                  # without a set: series; with one: the columns of it to use, all if empty
 # snapshot = "factor-library"   # where they are, if not in the study's snapshot
 # units = "percent"             # or "fraction": of a set
-# excess = false                # true: returns in excess of the set's RF
+# excess = true                 # returns in excess of the set's RF; false without a set
 
 [sessions]
 calendar = "exchange"           # or "benchmark": the days on which the benchmark has a return

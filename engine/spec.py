@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.errors import SpecError, hint
 from engine.sessions import FARTHEST, Window
@@ -80,7 +80,13 @@ class Factors(_Table):
     set: str | None = None
     columns: list[str] = []
     units: Literal["percent", "fraction"] = "percent"
-    excess: bool = False
+    excess: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _excess_of_a_set(cls, raw: Any) -> Any:
+        """Excess returns are what the factors of a set explain; series of the snapshot have no risk-free rate."""
+        return {"excess": "set" in raw} | raw if isinstance(raw, dict) else raw
 
 
 class SessionRule(_Table):
@@ -254,6 +260,9 @@ def _contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
         yield f'[significance] group_by: "{name}" stands there more than once.'
+    for basket, members in spec.benchmark.baskets.items():
+        for name in sorted({m for m in members if members.count(m) > 1}):
+            yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'
     yield from _window_problems(spec)
     yield from _factor_problems(spec, known)
     asked = sorted(set(spec.significance.tests) & known.resampling)
@@ -278,6 +287,11 @@ def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
         yield '[factors] needs columns = ["BZ=F"], series of the snapshot, or set = "ff3", or both: columns of the set.'
     if factors.excess and factors.set is None:
         yield "[factors] excess = true takes the risk-free rate from the column RF of a set: give set."
+    if factors.set is not None and spec.prices.returns == "log":
+        yield (
+            '[factors] set holds simple returns, which have no counterpart in [prices] returns = "log". Use returns = "simple", '
+            "or columns of the snapshot."
+        )
     for name in sorted({n for n in factors.columns if factors.columns.count(n) > 1}):
         yield f'[factors] columns: "{name}" stands there more than once.'
 

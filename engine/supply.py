@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from engine.announcements import exchange_of
+from engine.announcements import exchange_of, exchange_of_benchmark
 from engine.errors import DataError, SpecError, hint
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
@@ -124,8 +123,6 @@ def _read_factors(
         return [series[name] for name in chosen.columns], None, [snapshot.file_of(name) for name in chosen.columns]
     path = factor_file(snapshot, chosen.set)
     columns = read_factors(path, chosen.units)
-    if spec.prices.returns == "log":
-        columns = {name: replace(one, values=np.log1p(one.values)) for name, one in columns.items()}
     wanted = chosen.columns or [name for name in columns if name != RISK_FREE]
     for name in [*wanted, *([RISK_FREE] if chosen.excess else [])]:
         if name not in columns:
@@ -157,20 +154,20 @@ def _venues(
     spec: StudySpec, indices: Sequence[str], members: Sequence[str], factors: Sequence[PriceSeries], fx: Sequence[str],
     on_exchange: Mapping[str, str], snapshot: Snapshot, other: Snapshot,
 ) -> dict[str, str]:  # fmt: skip
-    """Whose closes each series has: as ``[sessions] closes`` says, else its exchange in ``symbols.csv``.
+    """Whose closes each series has: as ``[sessions] closes`` says, else its exchange as `exchange_of_benchmark` knows it.
 
-    A benchmark of which nothing is known keeps the listing's days. Raises SpecError for a factor or a currency whose close
-    is not known, and for a close of a series that the study does not read.
+    A benchmark of which nothing is known keeps the listing's days, and the memo says so. Raises SpecError for a factor or a
+    currency whose close is not known, and for a close of a series that the study does not read.
     """
     stated, names = spec.sessions.closes, {}
     of_set = spec.factors.set if spec.factors is not None else None
     for symbol in (*indices, *members, *fx):
-        exchange = snapshot.listings.get(symbol, {}).get("exchange", "") or on_exchange.get(symbol, "")
+        exchange = on_exchange.get(symbol, "") or exchange_of_benchmark(symbol, snapshot.listings)
         if symbol in members:
             exchange = exchange or exchange_of(symbol, "", snapshot.listings) or ""
         names[symbol] = stated.get(symbol) or exchange
     for one in factors:
-        own = other.listings.get(one.symbol, {}).get("exchange", "")
+        own = exchange_of_benchmark(one.symbol, other.listings)
         names[one.symbol] = (
             (stated.get(of_set) or SET_VENUES.get(of_set.lower(), "")) if of_set else stated.get(one.symbol) or own
         )

@@ -18,6 +18,7 @@ from engine.market import PriceSeries
 from engine.market.alignment import exchange_clock, returns_by_close, weekday_clock
 from engine.market.factors import read_factors
 from engine.plan import plan_study
+from engine.report import memo_markdown
 from engine.sessions import exchange_sessions
 
 NAN = float("nan")
@@ -179,6 +180,11 @@ def test_a_basket_is_the_mean_of_the_others_where_half_of_them_are_there() -> No
     np.testing.assert_allclose(line.returns, [NAN, 0.1, -0.1, NAN], rtol=1e-12)
 
 
+def test_a_basket_without_another_member_is_missing() -> None:
+    line = line_of("basket", baskets={"basket": ["S", "S"]})
+    assert np.isnan(line.regressors).all()
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_the_listings_own_weight_leaves_its_index(log: bool) -> None:
     own, index = np.array([0.1, -0.1, 0]), np.array([0.05, 0, 0.02])
@@ -258,6 +264,15 @@ def test_the_world_market_model_equals_statsmodels_on_a_table_joined_by_hand(tmp
     assert ours["n_obs"] == 50
 
 
+def test_what_is_missing_is_named_when_a_pair_is_lost(tmp_path: Path) -> None:
+    """The yen ends before the event: its days are said, beside the listing's and the other series'."""
+    folder, days, made = world_study(tmp_path)
+    keep = [i for i, d in enumerate(made["JPY=X"]["date"]) if d < days[60]]
+    write_columns(folder / "data" / "JPY=X.csv", {k: [v[i] for i in keep] for k, v in made["JPY=X"].items()})
+    with pytest.raises(DataError, match=rf"JPY=X \(2025-01-06 to {made['JPY=X']['date'][keep[-1]]}\)"):
+        run(folder)
+
+
 def test_a_benchmark_of_another_exchange_is_aligned_by_its_close(tmp_path: Path) -> None:
     """Against New York, Tokyo's session takes New York's session of the night before."""
     folder, days, made = world_study(tmp_path, benchmark={"default": "^GSPC"}, **WITHOUT)
@@ -267,11 +282,27 @@ def test_a_benchmark_of_another_exchange_is_aligned_by_its_close(tmp_path: Path)
     assert expected == pytest.approx(closed[-1] / earlier[-1] - 1, rel=1e-12)
 
 
-def test_a_benchmark_of_which_nothing_is_known_keeps_the_listings_days(tmp_path: Path) -> None:
-    folder, _, _ = world_study(tmp_path, benchmark={"default": "^N225"}, **WITHOUT)
+def test_a_known_index_needs_no_symbols_csv(tmp_path: Path) -> None:
+    folder, _, _ = world_study(tmp_path, benchmark={"default": "^GSPC"}, **WITHOUT)
     with_table = run(folder).tables["abnormal_returns"]
     (folder / "data" / "symbols.csv").unlink()
     assert run(folder).tables["abnormal_returns"].equals(with_table)
+
+
+def test_a_benchmark_of_which_nothing_is_known_keeps_the_listings_days_and_the_memo_says_so(tmp_path: Path) -> None:
+    folder, days, made = world_study(tmp_path, benchmark={"default": "IDX"}, **WITHOUT)
+    write_columns(folder / "data" / "IDX.csv", made["^N225"])
+    result = run(folder)
+    assert result.manifest["closes"] == {"IDX": "by date"}
+    index = dict(zip(made["^N225"]["date"], made["^N225"]["close"], strict=True))
+    expected = cell(result, "abnormal_returns", "expected", relative_day=0)
+    assert expected == pytest.approx(index[days[120]] / index[days[119]] - 1, rel=1e-12)
+    said = "The exchange of IDX is not known: aligned by date"
+    assert said in memo_markdown(result)
+    write_columns(
+        folder / "data" / "symbols.csv", ABOUT | {"symbol": [*ABOUT["symbol"][:2], "IDX", *ABOUT["symbol"][3:]]}
+    )
+    assert said not in memo_markdown(run(folder))
 
 
 def test_a_study_in_another_currency_and_with_a_basket(tmp_path: Path) -> None:
@@ -305,6 +336,8 @@ def test_a_study_in_another_currency_and_with_a_basket(tmp_path: Path) -> None:
         ({"sessions": {"closes": {"JPY=X": "noon: UTC"}}}, r'closes: JPY=X = "noon: UTC" is no closing time'),
         ({"sessions": {"closes": {"JPY=X": "XXXX"}}}, r'exchange "XXXX" has no trading calendar'),
         ({"prices": {"currency": "dollars"}}, r"\[prices\] currency = 'dollars'"),
+        ({"factors": {"set": "ff3"}, "prices": {"returns": "log"}}, r"\[factors\] set holds simple returns"),
+        ({"benchmark": {"baskets": {"x": ["A", "A", "B"]}}}, r'baskets.x: "A" stands there more than once'),
         ({"factors": {"set": "ff9"}}, r'\[factors\] set = "ff9" is not in snapshot'),
         ({"benchmark": {"baskets": {"x": ["A"]}}}, r"\[benchmark\] baskets"),
         ({"benchmark": {"own_weight": {"9984.T": 1.0}}}, r"\[benchmark\] own_weight"),
@@ -349,9 +382,8 @@ def test_percent_missing_values_and_columns(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_factors(path, "fraction")["Mkt-RF"].values, [0.5, NAN])
 
 
-@pytest.mark.parametrize("kind", ["simple", "log"])
-def test_excess_returns_on_three_factors_equal_statsmodels(tmp_path: Path, kind: str) -> None:
-    """Fama & French (1993): excess return on market, size and value; actual and expected stay raw returns."""
+def test_excess_returns_on_three_factors_equal_statsmodels(tmp_path: Path) -> None:
+    """Fama & French (1993): excess return on market, size and value, as a set implies; actual and expected stay raw."""
     york = exchange_sessions("XNYS", 2026).dates
     dates = york[(york >= np.datetime64("2025-01-02")) & (york <= np.datetime64("2025-09-30"))].astype(str).tolist()
     rng = np.random.default_rng(11)
@@ -362,19 +394,17 @@ def test_excess_returns_on_three_factors_equal_statsmodels(tmp_path: Path, kind:
         tmp_path,
         [{"event_id": "e", "symbol": "AAA", "announced_at": dates[150]}],
         {"AAA": closes(dates, price.tolist())},
-        prices={"returns": kind},
         benchmark=None,
         sessions={"calendar": "exchange"},
         model={"name": "factor"},
-        factors={"set": "FF3_US_daily", "excess": True},
+        factors={"set": "FF3_US_daily"},
     )
     write_columns(folder / "data" / "factors" / "FF3_US_daily.csv", factors)
     result = run(folder)
 
-    change = (lambda r: np.log1p(r)) if kind == "log" else (lambda r: r)
-    own = change(price[1:] / price[:-1] - 1)
-    x = np.column_stack([change(np.array(factors[n]) / 100) for n in ("Mkt-RF", "SMB", "HML")])[1:]
-    rf = float(change(0.0002))
+    own = price[1:] / price[:-1] - 1
+    x = np.column_stack([np.array(factors[n]) / 100 for n in ("Mkt-RF", "SMB", "HML")])[1:]
+    rf = 0.0002
     rows = [t for t in range(150 - 60, 150 - 10) if t != 100]
     y = np.array([own[t - 1] for t in rows]) - rf
     theirs = sm.OLS(y, sm.add_constant(np.array([x[t - 1] for t in rows]))).fit()

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
-from conftest import cell, make_study, rows_of, run, simulated, texts, weekdays
+from conftest import cell, make_study, rows_of, run, simulated, texts, weekdays, write_rows
 
 from engine import load_study
 from engine.announcements.contamination import (
@@ -83,6 +83,41 @@ def test_every_row_by_hand(tmp_path: Path) -> None:
         ("E3", "AAH", "same_firm", "", 190, 190, f"{flagged}; one cluster with AAA"),
         ("E4", "BBB", "same_day", "E3", 190, 190, f"{shared} 2 pairs of other firms"),
     ]
+
+
+def calendar_study(folder: Path, ids: list[str], **changes: Any) -> Path:
+    """A frozen calendar of four events of two firms; the study selects ``ids``. AAA.B is AAA's other line."""
+    series = simulated(5, ["AAA", "AAA.B", "BBB"], 200)
+    dates = series["MKT"]["date"]
+    study = make_study(folder / "study", [], series, **changes, events={
+        "file": None, "calendar": "../calendar", "select": {"ids": ids}, "reaction": "close", "stamp": "announced_at",
+        "max_gap_days": 7,
+    })  # fmt: skip
+    when = {"E1": 150, "E2": 152, "E3": 120, "E4": 150}
+    write_rows(folder / "calendar" / "events.csv", [
+        {"event_id": e, "announced_at": dates[i], "source": "made up"} for e, i in when.items()
+    ])  # fmt: skip
+    write_rows(folder / "calendar" / "exposures.csv", [
+        {"event_id": e, "symbol": s, "firm": f}
+        for e, s, f in (("E1", "AAA", "Firm A"), ("E2", "AAA.B", "Firm A"), ("E3", "AAA", "Firm A"), ("E4", "BBB", "Firm B"))
+    ])  # fmt: skip
+    return study
+
+
+def test_events_that_the_study_leaves_out_contaminate_too(tmp_path: Path) -> None:
+    """E2 is on the firm's other line, E3 in the estimation window; E4 is another firm's."""
+    result = run(calendar_study(tmp_path, ["E1"]))
+    dates = simulated(5, [], 200)["MKT"]["date"]
+    assert result.tables["contamination"].select("kind", "other_event_id", "first", "last").cast(pl.String).rows() == [
+        ("estimation_window", "E3", dates[115], dates[125]),
+        ("event_window", "E2", dates[152], dates[152]),
+    ]
+    trimmed = run(calendar_study(tmp_path / "trim", ["E1"], contamination={"policy": "trim_estimation"}))
+    before, after = (r.tables["fits"]["n_obs"].item() for r in (result, trimmed))
+    assert before - after == 11
+    excluded = calendar_study(tmp_path / "out", ["E1"], contamination={"policy": "exclude"})
+    with pytest.raises(DataError, match="holds E2 on relative day 2 of the same firm"):
+        run(excluded)
 
 
 def test_without_a_firm_column_the_symbol_is_the_firm(tmp_path: Path) -> None:

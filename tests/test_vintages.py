@@ -177,3 +177,12 @@ def test_a_lost_event_is_a_difference(pinned: tuple[Path, StudyResult]) -> None:
     fewer = StudyResult({n: t.filter(pl.col("symbol") == "A") if "symbol" in t.columns else t for n, t in before.tables.items()},
                         before.manifest)  # fmt: skip
     assert (compare_runs(before, fewer).moved, compare_runs(fewer, before).moved) == (3, 3)
+
+
+def test_a_history_that_is_cut_off_is_lost(tmp_path: Path) -> None:
+    """The first two and the last of the old days are gone: estimation windows need them."""
+    cut = {name: values[2:-1] for name, values in OLD.items()}
+    change = compared(tmp_path, OLD, cut)
+    assert change.lost == (DAYS[0], DAYS[1], DAYS[-1])
+    assert not change.append_only
+    assert str(change) == f"AAA: history changed: day lost: {DAYS[0]}, {DAYS[1]}, {DAYS[-1]}"

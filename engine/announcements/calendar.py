@@ -40,11 +40,13 @@ class Announcements:
 
     table: columns of REQUIRED and OPTIONAL as text ("" for nothing), the INTEGERS as Int64 (null for nothing), and
     ``where`` (file and row, for messages). attributes: every further column as text, null for an empty cell.
-    files: the files read.
+    elsewhere: the other events that the calendar has for the firms of the study, a row for each of the firm's listings in
+    the study, with the same columns as ``table``. files: the files read.
     """
 
     table: pl.DataFrame
     attributes: pl.DataFrame
+    elsewhere: pl.DataFrame
     files: tuple[Path, ...]
 
 
@@ -57,28 +59,33 @@ def read_announcements(file: Path | None, calendar: Path | None, select: Mapping
     if calendar is None:
         assert file is not None
         table = _read(file, REQUIRED)
-        files: tuple[Path, ...] = (file,)
+        other, files = table.clear(), [file]
     else:
         events, exposures = calendar / "events.csv", calendar / "exposures.csv"
         frozen = _read(events, CALENDAR_COLUMNS)
         unused = _unused(frozen, calendar / "unused.csv")
         _check_frozen(frozen)
         chosen = _selected(frozen, select, SELECT_EVENTS, events, unused)
-        table = _join(chosen, frozen["event_id"], select, events, exposures)
-        files = (events, exposures)
+        rows = _exposures(frozen["event_id"], events, exposures)
+        table = _join(chosen, rows, select, events, exposures)
+        other, files = _elsewhere(table, rows, frozen), [events, exposures]
     if table.is_empty():
         raise DataError(f"{file or calendar}: the calendar has no rows. A row needs {', '.join(REQUIRED)}.")
     _check_cells(table)
     table = table.sort("event_id", "symbol", maintain_order=True)
-    for name in OPTIONAL:
-        if name not in table.columns:
-            table = table.with_columns(pl.lit("").alias(name))
     further = [c for c in table.columns if c not in (*REQUIRED, *OPTIONAL, "where")]
     attributes = table.select(*EXPOSURE_KEYS, pl.col(further).replace("", None))
-    typed = table.select(*REQUIRED, *OPTIONAL, "where").with_columns(
-        pl.col(INTEGERS).replace("", None).cast(pl.Int64, strict=False)
+    return Announcements(_typed(table), attributes, _typed(other), tuple(files))
+
+
+def _typed(table: pl.DataFrame) -> pl.DataFrame:
+    """REQUIRED, OPTIONAL and ``where``, an absent column empty, whole numbers as such."""
+    absent = [pl.lit("").alias(name) for name in OPTIONAL if name not in table.columns]
+    return (
+        table.with_columns(absent)
+        .select(*REQUIRED, *OPTIONAL, "where")
+        .with_columns(pl.col(INTEGERS).replace("", None).cast(pl.Int64, strict=False))
     )
-    return Announcements(typed, attributes, files)
 
 
 def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
@@ -152,9 +159,8 @@ def _selected(
     return chosen
 
 
-def _join(
-    events: pl.DataFrame, every: pl.Series, select: Mapping[str, list[str]], path: Path, exposures_path: Path
-) -> pl.DataFrame:
+def _exposures(every: pl.Series, path: Path, exposures_path: Path) -> pl.DataFrame:
+    """All rows of ``exposures.csv``, checked against the ids of ``events.csv``."""
     exposures = _read(exposures_path, EXPOSURE_KEYS)
     astray = exposures.filter(~pl.col("event_id").is_in(every.to_list()))
     if len(astray):
@@ -163,6 +169,24 @@ def _join(
             "Correct it, or remove the row."
         )
     _only(exposures, "expected_sign", SIGNS, "Leave the cell empty where no direction is expected.")
+    return exposures
+
+
+def _elsewhere(table: pl.DataFrame, exposures: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Every event of the calendar that names a firm of ``table``, for each of its listings there, but for its own rows."""
+    firm = pl.col("symbol")
+    if "firm" in exposures.columns:
+        firm = pl.when(pl.col("firm") != "").then("firm").otherwise("symbol")
+    listed = table.select("symbol", firm.alias("#firm")).unique(maintain_order=True)
+    named = exposures.select("event_id", firm.alias("#firm")).unique(maintain_order=True)
+    pairs = named.join(listed, on="#firm", how="inner", maintain_order="left_right").drop("#firm")
+    others = pairs.unique(maintain_order=True).join(table, on=EXPOSURE_KEYS, how="anti", maintain_order="left")
+    return others.join(events, on="event_id", how="left", validate="m:1", maintain_order="left")
+
+
+def _join(
+    events: pl.DataFrame, exposures: pl.DataFrame, select: Mapping[str, list[str]], path: Path, exposures_path: Path
+) -> pl.DataFrame:
     known = set(events["event_id"])
     bare = known - set(exposures["event_id"])
     if bare:

@@ -19,6 +19,11 @@ from engine.errors import DataError, SpecError
 from engine.sessions import FIRST_DAY, Sessions, first_after, first_on_or_after, positions_of
 
 SUFFIXES = {".HK": "XHKG", ".SS": "XSHG", ".SZ": "XSHG", ".T": "XTKS"}
+INDICES = {
+    "^GSPC": "XNYS", "^DJI": "XNYS", "^NDX": "XNYS", "^IXIC": "XNYS", "^RUT": "XNYS", "^HSI": "XHKG", "^HSCE": "XHKG",
+    "^N225": "XTKS", "^TOPX": "XTKS", "^SSEC": "XSHG", "^FTSE": "XLON", "^GDAXI": "XETR", "^FCHI": "XPAR", "^KS11": "XKRX",
+    "^TWII": "XTAI", "^GSPTSE": "XTSE", "^AXJO": "XASX", "^STI": "XSES", "^STOXX50E": "XETR", "^SSMI": "XSWX",
+}  # fmt: skip
 HOURS = {"pre_open": time(7), "after_close": time(23, 59, 59)}  # of a date without a clock time
 NOON = time(12)
 LONG_GAP_HOURS = 72
@@ -67,6 +72,13 @@ def exchange_of(symbol: str, stated: str, listings: Mapping[str, Mapping[str, st
     if not dot or not stem:
         return "XNYS"
     return SUFFIXES.get(f".{suffix}")
+
+
+def exchange_of_benchmark(symbol: str, listings: Mapping[str, Mapping[str, str]]) -> str:
+    """Exchange of an index, fund or basket member: the snapshot's, else that of a known index or suffix; "" for none."""
+    stated = listings.get(symbol, {}).get("exchange", "") or INDICES.get(symbol, "")
+    known = stated or SUFFIXES.get(f".{symbol.rpartition('.')[2]}" if "." in symbol else "", "")
+    return "XSHG" if known == "XSHE" else known
 
 
 def parse_stamp(text: str, zone: str, precision: str, where: str) -> Stamp:

@@ -27,7 +27,8 @@ class SymbolChange:
 
     only: "old" or "new" where one snapshot alone has it, "neither" where none does. scale: new over old close, where it
     is one number; NaN else. largest: largest absolute difference of a total return, on ``worst``. dividends, splits: the
-    days on which they differ. lost, added: days with a price in one only. new_days: days after the last old one.
+    days on which they differ. lost, added: days with a price in one only, before the last old and from the first old one on;
+    lost also outside what the new snapshot covers. new_days: days after the last old one.
     """
 
     symbol: str
@@ -98,7 +99,7 @@ def _change(symbol: str, old: PriceSeries, new: PriceSeries, tolerance: float) -
     same_span = old_starts[i] == new_starts[j]
     apart = np.abs(old_returns[i] - new_returns[j])[same_span]
     changed = bool(len(apart)) and apart.max() > tolerance
-    had, has = _inside(_priced(old), first, last), _inside(_priced(new), first, last)
+    had, has = _priced(old), _inside(_priced(new), first, last)
     both = np.intersect1d(had, has)
     return SymbolChange(
         symbol=symbol,

@@ -219,9 +219,23 @@ def caveats(found: Findings) -> list[str]:
         _one_that_moves(found),
         _rank_limit(found),
         _hours(events),
+        _by_date(found),
         _losses(found),
     ]
     return [s for s in said if s]
+
+
+def _by_date(found: Findings) -> str:
+    """Benchmarks taken by date beside listings that may close at another hour."""
+    closes, listings = found.result.manifest.get("closes", {}), found.result.manifest["listings"]
+    abroad = {
+        b for one in listings.values() if one["exchange"] not in ("", "XNYS") for b in one["benchmark"].split(", ")
+    }
+    names = sorted(b for b in abroad if closes.get(b) == "by date")
+    if not names:
+        return ""
+    said = ", ".join(shortened(n, 24) for n in names)
+    return f"The exchange of {said} is not known: aligned by date, not by the hour of the close. Say it in [sessions] closes."
 
 
 def _clusters(found: Findings) -> str:

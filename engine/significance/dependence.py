@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.parametric import _correlations
+from engine.significance.parametric import correlations
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,5 +32,5 @@ def mean_shared_correlation(residuals: Floats, residual_days: Ints, window_days:
         if len(meet):
             share = np.isin(window_days[meet], window_days[i]).sum(axis=1) / length
             own = np.isfinite(grid[i])
-            total += float((share * _correlations(grid[i, own], grid[meet][:, own])).sum())
+            total += float((share * correlations(grid[i, own], grid[meet][:, own])).sum())
     return float(total / max(n * (n - 1) / 2, 1))

@@ -133,11 +133,11 @@ def mean_residual_correlation(residuals: Floats, days: npt.NDArray[np.int64]) ->
     for i in range(n - 1):
         others = i + 1 + np.flatnonzero((first[i + 1 :] < last[i]) & (last[i + 1 :] > first[i]))
         span = slice(first[i], last[i])
-        total += _correlations(grid[i, span], grid[others, span]).sum()
+        total += correlations(grid[i, span], grid[others, span]).sum()
     return float(total / (n * (n - 1) / 2))
 
 
-def _correlations(one: Floats, others: Floats) -> Floats:
+def correlations(one: Floats, others: Floats) -> Floats:
     """Pearson correlation of one series (D,) with each of (P, D) on the days both have; 0 below 3 common days."""
     both = np.isfinite(one) & np.isfinite(others)
     n = both.sum(axis=1)
