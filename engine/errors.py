@@ -45,7 +45,9 @@ class GoldenMismatch(EngineError):
 
 def hint(read: str, known: Iterable[str]) -> str:
     """``Did you mean "x"? Known: ...`` for a name that is not known."""
-    names = sorted(known)
+    names = sorted({name for name in known if name and not name.startswith("#")})
+    if not names:
+        return "None is known."
     near = difflib.get_close_matches(read, names, n=1, cutoff=0.6)
     guess = f'Did you mean "{near[0]}"? ' if near else ""
     return f"{guess}Known: {', '.join(names)}."

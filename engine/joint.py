@@ -70,6 +70,21 @@ def part_overlapping(
     return replace(cars, car=car, se=se, scar=car / se, dof=dof, complete=complete, shared=shared), lost
 
 
+def indistinct(panel: EventPanel, clusters: Mapping[tuple[str, str], int]) -> list[Exclusion]:
+    """A row for each pair of a cluster whose day 0 is another's too, before anything is estimated: no window parts them."""
+    days: dict[tuple[int, int], list[int]] = {}
+    for i, pair in enumerate(panel.pairs):
+        if (pair.event_id, pair.symbol) in clusters:
+            days.setdefault((int(panel.line[i]), int(panel.position[i])), []).append(i)
+    lost = []
+    for same in days.values():
+        for i in same if len(same) > 1 else ():
+            pair, others = panel.pairs[i], ", ".join(sorted(panel.pairs[j].event_id for j in same if j != i))
+            detail = f"{panel.event_window}: day 0 {pair.event_day} is that of {others} too"
+            lost.append(Exclusion(pair.event_id, pair.symbol, "window", "joint_collinear", detail))
+    return lost
+
+
 def regression_of(model: str, returns: Floats, market: Floats) -> tuple[Floats, Floats]:
     """What a model explains (S,) and its regressors (K, S): `JOINT_MODELS`; market-adjusted returns have none.
 

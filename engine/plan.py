@@ -54,6 +54,7 @@ def plan_study(study: Study) -> Plan:
         spec.events.stamp,
         spec.events.max_gap_days,
     )
+    explains = spec.model.name not in WITHOUT_BENCHMARK and not (spec.factors is not None and spec.factors.has_market)
     clocks = _clocks(study, calendars, last_year)
     venues = {s: v for s, v in study.market.venues.items() if not (on_benchmark and s in grids)}
     market = replace(study.market, venues=venues)
@@ -75,7 +76,7 @@ def plan_study(study: Study) -> Plan:
         if key not in lines:
             dates = grids[benchmark] if on_benchmark else None
             grid = _grid(dates, calendars[exchange] if exchange is not None else None, clocks)
-            against = benchmark if spec.model.name not in WITHOUT_BENCHMARK else ""
+            against = benchmark if explains else ""
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
@@ -95,7 +96,7 @@ def plan_study(study: Study) -> Plan:
         reactions=tuple(reactions),
         lines=tuple(lines[k] for k in sorted(lines)),
         panel=firms.panel,
-        regressors=("market",) * any(study.benchmarks) + tuple(f.symbol for f in market.factors),
+        regressors=("market",) * (explains and any(study.benchmarks)) + tuple(f.symbol for f in market.factors),
         exclusions=(*lost, *firms.excluded),
         firms=firms,
         pairs=tuple(pairs),

@@ -82,6 +82,11 @@ class Factors(_Table):
     units: Literal["percent", "fraction"] = "percent"
     excess: bool
 
+    @property
+    def has_market(self) -> bool:
+        """Whether the set brings its own market, which then takes the benchmark's place."""
+        return self.set is not None and (not self.columns or "Mkt-RF" in self.columns)
+
     @model_validator(mode="before")
     @classmethod
     def _excess_of_a_set(cls, raw: Any) -> Any:

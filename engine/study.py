@@ -13,7 +13,7 @@ import polars as pl
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.errors import DataError, SpecError
 from engine.inputs import Study, group_columns, load_study
-from engine.joint import part_overlapping
+from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
 from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
@@ -142,6 +142,7 @@ def dry_run_result(study: Study) -> pl.DataFrame:
         exclusions += lost
         if left is not None:
             exclusions += _incomplete(left, left.event_returns, study.spec.car_windows)
+            exclusions += indistinct(left, plan.firms.joint)
     return dry_run_table(study.announcements, plan.reactions, plan.panel, exclusions)
 
 

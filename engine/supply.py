@@ -35,6 +35,7 @@ def read_market(
     """
     rule = spec.benchmark
     indices, members = indices_of(spec, benchmarks)
+    _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
     listings = set(table["symbol"])
     currencies = _currencies(spec, sorted(listings | indices | members), snapshot)
     fx = _fx_symbols(spec, currencies)
@@ -84,6 +85,18 @@ def check_names(symbols: set[str]) -> None:
             raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
 
 
+def _check_own_weights(spec: StudySpec, symbols: Sequence[str], benchmarks: Sequence[str]) -> None:
+    against = dict(zip(symbols, benchmarks, strict=True))
+    for symbol in sorted(spec.benchmark.own_weight):
+        if symbol not in against:
+            raise SpecError(f'[benchmark] own_weight: "{symbol}" is no listing of the study. {hint(symbol, against)}')
+        if against[symbol] in spec.benchmark.baskets:
+            raise SpecError(
+                f"[benchmark] own_weight: {symbol} is measured against the basket {against[symbol]}, which never holds the "
+                "listing itself. Remove the weight."
+            )
+
+
 def _hashes(snapshot: Snapshot, paths: Sequence[Path]) -> dict[str, str]:
     return {p.name: snapshot.sha256(p) for p in {*paths, *snapshot.about}}
 
@@ -92,14 +105,18 @@ def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot
     """others: benchmarks, members of baskets and currencies, without which nothing goes."""
     check_names(others)
     series, missing = read_series(snapshot, listings | others)
-    lost_others = [s for s in missing if s in others]
     lost = [s for s in missing if s not in others]
-    if lost_others or (lost and not spec.limits.allow_missing_symbols):
+    rates = [s for s in missing if s in others and s.endswith("=X")]
+    lost_others = [s for s in missing if s in others and s not in rates]
+    if lost_others or rates or (lost and not spec.limits.allow_missing_symbols):
         what = [f"benchmark {', '.join(lost_others)}"] if lost_others else []
+        what += [f"exchange rate {', '.join(rates)}"] if rates else []
         what += [f"listing {', '.join(lost)}"] if lost else []
+        do = ["Add a file <symbol>.csv for each to a snapshot of your own"]
+        do += ["or give another benchmark, or the basket of that name in [benchmark] baskets"] if lost_others else []
+        do += ["or set [limits] allow_missing_symbols = true to go on without listings"] if lost else []
         raise DataError(
-            f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. Add a file "
-            f"<symbol>.csv for each, or set [limits] allow_missing_symbols = true to go on without listings."
+            f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. {', '.join(do)}."
         )
     for symbol in sorted(others):
         if not np.isfinite(series[symbol].values).any():
@@ -161,20 +178,32 @@ def _venues(
     """
     stated, names = spec.sessions.closes, {}
     of_set = spec.factors.set if spec.factors is not None else None
+    homes: dict[str, str] = {}
     for symbol in (*indices, *members, *fx):
         exchange = on_exchange.get(symbol, "") or exchange_of_benchmark(symbol, snapshot.listings)
         if symbol in members:
             exchange = exchange or exchange_of(symbol, "", snapshot.listings) or ""
+        homes[symbol] = exchange
         names[symbol] = stated.get(symbol) or exchange
     for one in factors:
-        own = exchange_of_benchmark(one.symbol, other.listings)
+        own = "" if of_set else exchange_of_benchmark(one.symbol, other.listings)
+        homes[one.symbol] = own
         names[one.symbol] = (
             (stated.get(of_set) or SET_VENUES.get(of_set.lower(), "")) if of_set else stated.get(one.symbol) or own
         )
     strange = set(stated) - set(names) - {of_set}
     if strange:
         raise SpecError(f'[sessions] closes: "{min(strange)}" is no series of the study. {hint(min(strange), names)}')
-    unknown = [s for s in (*(f.symbol for f in factors), *fx) if not names[s]]
+    for symbol, home in homes.items():
+        if home and is_closing_time(names[symbol]):
+            raise SpecError(
+                f"[sessions] closes: {symbol} trades on {home}, whose closes it has. Remove it; a later hour would lag it by a "
+                f"session."
+            )
+    nowhere = [
+        s for s in indices if "=" in s or s in snapshot.listings
+    ]  # a currency, a commodity, or stated to have none
+    unknown = [s for s in (*(f.symbol for f in factors), *fx, *nowhere) if not names[s]]
     if unknown and spec.sessions.calendar == "exchange":
         asked = of_set or unknown[0]
         raise SpecError(

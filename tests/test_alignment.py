@@ -214,6 +214,8 @@ def world(n: int = 160) -> tuple[list[str], dict[str, Any]]:
 
 
 WITHOUT: dict[str, Any] = {"factors": None, "model": {"name": "market_adjusted"}, "sessions": {"calendar": "exchange"}}
+PEERS = ["7203.T", "6758.T"]
+MARKET: dict[str, Any] = {"factors": None, "model": {"name": "market"}}
 WORLD: dict[str, Any] = {
     "sessions": {"calendar": "exchange", "closes": {"JPY=X": "12:00 America/New_York"}},
     "benchmark": {"default": "^N225"},
@@ -338,6 +340,10 @@ def test_a_study_in_another_currency_and_with_a_basket(tmp_path: Path) -> None:
         ({"prices": {"currency": "dollars"}}, r"\[prices\] currency = 'dollars'"),
         ({"factors": {"set": "ff3"}, "prices": {"returns": "log"}}, r"\[factors\] set holds simple returns"),
         ({"benchmark": {"baskets": {"x": ["A", "A", "B"]}}}, r'baskets.x: "A" stands there more than once'),
+        ({"benchmark": {"own_weight": {"9983.T": 0.1}}}, r'own_weight: "9983.T" is no listing of the study'),
+        ({"benchmark": {"default": "b", "baskets": {"b": PEERS}, "own_weight": {"9984.T": 0.1}}}, "which never holds"),
+        ({"sessions": {"closes": {"JPY=X": "12:00 UTC", "^N225": "15:45 Asia/Tokyo"}}}, r"closes: \^N225 trades on XTKS"),
+        ({"benchmark": {"default": "JPY=X"}, "sessions": {"calendar": "exchange"}, **MARKET}, r"closes is required for JPY=X"),
         ({"factors": {"set": "ff9"}}, r'\[factors\] set = "ff9" is not in snapshot'),
         ({"benchmark": {"baskets": {"x": ["A"]}}}, r"\[benchmark\] baskets"),
         ({"benchmark": {"own_weight": {"9984.T": 1.0}}}, r"\[benchmark\] own_weight"),
@@ -357,7 +363,7 @@ def test_missing_factors_and_currencies_are_data_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no prices for factor BZ=F"):
         load_study(folder, data_path=())
     folder, _, _ = world_study(tmp_path / "fx", prices={"currency": "EUR"}, factors=None, model={"name": "market"})
-    with pytest.raises(DataError, match="no prices for benchmark EUR=X"):
+    with pytest.raises(DataError, match="no prices for exchange rate EUR=X"):
         load_study(folder, data_path=())
 
 
@@ -380,6 +386,24 @@ def test_percent_missing_values_and_columns(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["RF"].values, [0.0001, NAN])
     assert found["Mkt-RF"].is_return
     np.testing.assert_allclose(read_factors(path, "fraction")["Mkt-RF"].values, [0.5, NAN])
+
+
+def test_a_set_in_other_units_than_said_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ff3.csv"
+    write_columns(path, {"date": ["2021-01-04", "2021-01-05"], "Mkt-RF": [0.5, -1.7], "RF": [0.01, 0.01]})
+    with pytest.raises(DataError, match=r"Mkt-RF of 2021-01-05 is a loss of everything .* read as fraction"):
+        read_factors(path, "fraction")
+    assert read_factors(path, "percent")["Mkt-RF"].values[1] == pytest.approx(-0.017)
+
+
+def test_a_set_with_its_own_market_takes_the_place_of_the_benchmark(tmp_path: Path) -> None:
+    york = exchange_sessions("XNYS", 2026).dates
+    dates = york[(york >= np.datetime64("2025-01-02")) & (york <= np.datetime64("2025-12-30"))].astype(str).tolist()
+    for columns, names in (([], ["beta_Mkt-RF", "beta_SMB", "beta_HML"]), (["SMB"], ["beta_market", "beta_SMB"])):
+        factors = {"set": "mine", "columns": columns}
+        folder, _, _ = world_study(tmp_path / names[0], factors=factors, sessions={"closes": {"mine": "XNYS"}})
+        write_columns(folder / "data" / "factors" / "mine.csv", factor_rows(dates))
+        assert run(folder).tables["fits"].columns[-len(names) :] == names
 
 
 def test_excess_returns_on_three_factors_equal_statsmodels(tmp_path: Path) -> None:

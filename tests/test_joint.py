@@ -14,9 +14,11 @@ import statsmodels.api as sm
 from conftest import cell, make_study, rows_of, run, simulated, texts
 from scipy import stats
 
+from engine import load_study
 from engine.errors import SpecError
 from engine.joint import JOINT_MODELS, joint_cars
 from engine.sessions import Window
+from engine.study import dry_run_result
 
 WINDOWS = [[0, 0], [0, 1], [-1, 1], [-5, 5]]
 TESTS = ["cross_sectional_t", "bmp", "patell", "grank_t", "forecast_error_t", "sq", "permutation"]
@@ -198,6 +200,16 @@ def test_events_on_one_day_leave_with_a_row(tmp_path: Path) -> None:
     assert lost["event_id"].to_list() == ["E1"] * 4 + ["E2"] * 4
     assert lost["detail"][0] == "[-1, 1]: the days of E1, E2 cannot be told apart by dummies"
     assert set(result.tables["cars"]["event_id"]) == {"E3"}
+
+
+def test_the_dry_run_foresees_events_on_one_day(tmp_path: Path) -> None:
+    dates = simulated(7, [], 320)["MKT"]["date"]
+    rows = [
+        {"event_id": e, "symbol": "AAA", "announced_at": dates[i]} for e, i in (("E1", 200), ("E2", 200), ("E3", 290))
+    ]
+    table = dry_run_result(load_study(overlapping_study(tmp_path, rows), data_path=()))
+    assert table["reason"].to_list() == ["joint_collinear", "joint_collinear", None]
+    assert table["detail"][0] == f"[-5, 5]: day 0 {dates[200]} is that of E2 too"
 
 
 def test_permutation_has_no_counterpart_for_shared_days_and_sq_ranks_the_own_fit(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_date_with_a_zone_stands_for_a_fixed_hour(
 def test_a_date_without_a_zone_is_the_listings_own(written: str, exchange: str, expected: str, precision: str) -> None:
     found = react(written, exchange, precision=precision)
     assert day(found) == expected
-    assert found.flags == ("date_only",)
+    assert found.flags == (("date_only", "precision_without_zone") if precision else ("date_only",))
     assert found.hours_to_open is None
     assert found.stamp.text == written
 
@@ -144,6 +144,13 @@ def test_which_stamp_is_used() -> None:
     assert day(react(announced, leak="")) == "2021-03-12"
     assert react(announced, leak=leak).flags == ("leak_used", "in_session")
     assert react(announced, leak=announced).flags == ("in_session",)
+
+
+def test_a_first_public_word_after_the_date_of_the_announcement_is_flagged() -> None:
+    """A letter of Friday that became public on Saturday."""
+    found = react("2020-09-25", zone=NEW_YORK, leak="2020-09-26")
+    assert day(found) == "2020-09-28"
+    assert found.flags == ("date_only", "leak_used", "public_later")
 
 
 @pytest.mark.parametrize(

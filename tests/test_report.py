@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 from matplotlib import font_manager
+from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from engine.errors import SpecError
@@ -28,6 +29,7 @@ from engine.report.labels import overlap, place, spread
 from engine.report.memo import draw_chart, overlapping_events
 from engine.report.style import listing_name, printable
 from engine.report.tables import all_tests_table, main_table
+from engine.report.titles import venue_title
 from engine.results import StudyResult
 from engine.tables import table
 
@@ -664,3 +666,23 @@ def test_names_cost_nothing_to_import():
     code = "import sys, engine.report; print({'matplotlib', 'jinja2', 'polars', 'numpy', 'scipy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_one_event_at_exchanges_that_react_weeks_apart() -> None:
+    """Days far from the news and from every day 0 are left out; a day of which nothing is known is not called closed."""
+    result = make(3, ids=["e"] * 3)
+    exchanges = ["XNYS", "XHKG", "XTKS"]
+    events = result.tables["events"].with_columns(exchange=pl.Series(exchanges))
+    found = read_findings(with_table(result, "events", events))
+    assert venue_title(found) == (
+        "One piece of news, 3 different days 0: New York 2, Hong Kong 22 March 2020, Tokyo 11 April 2020"
+    )
+    axes = draw_chart(found.result, "venue_days").axes[0]
+    colours = Counter(to_hex(patch.get_facecolor()) for patch in axes.patches)
+    assert colours == {"#0072b2": 3, "#dce6ec": 6, "#ffffff": 18}
+    dates = [tick.get_text().split("\n")[1] for tick in axes.get_xticklabels()]
+    assert dates == ["1", "2", "3", "21", "22", "23", "10", "11", "12"]
+
+
+def test_one_exchange_has_a_plain_title() -> None:
+    assert venue_title(read_findings(make(1))) == "Day 0 in New York 2 March 2020"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -136,18 +137,34 @@ def reaction_days(
             f"{row['where']}, column {column}",
         )
         gap = default_gap if row["max_gap_days"] is None else row["max_gap_days"]
-        leaked = bool(leak) and leak != row["announced_at"]
         found.append(
-            replace(_reaction(stamp, exchange, grid, reaction, gap, leaked), venue_time=_venue(stamp, exchange))
+            replace(
+                _reaction(stamp, exchange, grid, reaction, gap, _stamp_flags(row, stamp, leak)),
+                venue_time=_venue(stamp, exchange),
+            )
         )
     return found
 
 
-def _reaction(
-    stamp: Stamp, exchange: Sessions | None, grid: np.ndarray | None, reaction: str, gap: int, leaked: bool
-) -> Reaction:
+def _stamp_flags(row: Mapping[str, Any], stamp: Stamp, leak: str) -> list[str]:
+    """What is to say of a stamp, whatever the exchange."""
+    used = bool(leak) and leak != row["announced_at"]
     flags = ["date_only"] if not stamp.clock else []
-    flags += ["leak_used"] if leaked else []
+    flags += ["precision_without_zone"] if stamp.instant is None and not leak and row["precision"] in HOURS else []
+    flags += ["leak_used"] if used else []
+    if used:
+        announced = parse_stamp(
+            row["announced_at"], row["zone"], row["precision"], f"{row['where']}, column announced_at"
+        )
+        flags += ["public_later"] if stamp.day > announced.day else []
+    return flags
+
+
+def _reaction(
+    stamp: Stamp, exchange: Sessions | None, grid: np.ndarray | None, reaction: str, gap: int, said: list[str]
+) -> Reaction:
+    """said: the flags of the stamp itself."""
+    flags = [*said]
     flags += ["after_half_day"] if _after_half_day(stamp, exchange) else []
     news_day = stamp.day
     if stamp.instant is not None and exchange is not None:

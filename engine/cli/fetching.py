@@ -100,7 +100,7 @@ def say_what_is_used(folder: Path, snapshot: str, root: Path) -> None:
     except MissingData:
         used = f'"{snapshot}", which is not here'
     if used != str(root):
-        pin = root.name if root.name != snapshot else root
+        pin = root.name if root.name != snapshot and root.parent in default_data_path(folder) else root
         say(
             f"the study goes on with {used}. What the new prices change: eventstudy validate {folder} --against {root}. "
             f'To use them: --prices {root}, or snapshot = "{pin}" in study.toml.'

@@ -48,5 +48,11 @@ def read_factors(path: Path, units: str) -> dict[str, PriceSeries]:
     for name in names:
         series = column_series(name, table, name, str(path))
         values = np.where(np.isin(series.values, MISSING), np.nan, series.values / scale)
+        if (values <= -1).any():
+            day = series.dates[int(np.argmax(values <= -1))]
+            raise DataError(
+                f'{path}: {name} of {day} is a loss of everything or more when read as {units}. Set [factors] units = "percent" '
+                'or "fraction", as the file has it.'
+            )
         found[name] = replace(series, values=values, is_return=True)
     return found

@@ -212,7 +212,7 @@ def _seal(
 def _given_up(
     source: str, failures: Sequence[Failure], state: dict[str, Any], queue: Sequence[Wanted], partial: Path
 ) -> str:
-    came = f"{len(state['files'])} of {len(queue)} symbols came"
+    came = f"{len(state['files'])} of {len(queue)} symbols came before it stopped"
     what = "; ".join(map(str, failures))
     if not state["files"]:
         shutil.rmtree(partial, ignore_errors=True)

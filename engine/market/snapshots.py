@@ -87,7 +87,13 @@ class Snapshot:
     def sha256(self, path: Path) -> str:
         """The file's hash. Raises DataError if the manifest gives another one."""
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        stated = self.manifest.get("files", {}).get(path.name, {}).get("sha256")
+        files = self.manifest.get("files", {})
+        if files and path.name not in files and path.name != "symbols.csv":
+            raise DataError(
+                f"{path}: is not in the manifest of snapshot {self.name}, so it came after the snapshot was made. Remove it, or "
+                "make a new snapshot that holds it."
+            )
+        stated = files.get(path.name, {}).get("sha256")
         if stated is not None and stated != digest:
             raise DataError(
                 f"{path}: its sha256 is {digest}, the manifest of snapshot {self.name} says {stated}. "

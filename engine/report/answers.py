@@ -288,7 +288,7 @@ def _rank_limit(found: Findings) -> str:
 
 
 def _hours(events: tuple[EventCar, ...]) -> str:
-    vague = sum("date_only" in e.flags for e in events)
+    vague = sum("date_only" in e.flags and not e.session_known for e in events)
     if not vague:
         return ""
     return f"{vague} of {count(len(events), 'announcement')} have a date but no hour: their day 0 may be a session off."

@@ -22,7 +22,8 @@ class EventCar:
 
     car, se, low, high: as fractions; low and high bound the 1 - alpha interval, Student t with the fit's degrees of
     freedom. All None for an event that is not complete in the window. tests: the row of each single-event test.
-    group: its value of the first group column, None for none.
+    group: its value of the first group column, None for none. session_known: the stamp is a clock time, or a date of which
+    the calendar says before the open or after the close.
     """
 
     event_id: str
@@ -32,6 +33,7 @@ class EventCar:
     event_day: date | None
     hours_to_open: float | None
     flags: tuple[str, ...]
+    session_known: bool = False
     car: float | None = None
     se: float | None = None
     t: float | None = None
@@ -167,6 +169,7 @@ def _events(result: StudyResult, window: Window, column: str, alpha: float) -> t
                 event_day=event["event_day"],
                 hours_to_open=event["hours_to_open"],
                 flags=tuple((event["flags"] or "").split(";")) if event["flags"] else (),
+                session_known="T" in (event["stamp_used"] or "") and "T12:00" not in event["stamp_used"],
                 car=car.get("car"),
                 se=car.get("se"),
                 t=car.get("t"),

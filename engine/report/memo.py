@@ -190,9 +190,12 @@ def study_advice(found: Findings) -> Advice:
 
 
 def _ran(found: Findings, tests: Iterable[str]) -> list[str]:
-    """Test names, with a remark behind those that the study did not run."""
+    """The tests that this version has, with a remark behind those that the study did not run."""
+    from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS
+
     asked = set(found.settings["significance"]["tests"])
-    return [t if t in asked else f"{t} (not run here)" for t in tests]
+    known = asked | set(SIGNIFICANCE_TESTS) | set(EVENT_TESTS)
+    return [t if t in asked else f"{t} (not run here)" for t in tests if t in known]
 
 
 def note_on_tests(found: Findings) -> str:

@@ -64,6 +64,8 @@ def venue_title(found: Findings) -> str:
         same = after is not None and f"{after.day0:%B %Y}" == f"{lane.day0:%B %Y}"
         said.append(f"{lane.city} {lane.day0.day}" + ("" if same else f" {lane.day0:%B %Y}"))
     number = len({lane.day0 for lane in lanes})
+    if len(lanes) == 1:
+        return f"Day 0 in {said[0]}"
     start = f"One piece of news, {number} different days 0" if number > 1 else "One day 0 everywhere"
     return f"{start}: {', '.join(said)}"
 

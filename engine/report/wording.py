@@ -42,6 +42,8 @@ INDEPENDENT = frozenset(
 
 FLAGS: dict[str, str] = {
     "date_only": "the calendar has no clock time; day 0 may be a session off",
+    "precision_without_zone": "after_close or pre_open without a zone says nothing: day 0 is on the date or the next session",
+    "public_later": "the first public word is dated after the announcement",
     "leak_used": "day 0 follows an earlier leak, not the announcement",
     "in_session": "the news came while the exchange was open",
     "after_half_day": "the news came after the early close of a half day",
