@@ -377,7 +377,7 @@ def test_nobody_answers(eventstudy: Any, home: Path) -> None:
         pass
     done = eventstudy(gone.base, "fetch", "made")
     assert done.code == 4
-    assert "yahoo: 0 of 3 symbols came, no snapshot was written. ^IDX: unreachable" in done.stderr
+    assert "yahoo: 0 of 3 symbols came before it stopped, no snapshot was written. ^IDX: unreachable" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((home / "share" / "event-study-engine" / "snapshots").iterdir()) == []
 

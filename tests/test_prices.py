@@ -121,10 +121,12 @@ def test_a_changed_file_is_found_by_its_hash(tmp_path: Path) -> None:
         load_study(study, data_path=())
 
 
-def test_a_file_that_came_after_the_manifest_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_a_fetched_snapshot_does_not_name_is_refused(tmp_path: Path) -> None:
     series = simulated(1, ["S0"], 100)
     study = make_study(tmp_path, [{"event_id": "e", "symbol": "S0", "announced_at": series["S0"]["date"][80]}], series)
-    (tmp_path / "data" / "manifest.json").write_text(json.dumps({"files": {"MKT.csv": {}}}), encoding="utf-8")
+    (tmp_path / "data" / "manifest.json").write_text(
+        json.dumps({"files": {"MKT.csv": {}}, "failures": {}}), encoding="utf-8"
+    )
     with pytest.raises(DataError, match=r"S0\.csv: is not in the manifest of snapshot data"):
         load_study(study, data_path=())
 
