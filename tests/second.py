@@ -239,6 +239,24 @@ def kolari_pynnonen(sample, days, window):
     return t * math.sqrt((1 - r) / (1 + (n - 1) * r)), distribution
 
 
+def adjusted_patell(sample, days, window):
+    z, distribution = patell(sample, days, window)
+    return z / math.sqrt(1 + (len(sample) - 1) * max(mean_correlation(sample), 0.0)), distribution
+
+
+def kolari_pape_pynnonen(sample, days, window):
+    """Each pair's correlation times the share of sessions that both windows have; positions are on one calendar."""
+    n = len(sample)
+    total = 0.0
+    for i, one in enumerate(sample):
+        for other in sample[i + 1 :]:
+            shared = {one.position + d for d in days} & {other.position + d for d in days}
+            total += mean_correlation([one, other]) * len(shared) / len(days)
+    r = max(total / (n * (n - 1) / 2), 0.0)
+    t, distribution = bmp(sample, days, window)
+    return t * math.sqrt((1 - r) / (1 + (n - 1) * r)), distribution
+
+
 def skewness_adjusted_t(sample, days, window):
     cars, n = [f.car(days) for f in sample], len(sample)
     mean, sd = _mean_sd(cars)
@@ -312,6 +330,7 @@ GROUP_TESTS = {
     for f in (
         cross_sectional_t, crude_dependence_t, patell, bmp, kolari_pynnonen, skewness_adjusted_t, corrado,
         corrado_zivney, grank_t, sign, generalized_sign,
+        adjusted_patell, kolari_pape_pynnonen,
     )
 }  # fmt: skip
 

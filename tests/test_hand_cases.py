@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,23 @@ def test_mean_residual_correlation_by_calendar_day() -> None:
     days = np.array([[10, 11, 12, 13], [11, 12, 13, 14], [12, 13, 14, 15]])
     nearly(mean_residual_correlation(residuals[:2], days[:2]), 1.0)
     nearly(mean_residual_correlation(residuals, days), 1 / 3)
+
+
+# Tests with dependence
+
+
+def test_tests_that_allow_for_correlation() -> None:
+    """SCARs 1 and 2, r = 1/2, nu = 4: patell 3/sqrt(2 * 4/2) = 3/2, adjusted 3/2 / sqrt(3/2); bmp 3.
+
+    kolari_pape_pynnonen on one date 3 sqrt((1/2)/(3/2)); with half of two days shared r = 1/4: 3 sqrt((3/4)/(5/4)).
+    """
+    sample = sample_of([1.0, 2.0], [[1, -1, 0, 0], [1, 0, -1, 0]], dof=4)
+    nearly(evaluate("adjusted_patell", sample).statistic, 1.5 / math.sqrt(1.5))
+    nearly(evaluate("kolari_pape_pynnonen", sample).statistic, 3 / math.sqrt(3))
+    half = replace(sample, window_days=np.array([[10, 11], [11, 14]]))
+    nearly(evaluate("kolari_pape_pynnonen", half).statistic, 3 * math.sqrt(3 / 5))
+    apart = replace(sample, window_days=np.array([[10, 11], [12, 13]]))
+    nearly(evaluate("kolari_pape_pynnonen", apart).statistic, 3)
 
 
 # Tests at their ties

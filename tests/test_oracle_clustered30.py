@@ -40,6 +40,10 @@ GROUP_TESTS = {
     "patell": lambda o: normal(o["patell"]["car_scar_predcov"]),
     "bmp": lambda o: t29(o["bmp"]["car_scar_predcov"]),
     "kolari_pynnonen": lambda o: t29(o["kolari_pynnonen"]["calendar0"]["adj_bmp_car_scar_predcov"]),
+    "adjusted_patell": lambda o: normal(
+        o["patell"]["car_scar_predcov"] * o["kolari_pynnonen"]["calendar0"]["factor_patell"]
+    ),
+    "kolari_pape_pynnonen": lambda o: t29(o["kolari_pynnonen"]["calendar0"]["adj_bmp_car_scar_predcov"]),  # one date
     "skewness_adjusted_t": lambda o: normal(o["skew"]["hall_G1"]),
     "corrado": lambda o: normal(o["rank"]["corrado1989"]["car_cowan"]),
     "corrado_zivney": lambda o: normal(o["rank"]["corrado_zivney1992"]["car"]),

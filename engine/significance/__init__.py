@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from engine.significance.dependence import adjusted_patell, kolari_pape_pynnonen
 from engine.significance.parametric import (
     bmp,
     cross_sectional_t,
@@ -27,8 +28,10 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "cross_sectional_t": cross_sectional_t,
     "crude_dependence_t": crude_dependence_t,
     "patell": patell,
+    "adjusted_patell": adjusted_patell,
     "bmp": bmp,
     "kolari_pynnonen": kolari_pynnonen,
+    "kolari_pape_pynnonen": kolari_pape_pynnonen,
     "skewness_adjusted_t": skewness_adjusted_t,
     "corrado": corrado,
     "corrado_zivney": corrado_zivney,
