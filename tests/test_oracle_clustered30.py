@@ -50,6 +50,10 @@ GROUP_TESTS = {
     "grank_t": lambda o: (
         o["grank"]["est_sar_over_s__scar_predcov"]["grank_t"], "t(249)", o["grank"]["est_sar_over_s__scar_predcov"]["p"],
     ),
+    "grank_z": lambda o: normal(o["grank"]["est_sar_over_s__scar_predcov"]["grank_z_independence"]),
+    "wilcoxon": lambda o: (
+        o["wilcoxon"]["car"]["z_no_cc"], "wilcoxon(30)", o["wilcoxon"]["car"]["p_exact"],
+    ),
     "sign": lambda o: (o["sign"]["simple_car"], "binomial(30)", o["sign"]["binomial_exact_p_car"]),
     "generalized_sign": lambda o: normal(o["sign"]["generalized_car"]),
 }  # fmt: skip

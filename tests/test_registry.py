@@ -223,12 +223,16 @@ def test_group_tests_answer_awkward_samples(name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
+        ("mirrored firms", "corrado_zivney_adjusted"),
         *(("mirrored firms", t) for t in ("crude_dependence_t", "corrado", "corrado_zivney", "grank_t")),
         *(
             ("equal but for rounding", t)
             for t in ("cross_sectional_t", "bmp", "kolari_pynnonen", "skewness_adjusted_t", "grank_t")
         ),
-        *(("equal but for rounding", t) for t in ("kolari_pape_pynnonen",)),
+        *(
+            ("equal but for rounding", t)
+            for t in ("kolari_pape_pynnonen", "corrado_zivney_adjusted", "grank_z", "jackknife")
+        ),
     ],
 )
 def test_a_spread_that_is_rounding_alone_is_no_spread(kind: str, name: str) -> None:

@@ -38,6 +38,7 @@ NULLS: dict[str, str] = {
 # Tests that take the events as independent: too sure of themselves where events share a date.
 INDEPENDENT = frozenset(
     {"cross_sectional_t", "patell", "bmp", "skewness_adjusted_t", "sign", "generalized_sign", "wilcoxon", "jackknife"}
+    | {"grank_z"}
 )
 
 FLAGS: dict[str, str] = {

@@ -112,6 +112,34 @@ def kolari_pynnonen(sample: CarSample) -> Significance:
     )
 
 
+def jackknife(sample: CarSample) -> Significance:
+    """sqrt(N) mean(P) / sd(P), P_i = N q - (N - 1) q_(i) the pseudo-values of q = mean(SCAR) / sd(SCAR); t(N - 1).
+
+    q_(i) is q without event i, every sd with ddof 1. Giaccotto & Sfiridis (1996): the standardised mean with a standard
+    error that does not rest on normality. Independent events.
+    """
+    name, n, null = "jackknife", sample.n, ZERO_MEAN_STANDARDISED
+    if n < 3:
+        return unavailable(sample, name, f"needs at least 3 events to leave one out, has {n}", null)
+    mean, sd = float(sample.scar.mean()), float(sample.scar.std(ddof=1))
+    if not sd > noise(sample.scar):
+        return unavailable(sample, name, "the standardised CARs do not vary across events", null)
+    deviation = (sample.scar - mean) / sd
+    squares = n - 1 - deviation**2 * n / (n - 1)
+    if not (squares > 1e-12 * n).all():
+        return unavailable(sample, name, "without one event the standardised CARs do not vary", null)
+    without = (mean / sd - deviation / (n - 1)) / np.sqrt(squares / (n - 2))
+    pseudo = n * mean / sd - (n - 1) * without
+    spread = float(pseudo.std(ddof=1))
+    if not spread > noise(pseudo):
+        return unavailable(sample, name, "the pseudo-values do not vary", null)
+    statistic = float(np.sqrt(n) * pseudo.mean() / spread)
+    return Significance(
+        name, sample.group, sample.window, null, n, float(sample.car.mean()), statistic, f"t({n - 1})",
+        float(t_p(statistic, n - 1, sample.alternative)),
+    )  # fmt: skip
+
+
 def mean_residual_correlation(residuals: Floats, days: npt.NDArray[np.int64]) -> float:
     """Mean over all pairs of events of the Pearson correlation of their residuals on the days that both have.
 
