@@ -344,15 +344,25 @@ def wilcoxon(sample, days, window):
 
 
 def jackknife(sample, days, window):
-    def ratio(values):
-        mean, sd = _mean_sd(values)
-        return mean / sd
+    return _jackknife([f.scar(days) for f in sample], lambda mean, sd: mean / sd)
 
-    scars = [f.scar(days) for f in sample]
-    n = len(scars)
-    pseudo = [n * ratio(scars) - (n - 1) * ratio(scars[:i] + scars[i + 1 :]) for i in range(n)]
+
+def _jackknife(values, of):
+    n, q = len(values), of(*_mean_sd(values))
+    pseudo = [n * q - (n - 1) * of(*_mean_sd(values[:i] + values[i + 1 :])) for i in range(n)]
     mean, sd = _mean_sd(pseudo)
     return mean / (sd / math.sqrt(n)), stats.t(n - 1)
+
+
+def variance_rank(sample, days, window):
+    by_day = _by_day(sample, lambda f: {d: abs(ar) for d, ar in _series(f, window).items()})
+    z = {d: math.fsum(u for _, u in v) / math.sqrt(len(v)) for d, v in by_day.items()}
+    s = math.sqrt(math.fsum(x * x for x in z.values()) / len(z))
+    return math.fsum(z[d] for d in days) / (math.sqrt(len(days)) * s), stats.norm
+
+
+def variance_bmp(sample, days, window):
+    return _jackknife([f.scar(days) / stats.t(f.dof).std() for f in sample], lambda _, sd: math.log(sd**2))
 
 
 def sign(sample, days, window):
@@ -372,6 +382,7 @@ GROUP_TESTS = {
         cross_sectional_t, crude_dependence_t, patell, bmp, kolari_pynnonen, skewness_adjusted_t, corrado,
         corrado_zivney, grank_t, sign, generalized_sign,
         adjusted_patell, kolari_pape_pynnonen, corrado_zivney_adjusted, grank_z, wilcoxon, jackknife,
+        variance_rank, variance_bmp,
     )
 }  # fmt: skip
 

@@ -224,7 +224,7 @@ def test_jackknife_of_three() -> None:
     nearly(answer.statistic, math.sqrt(3) * pseudo.mean() / pseudo.std(ddof=1))
     assert answer.distribution == "t(2)"
     two_equal = evaluate("jackknife", sample_of([1.0, 1.0, 4.0], np.ones((3, 4))))
-    assert two_equal.unavailable == "without one event the standardised CARs do not vary"
+    assert two_equal.unavailable == "without one of the events the standardised CARs do not vary"
     assert evaluate("jackknife", sample_of([1.0, 2.0], np.ones((2, 4)))).unavailable.startswith("needs at least 3")
 
 
@@ -244,6 +244,24 @@ def test_ranks_of_a_window_restandardised() -> None:
     nearly(evaluate("corrado_zivney_adjusted", sample).statistic, z[3] / math.sqrt((z**2).mean()))
     plain = np.array([4 / 3 - 1, 1 / 3 - 1, 5 / 6 - 1, 5 / 3 - 1, 5 / 6 - 1])
     nearly(evaluate("corrado_zivney", sample).statistic, plain[3] / math.sqrt((plain**2).mean()))
+
+
+def test_variance_of_three() -> None:
+    """SCARs 1, 2, 6: variance 7, and 8, 25/2, 1/2 without one; times (6 - 2)/6 for the t(6) that a SCAR is."""
+    answer = evaluate("variance_bmp", sample_of([1.0, 2.0, 6.0], np.ones((3, 4)), dof=6))
+    pseudo = 3 * math.log(14 / 3) - 2 * np.log(np.array([16 / 3, 25 / 3, 1 / 3]))
+    nearly(answer.statistic, math.sqrt(3) * pseudo.mean() / pseudo.std(ddof=1))
+    assert (answer.distribution, answer.note) == ("t(2)", "variance 4.6667 times the expected")
+    few = evaluate("variance_bmp", sample_of([1.0, 2.0, 6.0], np.ones((3, 4)), dof=2))
+    assert few.unavailable.startswith("an event has 2 degrees of freedom or fewer")
+    assert evaluate("variance_bmp", sample_of([1.0, 2.0], np.ones((2, 4)))).unavailable
+
+
+def test_ranks_of_absolute_returns() -> None:
+    """0, -3, 0 after 1 and -2: by size 3 is the fifth, 2 the fourth, 1 the third, and the zeros share rank 1.5."""
+    z = np.array([3, 4, 1.5, 5, 1.5]) / 6 - 0.5
+    answer = evaluate("variance_rank", sample_of([-3.0, -3.0], [[1, -2], [1, -2]]))
+    nearly(answer.statistic, z[3] / math.sqrt((z**2).mean()))
 
 
 @pytest.mark.parametrize(("alternative", "p"), [("two-sided", 0.5), ("greater", 0.25), ("less", 0.875)])

@@ -24,6 +24,7 @@ from engine.significance.resampling import event_permutation, permutation
 from engine.significance.sample import CarSample, EventSignificance, PseudoCars, Significance, unavailable
 from engine.significance.sign import generalized_sign, sign, wilcoxon
 from engine.significance.single_event import forecast_error_t, sq
+from engine.significance.variance import variance_bmp, variance_rank
 
 SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "cross_sectional_t": cross_sectional_t,
@@ -43,6 +44,8 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "sign": sign,
     "generalized_sign": generalized_sign,
     "wilcoxon": wilcoxon,
+    "variance_rank": variance_rank,
+    "variance_bmp": variance_bmp,
     "permutation": permutation,
 }
 

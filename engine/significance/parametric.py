@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.float64]
 
 ZERO_MEAN = "the mean CAR is zero"
 ZERO_MEAN_STANDARDISED = "the mean standardised CAR is zero"
+INFINITE_VARIANCE = "an event has 2 degrees of freedom or fewer: the variance of its SCAR is infinite"
+SAME_WITHOUT_ONE = "without one of the events the standardised CARs do not vary"
 
 
 def cross_sectional_t(sample: CarSample) -> Significance:
@@ -79,10 +81,7 @@ def patell(sample: CarSample) -> Significance:
     variance.
     """
     if (sample.dof <= 2).any():
-        return unavailable(
-            sample, "patell", "an event has 2 degrees of freedom or fewer: the variance of its SCAR is infinite",
-            ZERO_MEAN_STANDARDISED,
-        )  # fmt: skip
+        return unavailable(sample, "patell", INFINITE_VARIANCE, ZERO_MEAN_STANDARDISED)
     variance = (sample.dof / (sample.dof - 2)).sum()
     statistic = float(sample.scar.sum() / np.sqrt(variance))
     return Significance(
@@ -121,14 +120,11 @@ def jackknife(sample: CarSample) -> Significance:
     name, n, null = "jackknife", sample.n, ZERO_MEAN_STANDARDISED
     if n < 3:
         return unavailable(sample, name, f"needs at least 3 events to leave one out, has {n}", null)
-    mean, sd = float(sample.scar.mean()), float(sample.scar.std(ddof=1))
-    if not sd > noise(sample.scar):
-        return unavailable(sample, name, "the standardised CARs do not vary across events", null)
-    deviation = (sample.scar - mean) / sd
-    squares = n - 1 - deviation**2 * n / (n - 1)
-    if not (squares > 1e-12 * n).all():
-        return unavailable(sample, name, "without one event the standardised CARs do not vary", null)
-    without = (mean / sd - deviation / (n - 1)) / np.sqrt(squares / (n - 2))
+    variances = variances_without(sample.scar)
+    if variances is None:
+        return unavailable(sample, name, SAME_WITHOUT_ONE, null)
+    mean, sd = sample.scar.mean(), sample.scar.std(ddof=1)
+    without = (n * mean - sample.scar) / (n - 1) / (sd * np.sqrt(variances))
     pseudo = n * mean / sd - (n - 1) * without
     spread = float(pseudo.std(ddof=1))
     if not spread > noise(pseudo):
@@ -138,6 +134,15 @@ def jackknife(sample: CarSample) -> Significance:
         name, sample.group, sample.window, null, n, float(sample.car.mean()), statistic, f"t({n - 1})",
         float(t_p(statistic, n - 1, sample.alternative)),
     )  # fmt: skip
+
+
+def variances_without(values: Floats) -> Floats | None:
+    """The variance of N > 2 values without each of them, over the variance of all; None where one is zero."""
+    n, sd = len(values), float(values.std(ddof=1))
+    if not sd > noise(values):
+        return None
+    squares = n - 1 - ((values - values.mean()) / sd) ** 2 * n / (n - 1)
+    return squares / (n - 2) if (squares > 1e-12 * n).all() else None
 
 
 def mean_residual_correlation(residuals: Floats, days: npt.NDArray[np.int64]) -> float:
