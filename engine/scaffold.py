@@ -58,8 +58,9 @@ car = [[-1, 1], [0, 0], [-5, 5], [-10, 10]]     # the first is the primary windo
 
 [significance]
 tests = [
-    "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "crude_dependence_t", "skewness_adjusted_t",
-    "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation", "forecast_error_t", "sq",
+    "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "kolari_pape_pynnonen", "crude_dependence_t",
+    "skewness_adjusted_t", "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation",
+    "forecast_error_t", "sq",
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
 alternative = "two-sided"       # or "greater", "less"

@@ -245,6 +245,7 @@ def _sample(
         ar=abnormal.ar[inside],
         residuals=fits.residuals[inside],
         residual_days=panel.estimation_days[inside],
+        window_days=panel.event_dates[inside, cars.window.within(abnormal.window)].astype(np.int64),
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
         pseudo=placebo.sample(inside, cars.window) if placebo is not None else None,

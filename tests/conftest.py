@@ -194,6 +194,7 @@ def sample_of(
         ar=np.stack([np.zeros(n), values, np.zeros(n)], axis=1),
         residuals=residuals,
         residual_days=np.tile(np.arange(residuals.shape[1]), (n, 1)),
+        window_days=np.full((n, 1), residuals.shape[1] + 10),
         alternative=alternative,
         alpha=0.05,
         pseudo=PseudoCars(drawn, (drawn,) * n, np.full(n, len(drawn))),

@@ -239,6 +239,24 @@ def kolari_pynnonen(sample, days, window):
     return t * math.sqrt((1 - r) / (1 + (n - 1) * r)), distribution
 
 
+def adjusted_patell(sample, days, window):
+    z, distribution = patell(sample, days, window)
+    return z / math.sqrt(1 + (len(sample) - 1) * max(mean_correlation(sample), 0.0)), distribution
+
+
+def kolari_pape_pynnonen(sample, days, window):
+    """Each pair's correlation times the share of sessions that both windows have; positions are on one calendar."""
+    n = len(sample)
+    total = 0.0
+    for i, one in enumerate(sample):
+        for other in sample[i + 1 :]:
+            shared = {one.position + d for d in days} & {other.position + d for d in days}
+            total += mean_correlation([one, other]) * len(shared) / len(days)
+    r = max(total / (n * (n - 1) / 2), 0.0)
+    t, distribution = bmp(sample, days, window)
+    return t * math.sqrt((1 - r) / (1 + (n - 1) * r)), distribution
+
+
 def skewness_adjusted_t(sample, days, window):
     cars, n = [f.car(days) for f in sample], len(sample)
     mean, sd = _mean_sd(cars)
@@ -296,6 +314,57 @@ def grank_t(sample, days, window):
     return z * math.sqrt((t - 2) / (t - 1 - z * z)), stats.t(t - 2)
 
 
+def corrado_zivney_adjusted(sample, days, window):
+    spread = {d: _mean_sd([f.ar(d) / f.sigma for f in sample])[1] for d in days}
+    by_day = _by_day(
+        sample, lambda f: {d: ar / f.sigma / spread.get(d, 1.0) for d, ar in _series(f, window).items()}
+    )  # fmt: skip
+    z = {d: math.fsum(u for _, u in v) / math.sqrt(len(v)) for d, v in by_day.items()}
+    s = math.sqrt(math.fsum(x * x for x in z.values()) / len(z))
+    return math.fsum(z[d] for d in days) / (math.sqrt(len(days)) * s), stats.norm
+
+
+def grank_z(sample, days, window):
+    """The mean of N independent ranks, each uniform on T points: variance (T - 1) / (12 (T + 1)) of rank/(T + 1)."""
+    _, sd = _mean_sd([f.scar(days) for f in sample])
+    u = []
+    for f in sample:
+        own, among = f.scar(days) / sd, [e / f.sigma for e in f.residuals.values()]
+        u.append(mid_rank(own, [*among, own]) / (len(among) + 2) - 0.5)
+    t = len({d for f in sample for d in f.residuals}) + 1
+    return math.fsum(u) / len(u) / math.sqrt((t - 1) / (12 * (t + 1)) / len(u)), stats.norm
+
+
+def wilcoxon(sample, days, window):
+    """W+ less its mean over its sd: under the null each rank counts or not, with even chances."""
+    cars = [f.car(days) for f in sample]
+    ranks = [mid_rank(abs(c), [abs(x) for x in cars]) for c in cars]
+    w = math.fsum(r for r, c in zip(ranks, cars, strict=True) if c > 0)
+    return (w - math.fsum(ranks) / 2) / math.sqrt(math.fsum(r * r for r in ranks) / 4), stats.norm
+
+
+def jackknife(sample, days, window):
+    return _jackknife([f.scar(days) for f in sample], lambda mean, sd: mean / sd)
+
+
+def _jackknife(values, of):
+    n, q = len(values), of(*_mean_sd(values))
+    pseudo = [n * q - (n - 1) * of(*_mean_sd(values[:i] + values[i + 1 :])) for i in range(n)]
+    mean, sd = _mean_sd(pseudo)
+    return mean / (sd / math.sqrt(n)), stats.t(n - 1)
+
+
+def variance_rank(sample, days, window):
+    by_day = _by_day(sample, lambda f: {d: abs(ar) for d, ar in _series(f, window).items()})
+    z = {d: math.fsum(u for _, u in v) / math.sqrt(len(v)) for d, v in by_day.items()}
+    s = math.sqrt(math.fsum(x * x for x in z.values()) / len(z))
+    return math.fsum(z[d] for d in days) / (math.sqrt(len(days)) * s), stats.norm
+
+
+def variance_bmp(sample, days, window):
+    return _jackknife([f.scar(days) / stats.t(f.dof).std() for f in sample], lambda _, sd: math.log(sd**2))
+
+
 def sign(sample, days, window):
     n, positive = len(sample), sum(f.car(days) > 0 for f in sample)
     return (positive - n / 2) / math.sqrt(n / 4), stats.binom(n, 0.5)
@@ -312,6 +381,8 @@ GROUP_TESTS = {
     for f in (
         cross_sectional_t, crude_dependence_t, patell, bmp, kolari_pynnonen, skewness_adjusted_t, corrado,
         corrado_zivney, grank_t, sign, generalized_sign,
+        adjusted_patell, kolari_pape_pynnonen, corrado_zivney_adjusted, grank_z, wilcoxon, jackknife,
+        variance_rank, variance_bmp,
     )
 }  # fmt: skip
 
@@ -333,6 +404,23 @@ def sign_p(sample, days, alternative: str) -> float:
     if alternative == "less":
         return math.fsum(chance[: positive + 1])
     return min(1.0, math.fsum(c for c in chance if c <= chance[positive] * (1 + 1e-9)))
+
+
+def wilcoxon_p(sample, days, alternative: str) -> float:
+    """Exact: the ways to choose ranks out of 1..n that sum to at least, or at most, W+; normal where sizes tie."""
+    n, in_order = len(sample), sorted((f.car(days) for f in sample), key=abs)
+    if any(abs(a) == abs(b) for a, b in pairwise(in_order)):
+        return p_value(*wilcoxon(sample, days, days), alternative)
+    w = sum(rank for rank, c in enumerate(in_order, 1) if c > 0)
+    ways = [1] + [0] * (n * (n + 1) // 2)
+    for rank in range(1, n + 1):
+        for total in range(len(ways) - 1, rank - 1, -1):
+            ways[total] += ways[total - rank]
+    upper, lower = sum(ways[w:]) / 2**n, sum(ways[: w + 1]) / 2**n
+    return {"greater": upper, "less": lower, "two-sided": min(1.0, 2 * min(upper, lower))}[alternative]
+
+
+EXACT_P = {"sign": sign_p, "wilcoxon": wilcoxon_p}
 
 
 def forecast_error_t(f: Fitted, days, alternative: str) -> tuple[float, float]:

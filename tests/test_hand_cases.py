@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,97 @@ def test_mean_residual_correlation_by_calendar_day() -> None:
     days = np.array([[10, 11, 12, 13], [11, 12, 13, 14], [12, 13, 14, 15]])
     nearly(mean_residual_correlation(residuals[:2], days[:2]), 1.0)
     nearly(mean_residual_correlation(residuals, days), 1 / 3)
+
+
+# Tests with dependence
+
+
+def test_tests_that_allow_for_correlation() -> None:
+    """SCARs 1 and 2, r = 1/2, nu = 4: patell 3/sqrt(2 * 4/2) = 3/2, adjusted 3/2 / sqrt(3/2); bmp 3.
+
+    kolari_pape_pynnonen on one date 3 sqrt((1/2)/(3/2)); with half of two days shared r = 1/4: 3 sqrt((3/4)/(5/4)).
+    """
+    sample = sample_of([1.0, 2.0], [[1, -1, 0, 0], [1, 0, -1, 0]], dof=4)
+    nearly(evaluate("adjusted_patell", sample).statistic, 1.5 / math.sqrt(1.5))
+    nearly(evaluate("kolari_pape_pynnonen", sample).statistic, 3 / math.sqrt(3))
+    half = replace(sample, window_days=np.array([[10, 11], [11, 14]]))
+    nearly(evaluate("kolari_pape_pynnonen", half).statistic, 3 * math.sqrt(3 / 5))
+    apart = replace(sample, window_days=np.array([[10, 11], [12, 13]]))
+    nearly(evaluate("kolari_pape_pynnonen", apart).statistic, 3)
+
+
+# Ranks and pseudo-values
+
+
+def test_jackknife_of_three() -> None:
+    """1, 2, 4: q = sqrt(7/3); without the first and the last 3/sqrt(2), without the second 5/(3 sqrt(2))."""
+    q, ends, middle = math.sqrt(7 / 3), 3 / math.sqrt(2), 5 / (3 * math.sqrt(2))
+    pseudo = np.array([3 * q - 2 * ends, 3 * q - 2 * middle, 3 * q - 2 * ends])
+    answer = evaluate("jackknife", sample_of([1.0, 2.0, 4.0], np.ones((3, 4))))
+    nearly(answer.statistic, math.sqrt(3) * pseudo.mean() / pseudo.std(ddof=1))
+    assert answer.distribution == "t(2)"
+    two_equal = evaluate("jackknife", sample_of([1.0, 1.0, 4.0], np.ones((3, 4))))
+    assert two_equal.unavailable == "without one of the events the standardised CARs do not vary"
+    assert evaluate("jackknife", sample_of([1.0, 2.0], np.ones((2, 4)))).unavailable.startswith("needs at least 3")
+
+
+def test_generalised_rank_z_of_two() -> None:
+    """SCARs 1 and 3 over sd sqrt(2) are 0.71 and 2.12: ranks 3 and 4 of 4. U_0 = (3/5 + 4/5)/2 - 1/2 = 1/5, T = 4."""
+    answer = evaluate("grank_z", sample_of([1.0, 3.0], [[0, 0.5, 1], [0, 0.5, 1]]))
+    nearly(answer.statistic, 0.2 * math.sqrt(12 * 2 * 5 / 3))
+
+
+def test_ranks_of_a_window_restandardised() -> None:
+    """ARs 2 and 4 are the largest of six; over their sd sqrt(2), 1.41 and 2.83, the first is below a residual of 1.5.
+
+    Rows of 5 with event ARs 0, x, 0 and residuals 1.5, -1: U of x is 4/6 - 1/2 and 5/6 - 1/2, sum 1/2.
+    """
+    sample = sample_of([2.0, 4.0], [[1.5, -1], [1.5, -1]])
+    z = np.array([(5 + 4) / 6 - 1, (1 + 1) / 6 - 1, 5 / 6 - 1, (4 + 5) / 6 - 1, 5 / 6 - 1])
+    nearly(evaluate("corrado_zivney_adjusted", sample).statistic, z[3] / math.sqrt((z**2).mean()))
+    plain = np.array([4 / 3 - 1, 1 / 3 - 1, 5 / 6 - 1, 5 / 3 - 1, 5 / 6 - 1])
+    nearly(evaluate("corrado_zivney", sample).statistic, plain[3] / math.sqrt((plain**2).mean()))
+
+
+def test_variance_of_three() -> None:
+    """SCARs 1, 2, 6: variance 7, and 8, 25/2, 1/2 without one; times (6 - 2)/6 for the t(6) that a SCAR is."""
+    answer = evaluate("variance_bmp", sample_of([1.0, 2.0, 6.0], np.ones((3, 4)), dof=6))
+    pseudo = 3 * math.log(14 / 3) - 2 * np.log(np.array([16 / 3, 25 / 3, 1 / 3]))
+    nearly(answer.statistic, math.sqrt(3) * pseudo.mean() / pseudo.std(ddof=1))
+    assert (answer.distribution, answer.note) == ("t(2)", "variance 4.6667 times the expected")
+    few = evaluate("variance_bmp", sample_of([1.0, 2.0, 6.0], np.ones((3, 4)), dof=2))
+    assert few.unavailable.startswith("an event has 2 degrees of freedom or fewer")
+    assert evaluate("variance_bmp", sample_of([1.0, 2.0], np.ones((2, 4)))).unavailable
+
+
+def test_ranks_of_absolute_returns() -> None:
+    """0, -3, 0 after 1 and -2: by size 3 is the fifth, 2 the fourth, 1 the third, and the zeros share rank 1.5."""
+    z = np.array([3, 4, 1.5, 5, 1.5]) / 6 - 0.5
+    answer = evaluate("variance_rank", sample_of([-3.0, -3.0], [[1, -2], [1, -2]]))
+    nearly(answer.statistic, z[3] / math.sqrt((z**2).mean()))
+
+
+@pytest.mark.parametrize(("alternative", "p"), [("two-sided", 0.5), ("greater", 0.25), ("less", 0.875)])
+def test_wilcoxon_of_three(alternative: str, p: float) -> None:
+    """-1, 2, 3: W+ = 5 of 6, reached or passed by 2 of 8 signs, and 7 of 8 are at most 5; z = (5 - 3)/sqrt(3.5)."""
+    answer = evaluate("wilcoxon", sample_of([-1.0, 2.0, 3.0], np.ones((3, 4)), alternative=alternative))
+    assert (answer.distribution, answer.note) == ("wilcoxon(3)", "W+ = 5 of 6")
+    nearly([answer.statistic, answer.p_value], [2 / math.sqrt(3.5), p])
+
+
+def test_wilcoxon_with_zeros_ties_and_many_events() -> None:
+    """0, 1, 1, -1: ranks 2 each, W+ = 4 of 6, sd sqrt(3.5 - 24/48); three of the signs in two have 4 or more, p = 1."""
+    tied = evaluate("wilcoxon", sample_of([0.0, 1.0, 1.0, -1.0], np.ones((4, 4))))
+    assert (tied.distribution, tied.note) == ("wilcoxon(3)", "W+ = 4 of 6")
+    nearly([tied.statistic, tied.p_value], [1 / math.sqrt(3), 1])
+    assert evaluate("wilcoxon", sample_of([0.0] * 4, np.ones((4, 4)))).unavailable == "all CARs are zero"
+    cars = [float(i) for i in range(1, 52)]
+    assert evaluate("wilcoxon", sample_of(cars[:50], np.ones((50, 4)))).distribution == "wilcoxon(50)"
+    many = evaluate("wilcoxon", sample_of(cars, np.ones((51, 4))))
+    assert many.distribution == "normal"
+    nearly(many.p_value, math.erfc(many.statistic / math.sqrt(2)))
+    some = evaluate("wilcoxon", sample_of([1.0, *cars[:13]], np.ones((14, 4))))
+    assert some.distribution == "normal"
 
 
 # Tests at their ties

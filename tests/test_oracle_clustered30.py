@@ -40,11 +40,19 @@ GROUP_TESTS = {
     "patell": lambda o: normal(o["patell"]["car_scar_predcov"]),
     "bmp": lambda o: t29(o["bmp"]["car_scar_predcov"]),
     "kolari_pynnonen": lambda o: t29(o["kolari_pynnonen"]["calendar0"]["adj_bmp_car_scar_predcov"]),
+    "adjusted_patell": lambda o: normal(
+        o["patell"]["car_scar_predcov"] * o["kolari_pynnonen"]["calendar0"]["factor_patell"]
+    ),
+    "kolari_pape_pynnonen": lambda o: t29(o["kolari_pynnonen"]["calendar0"]["adj_bmp_car_scar_predcov"]),  # one date
     "skewness_adjusted_t": lambda o: normal(o["skew"]["hall_G1"]),
     "corrado": lambda o: normal(o["rank"]["corrado1989"]["car_cowan"]),
     "corrado_zivney": lambda o: normal(o["rank"]["corrado_zivney1992"]["car"]),
     "grank_t": lambda o: (
         o["grank"]["est_sar_over_s__scar_predcov"]["grank_t"], "t(249)", o["grank"]["est_sar_over_s__scar_predcov"]["p"],
+    ),
+    "grank_z": lambda o: normal(o["grank"]["est_sar_over_s__scar_predcov"]["grank_z_independence"]),
+    "wilcoxon": lambda o: (
+        o["wilcoxon"]["car"]["z_no_cc"], "wilcoxon(30)", o["wilcoxon"]["car"]["p_exact"],
     ),
     "sign": lambda o: (o["sign"]["simple_car"], "binomial(30)", o["sign"]["binomial_exact_p_car"]),
     "generalized_sign": lambda o: normal(o["sign"]["generalized_car"]),

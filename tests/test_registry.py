@@ -223,10 +223,15 @@ def test_group_tests_answer_awkward_samples(name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
+        ("mirrored firms", "corrado_zivney_adjusted"),
         *(("mirrored firms", t) for t in ("crude_dependence_t", "corrado", "corrado_zivney", "grank_t")),
         *(
             ("equal but for rounding", t)
             for t in ("cross_sectional_t", "bmp", "kolari_pynnonen", "skewness_adjusted_t", "grank_t")
+        ),
+        *(
+            ("equal but for rounding", t)
+            for t in ("kolari_pape_pynnonen", "corrado_zivney_adjusted", "grank_z", "jackknife", "variance_bmp")
         ),
     ],
 )

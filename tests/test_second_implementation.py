@@ -253,7 +253,10 @@ def test_group_statistic(ours: Any, case: tuple[str, str, str], window: tuple[in
         ours(case), "significance", group=group, test=test, window_start=window[0], window_end=window[1]
     ).row(0, named=True)  # fmt: skip
     statistic, distribution = second.GROUP_TESTS[test](sample, days, days_of(EVENT_WINDOW))
-    p = second.sign_p(sample, days, case[2]) if test == "sign" else second.p_value(statistic, distribution, case[2])
+    if test in second.EXACT_P:
+        p = second.EXACT_P[test](sample, days, case[2])
+    else:
+        p = second.p_value(statistic, distribution, case[2])
     close([row["statistic"], row["p_value"]], [statistic, p])
     close(row["estimate"], sum(f.car(days) for f in sample) / len(sample))
     assert (row["n"], row["unavailable"]) == (len(sample), None)

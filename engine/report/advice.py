@@ -71,7 +71,8 @@ def _remarks(n: int, days: int, busiest: int, longest_window: int, windows: int,
         said.append("Fewer than 10 events: no stars, CARs event by event, exact or permutation p-values.")
     if days > 1 and n >= FEWEST_FOR_STARS:
         said.append(
-            "On different dates kolari_pynnonen also counts pairs of events whose days never meet, and rejects too seldom."
+            "On different dates kolari_pynnonen also counts pairs of events whose days never meet, and rejects too seldom; "
+            "kolari_pape_pynnonen counts the shared days only."
         )
     if n > 1 and days == 1:
         said.append(

@@ -27,6 +27,8 @@ NULLS: dict[str, str] = {
     "generalized_sign": "CAR > 0 as often as AR > 0 before",
     "wilcoxon": "CARs symmetric about 0",
     "sur_f": "all CARs are 0",
+    "variance_rank": "|AR| ranks as on other days",
+    "variance_bmp": "variance as before the event",
     "permutation": "dates like any other dates",
     "wild_bootstrap": "mean CAR is 0",
     "block_bootstrap": "mean CAR is 0",
@@ -37,8 +39,11 @@ NULLS: dict[str, str] = {
 
 # Tests that take the events as independent: too sure of themselves where events share a date.
 INDEPENDENT = frozenset(
-    {"cross_sectional_t", "patell", "bmp", "skewness_adjusted_t", "sign", "generalized_sign", "wilcoxon", "jackknife"}
-)
+    {
+        "cross_sectional_t", "patell", "bmp", "skewness_adjusted_t", "sign", "generalized_sign", "wilcoxon", "jackknife",
+        "grank_z", "variance_bmp",
+    }
+)  # fmt: skip
 
 FLAGS: dict[str, str] = {
     "date_only": "the calendar has no clock time; day 0 may be a session off",

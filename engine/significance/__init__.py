@@ -9,32 +9,43 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from engine.significance.dependence import adjusted_patell, kolari_pape_pynnonen
 from engine.significance.parametric import (
     bmp,
     cross_sectional_t,
     crude_dependence_t,
+    jackknife,
     kolari_pynnonen,
     patell,
     skewness_adjusted_t,
 )
-from engine.significance.rank import corrado, corrado_zivney, grank_t
+from engine.significance.rank import corrado, corrado_zivney, corrado_zivney_adjusted, grank_t, grank_z
 from engine.significance.resampling import event_permutation, permutation
 from engine.significance.sample import CarSample, EventSignificance, PseudoCars, Significance, unavailable
-from engine.significance.sign import generalized_sign, sign
+from engine.significance.sign import generalized_sign, sign, wilcoxon
 from engine.significance.single_event import forecast_error_t, sq
+from engine.significance.variance import variance_bmp, variance_rank
 
 SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "cross_sectional_t": cross_sectional_t,
     "crude_dependence_t": crude_dependence_t,
     "patell": patell,
+    "adjusted_patell": adjusted_patell,
     "bmp": bmp,
     "kolari_pynnonen": kolari_pynnonen,
+    "kolari_pape_pynnonen": kolari_pape_pynnonen,
     "skewness_adjusted_t": skewness_adjusted_t,
+    "jackknife": jackknife,
     "corrado": corrado,
     "corrado_zivney": corrado_zivney,
+    "corrado_zivney_adjusted": corrado_zivney_adjusted,
     "grank_t": grank_t,
+    "grank_z": grank_z,
     "sign": sign,
     "generalized_sign": generalized_sign,
+    "wilcoxon": wilcoxon,
+    "variance_rank": variance_rank,
+    "variance_bmp": variance_bmp,
     "permutation": permutation,
 }
 

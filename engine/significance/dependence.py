@@ -1,14 +1,43 @@
-"""How much the events of a study depend on each other: their residual correlation on the days that they share."""
+"""How much the events of a study depend on each other on the days that they share, and tests that allow for it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.parametric import correlations
+from engine.significance.parametric import bmp, correlations, mean_residual_correlation, patell
+from engine.significance.sample import CarSample, Significance, normal_p, t_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+def adjusted_patell(sample: CarSample) -> Significance:
+    """patell / sqrt(1 + (N - 1) r), r the mean residual correlation of all pairs, at least 0; N(0,1).
+
+    Kolari & Pynnonen (2010). Allows for the correlation of events on one date, not for event-induced variance.
+    """
+    r = max(mean_residual_correlation(sample.residuals, sample.residual_days), 0.0)
+    answer = replace(patell(sample), name="adjusted_patell")
+    statistic = answer.statistic / float(np.sqrt(1 + (sample.n - 1) * r))
+    p = normal_p(statistic, sample.alternative)
+    return answer if answer.unavailable else replace(answer, statistic=statistic, p_value=p, note=f"mean r = {r:.4f}")
+
+
+def kolari_pape_pynnonen(sample: CarSample) -> Significance:
+    """bmp sqrt((1 - r)/(1 + (N - 1) r)), r the mean of r_ij times the share of common days, at least 0; t(N - 1).
+
+    Kolari, Pape & Pynnonen (2018), eq. 6: `mean_shared_correlation` over the calendar days of the CAR windows. For
+    events on different dates; on one date it is kolari_pynnonen.
+    """
+    r = max(mean_shared_correlation(sample.residuals, sample.residual_days, sample.window_days), 0.0)
+    answer = replace(bmp(sample), name="kolari_pape_pynnonen")
+    statistic = answer.statistic * float(np.sqrt(max(1 - r, 0.0) / (1 + (sample.n - 1) * r)))
+    p = float(t_p(statistic, sample.n - 1, sample.alternative))
+    note = f"mean r = {r:.4f} on shared days"
+    return answer if answer.unavailable else replace(answer, statistic=statistic, p_value=p, note=note)
 
 
 def mean_shared_correlation(residuals: Floats, residual_days: Ints, window_days: Ints) -> float:

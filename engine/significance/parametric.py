@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.float64]
 
 ZERO_MEAN = "the mean CAR is zero"
 ZERO_MEAN_STANDARDISED = "the mean standardised CAR is zero"
+INFINITE_VARIANCE = "an event has 2 degrees of freedom or fewer: the variance of its SCAR is infinite"
+SAME_WITHOUT_ONE = "without one of the events the standardised CARs do not vary"
 
 
 def cross_sectional_t(sample: CarSample) -> Significance:
@@ -79,10 +81,7 @@ def patell(sample: CarSample) -> Significance:
     variance.
     """
     if (sample.dof <= 2).any():
-        return unavailable(
-            sample, "patell", "an event has 2 degrees of freedom or fewer: the variance of its SCAR is infinite",
-            ZERO_MEAN_STANDARDISED,
-        )  # fmt: skip
+        return unavailable(sample, "patell", INFINITE_VARIANCE, ZERO_MEAN_STANDARDISED)
     variance = (sample.dof / (sample.dof - 2)).sum()
     statistic = float(sample.scar.sum() / np.sqrt(variance))
     return Significance(
@@ -110,6 +109,40 @@ def kolari_pynnonen(sample: CarSample) -> Significance:
     return _t_of_mean(
         sample, "kolari_pynnonen", sample.scar, ZERO_MEAN_STANDARDISED, scale=float(scale), note=f"mean r = {r:.4f}"
     )
+
+
+def jackknife(sample: CarSample) -> Significance:
+    """sqrt(N) mean(P) / sd(P), P_i = N q - (N - 1) q_(i) the pseudo-values of q = mean(SCAR) / sd(SCAR); t(N - 1).
+
+    q_(i) is q without event i, every sd with ddof 1. Giaccotto & Sfiridis (1996): the standardised mean with a standard
+    error that does not rest on normality. Independent events.
+    """
+    name, n, null = "jackknife", sample.n, ZERO_MEAN_STANDARDISED
+    if n < 3:
+        return unavailable(sample, name, f"needs at least 3 events to leave one out, has {n}", null)
+    variances = variances_without(sample.scar)
+    if variances is None:
+        return unavailable(sample, name, SAME_WITHOUT_ONE, null)
+    mean, sd = sample.scar.mean(), sample.scar.std(ddof=1)
+    without = (n * mean - sample.scar) / (n - 1) / (sd * np.sqrt(variances))
+    pseudo = n * mean / sd - (n - 1) * without
+    spread = float(pseudo.std(ddof=1))
+    if not spread > noise(pseudo):
+        return unavailable(sample, name, "the pseudo-values do not vary", null)
+    statistic = float(np.sqrt(n) * pseudo.mean() / spread)
+    return Significance(
+        name, sample.group, sample.window, null, n, float(sample.car.mean()), statistic, f"t({n - 1})",
+        float(t_p(statistic, n - 1, sample.alternative)),
+    )  # fmt: skip
+
+
+def variances_without(values: Floats) -> Floats | None:
+    """The variance of N > 2 values without each of them, over the variance of all; None where one is zero."""
+    n, sd = len(values), float(values.std(ddof=1))
+    if not sd > noise(values):
+        return None
+    squares = n - 1 - ((values - values.mean()) / sd) ** 2 * n / (n - 1)
+    return squares / (n - 2) if (squares > 1e-12 * n).all() else None
 
 
 def mean_residual_correlation(residuals: Floats, days: npt.NDArray[np.int64]) -> float:

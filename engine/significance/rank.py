@@ -10,6 +10,7 @@ from engine.significance.sample import CarSample, Significance, noise, normal_p,
 Floats = npt.NDArray[np.float64]
 
 NULL_RANK = "the ranks of the abnormal returns in the window are those of any other days"
+SAME_SCARS = "the standardised CARs do not vary across events"
 
 
 def corrado(sample: CarSample) -> Significance:
@@ -18,7 +19,7 @@ def corrado(sample: CarSample) -> Significance:
     k_t is the mean deviation of the mid-ranks from (M_i + 1)/2 over the events present on day t, S^2 the mean of k_t^2
     over all estimation and event days. Corrado (1989), eq. 3-5; several days: Cowan (1992), eq. 5.
     """
-    ranks, counts = _ranks(_all_rows(sample))
+    ranks, counts = _ranks(all_rows(sample))
     deviation = ranks - (counts[:, None] + 1) / 2
     daily, used = _mean_over_events(deviation)
     return _day_statistic(sample, "corrado", daily, used, multi_day="mean")
@@ -30,12 +31,24 @@ def corrado_zivney(sample: CarSample) -> Significance:
     Standardised ranks: right with unequal or missing histories. Corrado & Zivney (1992), eq. 4-6, without their
     restandardisation for event-induced variance.
     """
-    ranks, counts = _ranks(_all_rows(sample))
-    u = ranks / (1 + counts[:, None]) - 0.5
-    per_day = np.isfinite(u).sum(axis=0)
-    used = per_day > 0
-    z = np.where(np.isfinite(u), u, 0.0).sum(axis=0) / np.sqrt(np.maximum(per_day, 1))
-    return _day_statistic(sample, "corrado_zivney", z, used, multi_day="sum")
+    return standardised_rank_test(sample, "corrado_zivney", all_rows(sample), NULL_RANK)
+
+
+def corrado_zivney_adjusted(sample: CarSample) -> Significance:
+    """corrado_zivney with each day of the window restandardised: AR / sigma over its sd across events; N(0,1).
+
+    All other days enter as AR / sigma. Corrado & Zivney (1992), their adjustment for event-induced variance; as in the
+    paper sigma is without the forecast error, which the sd across events takes out again.
+    """
+    rows = all_rows(sample) / sample.sigma[:, None]
+    window = rows[:, sample.residuals.shape[1] :][:, sample.columns]
+    sd = window.std(axis=0, ddof=1)
+    if not all(s > noise(day) for s, day in zip(sd, window.T, strict=True)):
+        return unavailable(
+            sample, "corrado_zivney_adjusted", "on a day of the window the standardised returns do not vary", NULL_RANK
+        )
+    window /= sd
+    return standardised_rank_test(sample, "corrado_zivney_adjusted", rows, NULL_RANK)
 
 
 def grank_t(sample: CarSample) -> Significance:
@@ -45,10 +58,9 @@ def grank_t(sample: CarSample) -> Significance:
     point; S^2 = (1/T) sum (n_t/N) U_t^2 over all T points. Kolari & Pynnonen (2011), eq. 10-17.
     """
     name = "grank_t"
-    sd = float(sample.scar.std(ddof=1))
-    if not sd > noise(sample.scar):
-        return unavailable(sample, name, "the standardised CARs do not vary across events", NULL_RANK)
-    points = np.concatenate([sample.residuals / sample.sigma[:, None], (sample.scar / sd)[:, None]], axis=1)
+    points = _generalised_points(sample)
+    if points is None:
+        return unavailable(sample, name, SAME_SCARS, NULL_RANK)
     ranks, counts = _ranks(points)
     u, used = _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
     share = np.isfinite(points).sum(axis=0) / sample.n
@@ -64,7 +76,47 @@ def grank_t(sample: CarSample) -> Significance:
     )  # fmt: skip
 
 
-def _all_rows(sample: CarSample) -> Floats:
+def grank_z(sample: CarSample) -> Significance:
+    """Generalised rank z: U_0 sqrt(12 N (T + 1)/(T - 1)), U_0 the mean rank of the events as in grank_t; N(0,1).
+
+    T counts the points, the estimation days with a residual and the event. Independent events: no cross-correlation.
+    Kolari & Pynnonen (2011), the variance of uniform ranks (their GRANK-Z).
+    """
+    name = "grank_z"
+    points = _generalised_points(sample)
+    if points is None:
+        return unavailable(sample, name, SAME_SCARS, NULL_RANK)
+    ranks, counts = _ranks(points)
+    u, used = _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
+    t_points = int(used.sum())
+    if t_points < 2:
+        return unavailable(sample, name, "no estimation day to rank the events among", NULL_RANK)
+    statistic = float(u[-1] * np.sqrt(12 * sample.n * (t_points + 1) / (t_points - 1)))
+    return Significance(
+        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), statistic, "normal",
+        normal_p(statistic, sample.alternative),
+    )  # fmt: skip
+
+
+def standardised_rank_test(sample: CarSample, name: str, rows: Floats, null: str) -> Significance:
+    """The statistic of `corrado_zivney` on ``rows``, (N, R + E) values of the estimation and event days."""
+    ranks, counts = _ranks(rows)
+    u = ranks / (1 + counts[:, None]) - 0.5
+    per_day = np.isfinite(u).sum(axis=0)
+    used = per_day > 0
+    z = np.where(np.isfinite(u), u, 0.0).sum(axis=0) / np.sqrt(np.maximum(per_day, 1))
+    return _day_statistic(sample, name, z, used, multi_day="sum", null=null)
+
+
+def _generalised_points(sample: CarSample) -> Floats | None:
+    """Estimation SARs and, last, the SCAR over its cross-sectional sd, (N, R + 1); None where the SCARs do not vary."""
+    sd = float(sample.scar.std(ddof=1))
+    if not sd > noise(sample.scar):
+        return None
+    return np.concatenate([sample.residuals / sample.sigma[:, None], (sample.scar / sd)[:, None]], axis=1)
+
+
+def all_rows(sample: CarSample) -> Floats:
     """Estimation and event-window abnormal returns side by side, (N, R + E)."""
     return np.concatenate([sample.residuals, sample.ar], axis=1)
 
@@ -86,12 +138,12 @@ def _mean_over_events(values: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
 
 
 def _day_statistic(
-    sample: CarSample, name: str, daily: Floats, used: npt.NDArray[np.bool_], multi_day: str
+    sample: CarSample, name: str, daily: Floats, used: npt.NDArray[np.bool_], multi_day: str, null: str = NULL_RANK
 ) -> Significance:
     """The window's sum (or sqrt(L) times its mean) of a daily series over its root mean square; N(0,1)."""
     s = float(np.sqrt((daily[used] ** 2).mean()))
     if not s > noise(np.ones(1)):
-        return unavailable(sample, name, "all ranks are tied", NULL_RANK)
+        return unavailable(sample, name, "all ranks are tied", null)
     length = len(sample.window)
     inside = daily[sample.residuals.shape[1] :][sample.columns]
     if multi_day == "mean":
@@ -99,6 +151,6 @@ def _day_statistic(
     else:
         statistic = float(inside.sum() / (np.sqrt(length) * s))
     return Significance(
-        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), statistic, "normal",
+        name, sample.group, sample.window, null, sample.n, float(sample.car.mean()), statistic, "normal",
         normal_p(statistic, sample.alternative),
     )  # fmt: skip

@@ -39,6 +39,7 @@ class CarSample:
     ar: (N, E) abnormal returns of the whole event window, NaN where missing (never inside ``window``).
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
     residual_days: (N, R) the calendar day of each residual, as a day number.
+    window_days: (N, L) the calendar day of each day of ``window``, as a day number.
     pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for.
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
@@ -55,6 +56,7 @@ class CarSample:
     ar: Floats
     residuals: Floats
     residual_days: Ints
+    window_days: Ints
     alternative: str
     alpha: float
     pseudo: PseudoCars | None = None
