@@ -30,8 +30,8 @@ LATER_MODELS = (
     "matched",
 )  # fmt: skip
 LATER_TESTS = (
-    "conformal", "portfolio_t", "adjusted_patell", "kolari_pape_pynnonen", "jackknife", "corrado_zivney_adjusted",
-    "grank_z", "wilcoxon", "sur_f", "wild_bootstrap", "block_bootstrap",
+    "adjusted_patell", "kolari_pape_pynnonen", "jackknife", "corrado_zivney_adjusted",
+    "grank_z", "wilcoxon", "wild_bootstrap", "block_bootstrap",
 )  # fmt: skip
 
 

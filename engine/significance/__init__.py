@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from engine.significance.clustered import clustered_t_both, clustered_t_date, clustered_t_firm, hac_t
 from engine.significance.parametric import (
     bmp,
     cross_sectional_t,
@@ -18,8 +19,16 @@ from engine.significance.parametric import (
     skewness_adjusted_t,
 )
 from engine.significance.rank import corrado, corrado_zivney, grank_t
+from engine.significance.regression import conformal, portfolio_t, sur_f
 from engine.significance.resampling import event_permutation, permutation
-from engine.significance.sample import CarSample, EventSignificance, PseudoCars, Significance, unavailable
+from engine.significance.sample import (
+    CarSample,
+    EventSignificance,
+    PseudoCars,
+    Regressions,
+    Significance,
+    unavailable,
+)
 from engine.significance.sign import generalized_sign, sign
 from engine.significance.single_event import forecast_error_t, sq
 
@@ -36,23 +45,33 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "sign": sign,
     "generalized_sign": generalized_sign,
     "permutation": permutation,
+    "portfolio_t": portfolio_t,
+    "sur_f": sur_f,
+    "clustered_t_date": clustered_t_date,
+    "clustered_t_firm": clustered_t_firm,
+    "clustered_t_both": clustered_t_both,
+    "hac_t": hac_t,
 }
 
 EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
     "forecast_error_t": forecast_error_t,
     "sq": sq,
     "permutation": event_permutation,
+    "conformal": conformal,
 }
 
 RESAMPLING_TESTS = frozenset({"permutation"})
+REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
 
 __all__ = [
     "EVENT_TESTS",
+    "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
     "SIGNIFICANCE_TESTS",
     "CarSample",
     "EventSignificance",
     "PseudoCars",
+    "Regressions",
     "Significance",
     "evaluate",
     "multiplicity",
