@@ -112,6 +112,15 @@ def test_estimation_rows_that_differ_are_said(tmp_path: Path, days: dict[str, st
     assert rows["estimate"].null_count() == 0
 
 
+def test_the_same_number_of_other_days_is_not_the_same_rows() -> None:
+    noise = np.array([[1.0, np.nan, 2, -2, 3], [1, 1, np.nan, -1, 2]])
+    for test in ("portfolio_t", "sur_f"):
+        assert evaluate(test, sample_of([1.0, 2.0], noise)).unavailable.startswith(
+            "1 of 2 events have other estimation"
+        )
+        assert not evaluate(test, sample_of([1.0, 2.0], np.delete(noise, [1, 2], axis=1))).unavailable
+
+
 def test_a_joint_test_of_all_cars_has_no_direction(tmp_path: Path) -> None:
     result = study(tmp_path, "market", ONE_DATE, prices({}), alternative="less")
     assert set(rows_of(result, "significance", test="sur_f")["unavailable"]) == {

@@ -26,6 +26,7 @@ Bools = npt.NDArray[np.bool_]
 NULL_BLOCK = "the event window is like any other block of days of its own length"
 ALL_ZERO = "the CARs of all events are zero"
 JOINT = "comes from a joint regression, not from the event's own fit"
+UNKNOWN = "the regressors are not known"
 DEPENDENT = 1e-12  # of a column's or a firm's variance that the others leave: less is rounding
 
 
@@ -34,20 +35,20 @@ def conformal(sample: CarSample) -> EventSignificance:
 
     The statistic is the sum of the null residuals over the window; p = the share of the M + L cyclic shifts of the
     estimation rows and the window's rows whose sum is at least as extreme, the window itself among them. Exact if the
-    days are exchangeable, for L > 1 if the errors are stationary and weakly dependent.
+    days are exchangeable, approximate if they are stationary and weakly dependent.
     Chernozhukov, Wuthrich & Zhu (2021), section 2, with their moving block permutations.
     """
     n, length = sample.n, len(sample.window)
     statistic, p = np.full(n, np.nan), np.full(n, np.nan)
     note, missing = [""] * n, [""] * n
     for i in range(n):
-        if sample.regressions is None or (sample.shared is not None and sample.shared[i]):
-            missing[i] = "the regressors are not known" if sample.regressions is None else f"the CAR {JOINT}"
+        fits = sample.regressions
+        if fits is None or (sample.shared is not None and sample.shared[i]):
+            missing[i] = UNKNOWN if fits is None else f"the CAR {JOINT}"
             continue
         known = np.isfinite(sample.residuals[i])
         values = np.concatenate([sample.residuals[i, known], sample.ar[i, sample.columns]])
-        regressions = sample.regressions
-        design = np.concatenate([regressions.rows[i][:, known], regressions.event_rows[i][:, sample.columns]], axis=1)
+        design = np.concatenate([fits.rows[i][:, known], fits.event_rows[i][:, sample.columns]], axis=1)
         unit, _ = _orthonormal(design, design[:, :0])
         left = _residuals(values, unit)
         around = np.concatenate([left, left[: length - 1]])
@@ -73,12 +74,11 @@ def portfolio_t(sample: CarSample) -> Significance:
     name, length = "portfolio_t", len(sample.window)
     known = _common_rows(sample)
     if isinstance(known, str) or sample.regressions is None:
-        return unavailable(sample, name, known if isinstance(known, str) else "the regressors are not known", ZERO_MEAN)
+        return unavailable(sample, name, known if isinstance(known, str) else UNKNOWN, ZERO_MEAN)
     fits = sample.regressions
-    y = _mean_of(sample.residuals, fits.rows, fits, known)
-    y_event = (sample.ar + (fits.coefficients[:, :, None] * fits.event_rows).sum(axis=1))[:, sample.columns].mean(
-        axis=0
-    )
+    y = _mean_explained(sample.residuals, fits, known)
+    expected = (fits.coefficients[:, :, None] * fits.event_rows).sum(axis=1)
+    y_event = (sample.ar + expected)[:, sample.columns].mean(axis=0)
     k = fits.rows.shape[1]
     rows = np.stack([_rows(fits.rows[:, j], known).mean(axis=0) for j in range(k)]) if k else np.empty((0, len(y)))
     unit, basis = _orthonormal(rows, fits.event_rows[:, :, sample.columns].mean(axis=0))
@@ -122,7 +122,7 @@ def sur_f(sample: CarSample) -> Significance:
     correlation = unit @ unit.T / nu
     if not np.linalg.eigvalsh(correlation)[0] > DEPENDENT:
         return unavailable(sample, name, "the residuals of a firm are a combination of the others'", ALL_ZERO)
-    scaled = sample.car / spread
+    scaled = sample.ar[:, sample.columns].sum(axis=1) / spread
     w = float(scaled @ np.linalg.solve(correlation, scaled)) / v
     statistic = w * (nu - n + 1) / (nu * n)
     return Significance(
@@ -140,7 +140,7 @@ def _one_system(sample: CarSample) -> tuple[Floats, float, int] | str:
         return f"needs one date, has {dates}"
     known = _common_rows(sample)
     if isinstance(known, str) or sample.regressions is None:
-        return known if isinstance(known, str) else "the regressors are not known"
+        return known if isinstance(known, str) else UNKNOWN
     fits, errors = sample.regressions, _rows(sample.residuals, known)
     k, m = fits.rows.shape[1], errors.shape[1]
     nu = m - max(k, 1)
@@ -164,11 +164,8 @@ def _common_rows(sample: CarSample) -> Bools | str:
         return f"the CAR of {int(sample.shared.sum())} of {sample.n} events {JOINT}"
     known = np.isfinite(sample.residuals)
     one_date = len(np.unique(sample.dates)) == 1
-    which, kind = (
-        (sample.residual_days, "calendar")
-        if one_date
-        else (np.broadcast_to(np.arange(known.shape[1]), known.shape), "relative")
-    )
+    relative = np.broadcast_to(np.arange(known.shape[1]), known.shape)
+    which, kind = (sample.residual_days, "calendar") if one_date else (relative, "relative")
     first = which[0, known[0]]
     other = sum(not np.array_equal(which[i, known[i]], first) for i in range(1, sample.n))
     if other:
@@ -184,11 +181,11 @@ def _rows(values: Floats, known: Bools) -> Floats:
     return values[known].reshape(len(values), -1)
 
 
-def _mean_of(residuals: Floats, rows: Floats, fits: Regressions, known: Bools) -> Floats:
+def _mean_explained(residuals: Floats, fits: Regressions, known: Bools) -> Floats:
     """(M,) the mean over events of what the model explains: residual + fitted value."""
     total = _rows(residuals, known)
-    for j in range(rows.shape[1]):
-        total = total + fits.coefficients[:, j, None] * _rows(rows[:, j], known)
+    for j in range(fits.rows.shape[1]):
+        total = total + fits.coefficients[:, j, None] * _rows(fits.rows[:, j], known)
     return np.asarray(total.mean(axis=0))
 
 
