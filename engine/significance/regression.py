@@ -69,7 +69,8 @@ def portfolio_t(sample: CarSample) -> Significance:
 
     The mean of the events' returns on the mean of their regressors, by calendar day on one date, by relative day on
     several. Jaffe (1974); MacKinlay (1997), on clustering; forecast error: Campbell, Lo & MacKinlay (1997), eq. 4.4.12.
-    Cross-correlation is in the portfolio's variance; event-induced variance is not.
+    Cross-correlation is in the portfolio's variance, on several dates that of equal relative days alone; event-induced
+    variance is not.
     """
     name, length = "portfolio_t", len(sample.window)
     known = _common_rows(sample)
