@@ -30,7 +30,7 @@ LATER_MODELS = (
     "matched",
 )  # fmt: skip
 LATER_TESTS = (
-    "conformal", "portfolio_t", "sur_f", "wild_bootstrap", "block_bootstrap",
+    "wild_bootstrap", "block_bootstrap",
 )  # fmt: skip
 
 

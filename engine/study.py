@@ -21,7 +21,15 @@ from engine.placebo import Placebo, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, evaluate
+from engine.significance import (
+    EVENT_TESTS,
+    REGRESSION_TESTS,
+    RESAMPLING_TESTS,
+    SIGNIFICANCE_TESTS,
+    CarSample,
+    Regressions,
+    evaluate,
+)
 from engine.spec import StudySpec
 from engine.tables import (
     SCHEMAS,
@@ -94,8 +102,9 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
 
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
+    firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
     samples = [
-        _sample(name, members, c, panel, abnormal, fits, spec, placebo) for name, members in groups for c in cars
+        _sample(name, members, c, panel, abnormal, fits, spec, placebo, firms) for name, members in groups for c in cars
     ]
     group_tests = [t for t in spec.significance.tests if t in SIGNIFICANCE_TESTS]
     answers = [evaluate(test, sample) for sample in samples for test in group_tests]
@@ -105,7 +114,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     p_values = []
     for c in cars:
         members = everyone[c.complete]
-        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo)
+        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo, firms)
         event_answers += [(members, sample, EVENT_TESTS[test](sample)) for test in event_tests]
         p = np.full(len(everyone), np.nan)
         p[members] = EVENT_TESTS["forecast_error_t"](sample).p_value if len(members) else p[members]
@@ -229,7 +238,7 @@ def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
 
 def _sample(
     group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, placebo: Placebo | None,
+    spec: StudySpec, placebo: Placebo | None, firms: Ints,
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
@@ -245,9 +254,27 @@ def _sample(
         ar=abnormal.ar[inside],
         residuals=fits.residuals[inside],
         residual_days=panel.estimation_days[inside],
-        window_days=panel.event_dates[inside, cars.window.within(abnormal.window)].astype(np.int64),
+        event_days=panel.event_dates[inside].astype("datetime64[D]").astype(np.int64),
+        dates=np.array([panel.pairs[i].event_day for i in inside], "datetime64[D]").astype(np.int64),
+        firms=firms[inside],
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
         pseudo=placebo.sample(inside, cars.window) if placebo is not None else None,
         shared=cars.shared[inside],
+        regressions=_regressions(panel, fits, inside) if REGRESSION_TESTS & set(spec.significance.tests) else None,
+    )
+
+
+def _regressions(panel: EventPanel, fits: NormalFits, chosen: Ints) -> Regressions:
+    """What the chosen pairs were regressed on: of constant, benchmark and factors as many as there are coefficients."""
+    k = len(fits.names)
+
+    def with_constant(regressors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        constant = np.ones((len(regressors), 1, regressors.shape[2]))
+        return np.concatenate([constant, regressors], axis=1)[:, :k]
+
+    return Regressions(
+        with_constant(panel.regressors[chosen]),
+        with_constant(panel.event_regressors[chosen]),
+        fits.coefficients[chosen],
     )

@@ -17,7 +17,7 @@ import pytest
 from engine import load_study, run_study
 from engine.results import StudyResult, to_csv
 from engine.sessions import Window
-from engine.significance import CarSample, PseudoCars
+from engine.significance import CarSample, PseudoCars, Regressions
 
 NO_SHARED_DATA = "the shared market data are not on the data path (EVENTSTUDY_DATA)"
 
@@ -178,7 +178,8 @@ def sample_of(
 ) -> CarSample:
     """A sample for the tests themselves: one-day CARs with se 1 in an event window of three days.
 
-    residuals: (N, R). pseudo: the CARs of pseudo-dates, the same for the group and for each event.
+    residuals: (N, R), of a constant. pseudo: the CARs of pseudo-dates, the same for the group and for each event. One
+    date, every event another firm.
     """
     n, values, drawn = len(car), np.array(car, dtype=float), np.array(pseudo, dtype=float)
     residuals = np.asarray(residuals, dtype=float)
@@ -194,8 +195,11 @@ def sample_of(
         ar=np.stack([np.zeros(n), values, np.zeros(n)], axis=1),
         residuals=residuals,
         residual_days=np.tile(np.arange(residuals.shape[1]), (n, 1)),
-        window_days=np.full((n, 1), residuals.shape[1] + 10),
+        event_days=np.tile(np.arange(3) + 100, (n, 1)),
+        dates=np.full(n, 101),
+        firms=np.arange(n),
         alternative=alternative,
         alpha=0.05,
         pseudo=PseudoCars(drawn, (drawn,) * n, np.full(n, len(drawn))),
+        regressions=Regressions(np.ones((n, 1, residuals.shape[1])), np.ones((n, 1, 3)), np.zeros((n, 1))),
     )

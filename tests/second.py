@@ -376,13 +376,56 @@ def generalized_sign(sample, days, window):
     return (positive - n * p) / math.sqrt(n * p * (1 - p)), stats.norm
 
 
+def _on_a_constant(sample, days, **how):
+    """The regression of the CARs on a constant in statsmodels, with the covariance that is asked for."""
+    import statsmodels.api as sm
+
+    return sm.OLS([f.car(days) for f in sample], [[1.0]] * len(sample)).fit(use_t=True, **how)
+
+
+def _codes(values):
+    return np.unique(values, return_inverse=True)[1]
+
+
+def clustered_t_date(sample, days, window):
+    dates = _codes([f.position for f in sample])
+    fit = _on_a_constant(sample, days, cov_type="cluster", cov_kwds={"groups": dates})
+    return float(fit.tvalues[0]), stats.t(dates.max())
+
+
+def clustered_t_firm(sample, days, window):
+    firms = _codes([f.event.symbol for f in sample])
+    fit = _on_a_constant(sample, days, cov_type="cluster", cov_kwds={"groups": firms})
+    return float(fit.tvalues[0]), stats.t(firms.max())
+
+
+def clustered_t_both(sample, days, window):
+    dates, firms = _codes([f.position for f in sample]), _codes([f.event.symbol for f in sample])
+    fit = _on_a_constant(sample, days, cov_type="cluster", cov_kwds={"groups": np.column_stack([dates, firms])})
+    return float(fit.tvalues[0]), stats.t(min(dates.max(), firms.max()))
+
+
+def hac_t(sample, days, window):
+    """Newey-West on the sums by session, the sessions without events being zero; the factor is that of the clusters."""
+    from statsmodels.stats.sandwich_covariance import S_hac_simple
+
+    cars = np.array([f.car(days) for f in sample])
+    places = np.array([f.position for f in sample])
+    sums = np.zeros(places.max() - places.min() + 1)
+    for place, car in zip(places, cars, strict=True):
+        sums[place - places.min()] += car - cars.mean()
+    dates = len(set(places.tolist()))
+    variance = dates / (dates - 1) * S_hac_simple(sums, nlags=len(days) - 1).item() / len(cars) ** 2
+    return cars.mean() / math.sqrt(variance), stats.t(dates - 1)
+
+
 GROUP_TESTS = {
     f.__name__: f
     for f in (
         cross_sectional_t, crude_dependence_t, patell, bmp, kolari_pynnonen, skewness_adjusted_t, corrado,
         corrado_zivney, grank_t, sign, generalized_sign,
         adjusted_patell, kolari_pape_pynnonen, corrado_zivney_adjusted, grank_z, wilcoxon, jackknife,
-        variance_rank, variance_bmp,
+        variance_rank, variance_bmp, clustered_t_date, clustered_t_firm, clustered_t_both, hac_t,
     )
 }  # fmt: skip
 
@@ -437,7 +480,69 @@ def sq(f: Fitted, days, alternative: str) -> tuple[float, float]:
     return 1 + sum(e < value for e in others), p
 
 
-EVENT_TESTS = {"forecast_error_t": forecast_error_t, "sq": sq}
+def conformal(f: Fitted, days, alternative: str) -> tuple[float, float]:
+    """The regression made anew with the days of the window in, and the sums of its residuals over all blocks of days."""
+    y, x = explained(f, days)
+    left = y if x is None else y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    count = len(left)
+    sums = [math.fsum(left[(start + j) % count] for j in range(len(days))) for start in range(count)]
+    own = sums[count - len(days)]
+    extreme = {
+        "two-sided": [abs(s) >= abs(own) for s in sums],
+        "greater": [s >= own for s in sums],
+        "less": [s <= own for s in sums],
+    }[alternative]
+    return own, sum(extreme) / count
+
+
+def explained(f: Fitted, days) -> tuple[np.ndarray, np.ndarray | None]:
+    """What the model explains on the estimation days and ``days``, and its regressors."""
+    if f.design is None:
+        return np.array([*f.residuals.values(), *(f.ar(d) for d in days)]), None
+    before = np.array(list(f.residuals.values())) + f.design @ np.array(f.params)
+    width = f.design.shape[1]
+    return np.append(before, [f.actual[d] for d in days]), np.vstack([f.design, [f.rows[d][:width] for d in days]])
+
+
+def _with_dummies(x: np.ndarray | None, days) -> np.ndarray:
+    count, length = (0 if x is None else len(x)), len(days)
+    dummies = np.zeros((count, length))
+    dummies[count - length :] = np.eye(length)
+    return np.column_stack([x, dummies])
+
+
+def portfolio_t(sample, days, window):
+    """Mean returns on mean regressors, a dummy for every day of the window; t of the sum of the dummies' coefficients."""
+    import statsmodels.api as sm
+
+    parts = [explained(f, days) for f in sample]
+    y = sum(part[0] for part in parts) / len(parts)
+    if parts[0][1] is None:  # no regression: the spread about the mean, the mean itself being no part of the model
+        _, sd = _mean_sd(y[: -len(days)].tolist())
+        return math.fsum(y[-len(days) :]) / (sd * math.sqrt(len(days))), stats.t(len(y) - len(days) - 1)
+    fit = sm.OLS(y, _with_dummies(sum(part[1] for part in parts) / len(parts), days)).fit()
+    test = fit.t_test(np.append(np.zeros(parts[0][1].shape[1]), np.ones(len(days))))
+    return float(test.tvalue.item()), stats.t(int(fit.df_resid))
+
+
+def sur_f(sample, days, window):
+    """All firms' returns on the common regressors and the dummies at once; Wilks' F of the sum of the coefficients."""
+    from statsmodels.multivariate.multivariate_ols import _MultivariateOLS
+
+    parts = [explained(f, days) for f in sample]
+    y, n, length = np.column_stack([part[0] for part in parts]), len(parts), len(days)
+    if parts[0][1] is None:  # Hotelling's T^2 with the covariance about the means
+        nu = len(y) - length - 1
+        total = y[-length:].sum(axis=0)
+        t2 = float(total @ np.linalg.inv(np.cov(y[:-length].T)) @ total) / length
+        return t2 * (nu - n + 1) / (nu * n), stats.f(n, nu - n + 1)
+    x = _with_dummies(parts[0][1], days)
+    contrast = np.append(np.zeros(x.shape[1] - length), np.ones(length))[None, :]
+    table = _MultivariateOLS(y, x).fit().mv_test([("car", contrast)]).results["car"]["stat"].loc["Wilks' lambda"]
+    return float(table["F Value"]), stats.f(int(table["Num DF"]), round(table["Den DF"]))
+
+
+EVENT_TESTS = {"forecast_error_t": forecast_error_t, "sq": sq, "conformal": conformal}
 
 
 def pseudo_events(events: Sequence[Event], prices: Prices, design: Design) -> dict[int, list[Fitted]]:

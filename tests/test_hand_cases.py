@@ -207,9 +207,9 @@ def test_tests_that_allow_for_correlation() -> None:
     sample = sample_of([1.0, 2.0], [[1, -1, 0, 0], [1, 0, -1, 0]], dof=4)
     nearly(evaluate("adjusted_patell", sample).statistic, 1.5 / math.sqrt(1.5))
     nearly(evaluate("kolari_pape_pynnonen", sample).statistic, 3 / math.sqrt(3))
-    half = replace(sample, window_days=np.array([[10, 11], [11, 14]]))
+    half = replace(sample, window=Window(0, 1), event_days=np.array([[9, 10, 11], [10, 11, 14]]))
     nearly(evaluate("kolari_pape_pynnonen", half).statistic, 3 * math.sqrt(3 / 5))
-    apart = replace(sample, window_days=np.array([[10, 11], [12, 13]]))
+    apart = replace(sample, window=Window(0, 1), event_days=np.array([[9, 10, 11], [11, 12, 13]]))
     nearly(evaluate("kolari_pape_pynnonen", apart).statistic, 3)
 
 

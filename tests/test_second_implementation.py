@@ -35,7 +35,7 @@ CASES = (
     ("factor", "log", "less"),
 )
 # What this file covers, for the registry: group tests, event tests, models.
-GROUP_TESTS = (*second.GROUP_TESTS, "permutation")
+GROUP_TESTS = (*second.GROUP_TESTS, "permutation", "portfolio_t", "sur_f")
 EVENT_TESTS = (*second.EVENT_TESTS, "permutation")
 
 case = pytest.mark.parametrize("case", CASES, ids="-".join)

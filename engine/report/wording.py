@@ -34,14 +34,18 @@ NULLS: dict[str, str] = {
     "block_bootstrap": "mean CAR is 0",
     "forecast_error_t": "CAR of the event is 0",
     "sq": "AR like an estimation-window AR",
-    "conformal": "AR like an estimation-window AR",
+    "clustered_t_date": "mean CAR is 0",
+    "clustered_t_firm": "mean CAR is 0",
+    "clustered_t_both": "mean CAR is 0",
+    "hac_t": "mean CAR is 0",
+    "conformal": "window like any other days",
 }
 
 # Tests that take the events as independent: too sure of themselves where events share a date.
 INDEPENDENT = frozenset(
     {
         "cross_sectional_t", "patell", "bmp", "skewness_adjusted_t", "sign", "generalized_sign", "wilcoxon", "jackknife",
-        "grank_z", "variance_bmp",
+        "grank_z", "variance_bmp", "clustered_t_firm",
     }
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from engine.significance.clustered import clustered_t_both, clustered_t_date, clustered_t_firm, hac_t
 from engine.significance.dependence import adjusted_patell, kolari_pape_pynnonen
 from engine.significance.parametric import (
     bmp,
@@ -20,8 +21,16 @@ from engine.significance.parametric import (
     skewness_adjusted_t,
 )
 from engine.significance.rank import corrado, corrado_zivney, corrado_zivney_adjusted, grank_t, grank_z
+from engine.significance.regression import conformal, portfolio_t, sur_f
 from engine.significance.resampling import event_permutation, permutation
-from engine.significance.sample import CarSample, EventSignificance, PseudoCars, Significance, unavailable
+from engine.significance.sample import (
+    CarSample,
+    EventSignificance,
+    PseudoCars,
+    Regressions,
+    Significance,
+    unavailable,
+)
 from engine.significance.sign import generalized_sign, sign, wilcoxon
 from engine.significance.single_event import forecast_error_t, sq
 from engine.significance.variance import variance_bmp, variance_rank
@@ -47,23 +56,33 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "variance_rank": variance_rank,
     "variance_bmp": variance_bmp,
     "permutation": permutation,
+    "portfolio_t": portfolio_t,
+    "sur_f": sur_f,
+    "clustered_t_date": clustered_t_date,
+    "clustered_t_firm": clustered_t_firm,
+    "clustered_t_both": clustered_t_both,
+    "hac_t": hac_t,
 }
 
 EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
     "forecast_error_t": forecast_error_t,
     "sq": sq,
     "permutation": event_permutation,
+    "conformal": conformal,
 }
 
 RESAMPLING_TESTS = frozenset({"permutation"})
+REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
 
 __all__ = [
     "EVENT_TESTS",
+    "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
     "SIGNIFICANCE_TESTS",
     "CarSample",
     "EventSignificance",
     "PseudoCars",
+    "Regressions",
     "Significance",
     "evaluate",
     "multiplicity",

@@ -29,6 +29,19 @@ class PseudoCars:
 
 
 @dataclass(frozen=True)
+class Regressions:
+    """What the models of N events regress on, for the tests that fit again; K = 0 for a model without coefficients.
+
+    rows: (N, K, R) the constant and the regressors of the estimation rows. event_rows: (N, K, E) of the event window.
+    coefficients: (N, K) of each event's own fit.
+    """
+
+    rows: Floats
+    event_rows: Floats
+    coefficients: Floats
+
+
+@dataclass(frozen=True)
 class CarSample:
     """The N events of one group that are complete in one window of L days; all that a test may look at.
 
@@ -38,9 +51,10 @@ class CarSample:
     sigma: (N,) residual standard deviation of the fit; dof: (N,) degrees of freedom of ``car_se``.
     ar: (N, E) abnormal returns of the whole event window, NaN where missing (never inside ``window``).
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
-    residual_days: (N, R) the calendar day of each residual, as a day number.
-    window_days: (N, L) the calendar day of each day of ``window``, as a day number.
-    pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for.
+    residual_days: (N, R) the calendar day of each residual, as a day number; event_days: (N, E) of each ``ar``.
+    dates: (N,) the day number of day 0. firms: (N,) a code for the firm, equal for all its listings.
+    pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for. regressions: None unless a test asked
+        for fits again (`REGRESSION_TESTS`).
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
     """
@@ -56,11 +70,14 @@ class CarSample:
     ar: Floats
     residuals: Floats
     residual_days: Ints
-    window_days: Ints
+    event_days: Ints
+    dates: Ints
+    firms: Ints
     alternative: str
     alpha: float
     pseudo: PseudoCars | None = None
     shared: npt.NDArray[np.bool_] | None = None
+    regressions: Regressions | None = None
 
     @property
     def n(self) -> int:
@@ -70,6 +87,11 @@ class CarSample:
     def columns(self) -> slice:
         """The columns of ``ar`` that are the tested window."""
         return self.window.within(self.event_window)
+
+    @property
+    def window_days(self) -> Ints:
+        """(N, L) the day number of each day of the tested window."""
+        return self.event_days[:, self.columns]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,227 @@
+"""Tests that fit the model again: with the event rows in (`conformal`), for the portfolio, for all firms at once.
+
+A regression of [residuals, AR] on the same regressors leaves what a regression of the returns leaves, so that the returns
+themselves are needed for the portfolio only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.significance.parametric import ZERO_MEAN
+from engine.significance.sample import (
+    CarSample,
+    EventSignificance,
+    Regressions,
+    Significance,
+    interval,
+    noise,
+    t_p,
+    unavailable,
+)
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+NULL_BLOCK = "the event window is like any other block of days of its own length"
+ALL_ZERO = "the CARs of all events are zero"
+JOINT = "comes from a joint regression, not from the event's own fit"
+UNKNOWN = "the regressors are not known"
+DEPENDENT = 1e-12  # of a column's or a firm's variance that the others leave: less is rounding
+
+
+def conformal(sample: CarSample) -> EventSignificance:
+    """Rank of the window's sum among all blocks of L days, the model refitted with the window's rows in; exact.
+
+    The statistic is the sum of the null residuals over the window; p = the share of the M + L cyclic shifts of the
+    estimation rows and the window's rows whose sum is at least as extreme, the window itself among them. Exact if the
+    days are exchangeable, approximate if they are stationary and weakly dependent.
+    Chernozhukov, Wuthrich & Zhu (2021), section 2, with their moving block permutations.
+    """
+    n, length = sample.n, len(sample.window)
+    statistic, p = np.full(n, np.nan), np.full(n, np.nan)
+    note, missing = [""] * n, [""] * n
+    for i in range(n):
+        fits = sample.regressions
+        if fits is None or (sample.shared is not None and sample.shared[i]):
+            missing[i] = UNKNOWN if fits is None else f"the CAR {JOINT}"
+            continue
+        known = np.isfinite(sample.residuals[i])
+        values = np.concatenate([sample.residuals[i, known], sample.ar[i, sample.columns]])
+        design = np.concatenate([fits.rows[i][:, known], fits.event_rows[i][:, sample.columns]], axis=1)
+        unit, _ = _orthonormal(design, design[:, :0])
+        left = _residuals(values, unit)
+        around = np.concatenate([left, left[: length - 1]])
+        sums = np.lib.stride_tricks.sliding_window_view(around, length).sum(axis=1)
+        own = float(sums[len(left) - length])
+        statistic[i] = own
+        p[i] = _share(sums, own, noise(values) * length, sample.alternative)
+        note[i] = f"{len(sums)} blocks, {len(left) // length} side by side"
+    nothing = np.full(n, np.nan)
+    return EventSignificance(
+        "conformal", sample.window, NULL_BLOCK, statistic, ["" if m else "exact" for m in missing], p, nothing, nothing,
+        nothing, note, missing,
+    )  # fmt: skip
+
+
+def portfolio_t(sample: CarSample) -> Significance:
+    """CAR of the equal-weighted portfolio, fitted again as one asset, over its forecast error; t(nu).
+
+    The mean of the events' returns on the mean of their regressors, by calendar day on one date, by relative day on
+    several. Jaffe (1974); MacKinlay (1997), on clustering; forecast error: Campbell, Lo & MacKinlay (1997), eq. 4.4.12.
+    Cross-correlation is in the portfolio's variance, on several dates that of equal relative days alone; event-induced
+    variance is not.
+    """
+    name, length = "portfolio_t", len(sample.window)
+    known = _common_rows(sample)
+    if isinstance(known, str) or sample.regressions is None:
+        return unavailable(sample, name, known if isinstance(known, str) else UNKNOWN, ZERO_MEAN)
+    fits = sample.regressions
+    y = _mean_explained(sample.residuals, fits, known)
+    expected = (fits.coefficients[:, :, None] * fits.event_rows).sum(axis=1)
+    y_event = (sample.ar + expected)[:, sample.columns].mean(axis=0)
+    k = fits.rows.shape[1]
+    rows = np.stack([_rows(fits.rows[:, j], known).mean(axis=0) for j in range(k)]) if k else np.empty((0, len(y)))
+    unit, basis = _orthonormal(rows, fits.event_rows[:, :, sample.columns].mean(axis=0))
+    left = _residuals(y, unit) if k else y - y.mean()
+    nu = len(y) - max(k, 1)
+    if nu < 1:
+        return unavailable(sample, name, f"needs more estimation rows than coefficients, has {len(y)}", ZERO_MEAN)
+    sigma = float(np.sqrt((left**2).sum() / nu))
+    if not np.isfinite(basis).all() or not sigma > noise(y):
+        return unavailable(sample, name, "the portfolio or its regressors do not vary", ZERO_MEAN)
+    shares = (unit * y).sum(axis=1)
+    car = float((y_event - (shares[:, None] * basis).sum(axis=0)).sum())
+    se = sigma * float(np.sqrt(length + (basis.sum(axis=1) ** 2).sum()))
+    mean = float(sample.car.mean())
+    same = abs(car - mean) <= 1e-9 * se
+    return Significance(
+        name, sample.group, sample.window, ZERO_MEAN, sample.n, mean, car / se, f"t({nu})",
+        float(t_p(car / se, nu, sample.alternative)), se=se if same else float("nan"),
+        ci=interval(mean, se, sample.alpha, nu) if same else (float("nan"), float("nan")),
+        note="" if same else f"CAR of the portfolio {car:.6f}, standard error {se:.6f}",
+    )  # fmt: skip
+
+
+def sur_f(sample: CarSample) -> Significance:
+    """F = W (nu - N + 1)/(nu N), W = car' S^-1 car / (1'V1), S = E'E/nu, V = I + X0 (X'X)^-1 X0'; F(N, nu - N + 1).
+
+    One date, many firms on the same regressors: all CARs are zero. Exact for normal returns.
+    Schipper & Thompson (1985); Binder (1985); the distribution: Rao (1973), section 8b.
+    """
+    from scipy import stats
+
+    name, n = "sur_f", sample.n
+    found = _one_system(sample)
+    if isinstance(found, str):
+        return unavailable(sample, name, found, ALL_ZERO)
+    errors, v, nu = found
+    spread = np.sqrt((errors**2).sum(axis=1) / nu)
+    if not (spread > noise(errors)).all():
+        return unavailable(sample, name, "the residuals of a firm do not vary", ALL_ZERO)
+    unit = errors / spread[:, None]
+    correlation = unit @ unit.T / nu
+    if not np.linalg.eigvalsh(correlation)[0] > DEPENDENT:
+        return unavailable(sample, name, "the residuals of a firm are a combination of the others'", ALL_ZERO)
+    scaled = sample.ar[:, sample.columns].sum(axis=1) / spread
+    w = float(scaled @ np.linalg.solve(correlation, scaled)) / v
+    statistic = w * (nu - n + 1) / (nu * n)
+    return Significance(
+        name, sample.group, sample.window, ALL_ZERO, n, float(sample.car.mean()), statistic, f"F({n},{nu - n + 1})",
+        float(stats.f.sf(statistic, n, nu - n + 1)),
+    )  # fmt: skip
+
+
+def _one_system(sample: CarSample) -> tuple[Floats, float, int] | str:
+    """The residuals (N, M) of the common rows, 1'V1 of the window and nu; or why the events are no system of equations."""
+    if sample.alternative != "two-sided":
+        return f"has no direction, and alternative is {sample.alternative}"
+    dates = len(np.unique(sample.dates))
+    if dates > 1:
+        return f"needs one date, has {dates}"
+    known = _common_rows(sample)
+    if isinstance(known, str) or sample.regressions is None:
+        return known if isinstance(known, str) else UNKNOWN
+    fits, errors = sample.regressions, _rows(sample.residuals, known)
+    k, m = fits.rows.shape[1], errors.shape[1]
+    nu = m - max(k, 1)
+    ahead = fits.event_rows[:, :, sample.columns]
+    columns = [_rows(fits.rows[:, j], known) for j in range(k)]
+    if (ahead != ahead[0]).any() or any((c != c[0]).any() for c in columns):
+        return "the events have different regressors"
+    if sample.n > nu:
+        return f"needs no more firms than degrees of freedom, has {sample.n} and {nu}"
+    rows = np.stack([c[0] for c in columns]) if k else np.empty((0, m))
+    _, basis = _orthonormal(rows, ahead[0])
+    if not np.isfinite(basis).all():
+        return "the regressors do not vary"
+    errors = errors if k else errors - errors.mean(axis=1)[:, None]
+    return errors, len(sample.window) + float((basis.sum(axis=1) ** 2).sum()), nu
+
+
+def _common_rows(sample: CarSample) -> Bools | str:
+    """The estimation rows (N, R) that hold a residual, if they are the same for all events; else why they are not."""
+    if sample.shared is not None and sample.shared.any():
+        return f"the CAR of {int(sample.shared.sum())} of {sample.n} events {JOINT}"
+    known = np.isfinite(sample.residuals)
+    one_date = len(np.unique(sample.dates)) == 1
+    relative = np.broadcast_to(np.arange(known.shape[1]), known.shape)
+    which, kind = (sample.residual_days, "calendar") if one_date else (relative, "relative")
+    first = which[0, known[0]]
+    other = sum(not np.array_equal(which[i, known[i]], first) for i in range(1, sample.n))
+    if other:
+        return f"{other} of {sample.n} events have other estimation rows than the first, by {kind} day"
+    days = sample.event_days[:, sample.columns]
+    if one_date and (days != days[0]).any():
+        return f"{sample.window} is not on the same calendar days for all events"
+    return known
+
+
+def _rows(values: Floats, known: Bools) -> Floats:
+    """(N, M) of the rows that are known, M for every event."""
+    return values[known].reshape(len(values), -1)
+
+
+def _mean_explained(residuals: Floats, fits: Regressions, known: Bools) -> Floats:
+    """(M,) the mean over events of what the model explains: residual + fitted value."""
+    total = _rows(residuals, known)
+    for j in range(fits.rows.shape[1]):
+        total = total + fits.coefficients[:, j, None] * _rows(fits.rows[:, j], known)
+    return np.asarray(total.mean(axis=0))
+
+
+def _orthonormal(rows: Floats, ahead: Floats) -> tuple[Floats, Floats]:
+    """Gram-Schmidt, twice: the (K, M) rows made orthonormal, and the same steps on ``ahead`` (K, L): V = I + B' B.
+
+    NaN in ``ahead`` where a row is a combination of those before it.
+    """
+    unit, basis = rows.copy(), ahead.copy()
+    for j in range(len(unit)):
+        before = (unit[j] ** 2).sum()
+        for _ in range(2):
+            for i in range(j):
+                share = (unit[i] * unit[j]).sum()
+                unit[j] -= share * unit[i]
+                basis[j] -= share * basis[i]
+        size = (unit[j] ** 2).sum()
+        if size <= DEPENDENT * before:
+            unit[j], basis[j] = 0.0, np.nan
+        else:
+            unit[j], basis[j] = unit[j] / np.sqrt(size), basis[j] / np.sqrt(size)
+    return unit, basis
+
+
+def _residuals(values: Floats, unit: Floats) -> Floats:
+    for row in unit:
+        values = values - (row * values).sum() * row
+    return values
+
+
+def _share(sums: Floats, own: float, tie: float, alternative: str) -> float:
+    """The share of block sums at least as extreme as ``own``, which is one of them; a tie is within rounding."""
+    extreme = {
+        "greater": sums >= own - tie,
+        "less": sums <= own + tie,
+        "two-sided": np.abs(sums) >= abs(own) - tie,
+    }[alternative]
+    return float(extreme.mean())
