@@ -117,7 +117,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "fits": fits_table(panel, fits, spec.model.name),
         "cars": cars_table(study.announcements, panel, cars, p_values),
         "averages": averages_table(groups, abnormal),
-        "significance": significance_table(answers),
+        "significance": significance_table(answers, spec.significance.alternative),
         "event_significance": event_significance_table(panel, event_answers),
         "contamination": contamination_table(plan.firms.rows),
         "exclusions": exclusions_table(exclusions),
@@ -247,6 +247,6 @@ def _sample(
         residual_days=panel.estimation_days[inside],
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
-        pseudo=placebo.sample(inside, cars.window) if placebo is not None else None,
+        pseudo=placebo.sample(inside, cars.window, members) if placebo is not None else None,
         shared=cars.shared[inside],
     )

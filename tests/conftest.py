@@ -196,5 +196,5 @@ def sample_of(
         residual_days=np.tile(np.arange(residuals.shape[1]), (n, 1)),
         alternative=alternative,
         alpha=0.05,
-        pseudo=PseudoCars(drawn, (drawn,) * n, np.full(n, len(drawn))),
+        pseudo=PseudoCars(drawn, drawn, (drawn,) * n, np.full(n, len(drawn))),
     )

@@ -382,3 +382,24 @@ def permutation_p(value: float, draws: Sequence[float], alternative: str) -> flo
         "less": sum(d <= value for d in draws),
     }[alternative]
     return (1 + b) / (1 + len(draws))
+
+
+def romano_wolf(values: Sequence[float], draws: Sequence[Sequence[float]], alternative: str) -> list[float]:
+    """Step-down p-values: draws[b][j] of statistic j in joint draw b; at each step the maximum over those still in."""
+
+    spread = [_mean_sd([d[j] for d in draws])[1] for j in range(len(values))]
+
+    def size(j: int, value: float) -> float:
+        t = value / spread[j]
+        return {"two-sided": abs(t), "greater": t, "less": -t}[alternative]
+
+    own = [size(j, v) for j, v in enumerate(values)]
+    drawn = [[size(j, v) for j, v in enumerate(d)] for d in draws]
+    left, found, last = set(range(len(values))), [0.0] * len(values), 0.0
+    while left:
+        most = max(left, key=lambda j: own[j])
+        reached = sum(max(d[j] for j in left) >= own[most] for d in drawn)
+        last = max(last, (1 + reached) / (1 + len(drawn)))
+        found[most] = last
+        left.remove(most)
+    return found

@@ -17,7 +17,7 @@ from engine.market import PriceSeries
 from engine.models import fit
 from engine.models.fits import NormalFits
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, evaluate
+from engine.significance import EVENT_TESTS, evaluate, romano_wolf
 from engine.significance.parametric import mean_residual_correlation
 from engine.significance.rank import _ranks
 
@@ -224,6 +224,25 @@ def test_permutation_counts_a_tie_as_extreme(alternative: str, p: float) -> None
     assert answer.distribution == "permutation(4)"
     nearly([answer.statistic, answer.p_value], [2, p])
     nearly(EVENT_TESTS["permutation"](sample).p_value, [p, p])
+
+
+@pytest.mark.parametrize(
+    ("values", "alternative", "p"),
+    [
+        ([1, 3], "two-sided", [0.75, 0.25]),  # no |t*| reaches 1.5; of the first alone two of three reach 1
+        ([1, 1.8], "two-sided", [1, 1]),  # one of the two is at 1 in every draw; the second's own 0.75 is no less
+        ([1, 3], "greater", [0.5, 0.25]),
+        ([1, 3], "less", [1, 1]),
+        ([1, 3], "constant", [0.75, NAN]),
+    ],
+)
+def test_romano_wolf_steps_down(values: list[float], alternative: str, p: list[float]) -> None:
+    """Three draws with sd 1 and 2: t* = -1, 0, 1 beside -1, 1, 0."""
+    draws = np.array([[-1.0, 0, 1], [-2, 2, 0]])
+    if alternative == "constant":
+        draws[1], alternative = 0.1, "two-sided"
+    nearly(romano_wolf(np.array(values, float), draws, alternative), p)
+    nearly(romano_wolf(np.array(values, float), draws[:, :1], alternative), [NAN, NAN])
 
 
 # The return rule

@@ -351,6 +351,13 @@ def test_permutation_on_one_date_enumerates_every_other_date(
         own = rows_of(result, "event_significance", window_start=window[0], window_end=window[1]).sort("event_id")
         wanted = [second.permutation_p(r, draws[:, i].tolist(), case[2]) for i, r in enumerate(real)]
         close(own["p_value"], wanted)
+    families = {("significance", "group", "all"): lambda d: d.mean(axis=1)}
+    families |= {("event_significance", "event_id", e.event_id): lambda d, i=i: d[:, i] for i, e in enumerate(ONE_DATE)}
+    for (table, column, name), part in families.items():
+        rows = rows_of(result, table, **{column: name})
+        joint = np.stack([part(brute_force(*case[:2], w)) for w in rows.select("window_start", "window_end").rows()])
+        close(rows["p_romano_wolf"], second.romano_wolf(rows["statistic"].to_list(), joint.T.tolist(), case[2]))
+        assert (rows["p_romano_wolf"] >= rows["p_value"]).all()
 
 
 def test_permutation_on_two_dates_draws_them_apart(tmp_path: Path, brute_force: Any) -> None:
@@ -370,6 +377,32 @@ def test_permutation_on_two_dates_draws_them_apart(tmp_path: Path, brute_force: 
         assert row["distribution"] == f"permutation({draws})"
         assert 0.05 < exact < 0.95
         assert row["p_value"] == pytest.approx(exact, abs=4 * (exact * (1 - exact) / draws) ** 0.5 + 1e-4)
+
+
+@pytest.mark.parametrize(("place", "alternative"), [(180, "two-sided"), (208, "greater")])
+def test_romano_wolf_on_two_dates_draws_all_windows_at_once(
+    tmp_path: Path, brute_force: Any, place: int, alternative: str
+) -> None:
+    """As over all pairs of dates, within Monte Carlo error; at 208 the widest window holds the events of one date only."""
+    case, draws = ("market", "simple", alternative), 9999
+    both = (*ONE_DATE, second.Event("f0", "S10", SESSIONS[place], ESTIMATION, "a"))
+    result = run(write(tmp_path, both, case, ["permutation"], [], resampling={"seed": 5, "draws": draws}))
+    fitted, _ = second.fit_all(both, prices(), design(*case[:2]))
+    joint, values, n = [], [], []
+    for window in sorted(WINDOWS):
+        days = days_of(window)
+        one = brute_force(*case[:2], window).sum(axis=1)[:, None]
+        two = np.array(second.pseudo_cars(both[-1:], prices(), design(*case[:2]), days))[:, 0]
+        complete = [f for f in fitted if f.complete(days)]
+        n.append(len(complete))
+        joint.append(((one + two * (len(complete) == 4)) / len(complete)).ravel())
+        values.append(sum(f.car(days) for f in complete) / len(complete))
+    rows = rows_of(result, "significance")
+    assert rows["n"].to_list() == n
+    assert set(n) == ({4} if place == 180 else {3, 4})
+    exact = np.array(second.romano_wolf(values, np.stack(joint, axis=1).tolist(), case[2]))
+    assert len(set(exact)) > 1
+    assert (np.abs(rows["p_romano_wolf"] - exact) < 4 * (exact * (1 - exact) / draws) ** 0.5 + 0.005).all()
 
 
 @pytest.mark.parametrize(

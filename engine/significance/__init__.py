@@ -22,6 +22,7 @@ from engine.significance.resampling import event_permutation, permutation
 from engine.significance.sample import CarSample, EventSignificance, PseudoCars, Significance, unavailable
 from engine.significance.sign import generalized_sign, sign
 from engine.significance.single_event import forecast_error_t, sq
+from engine.significance.stepdown import romano_wolf
 
 SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "cross_sectional_t": cross_sectional_t,
@@ -56,6 +57,7 @@ __all__ = [
     "Significance",
     "evaluate",
     "multiplicity",
+    "romano_wolf",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,13 @@ class PseudoCars:
     """CARs of one group and window at pseudo-dates, the model re-estimated at each (`permutation`).
 
     group: (B,) mean CAR of the group at each joint draw of pseudo-dates.
-    events: per event, its CAR at every pseudo-date of its own.
+    joint: the same at draws that every window of the group shares, so that element b is one draw in all of them.
+    events: per event, its CAR at every pseudo-date of its own, the same dates in every window.
     non_overlapping: (N,) how many of each event's pseudo-windows fit side by side.
     """
 
     group: Floats
+    joint: Floats
     events: tuple[Floats, ...]
     non_overlapping: Ints
 
@@ -75,7 +77,8 @@ class Significance:
     """The answer of one test on one group and window: numbers, or the reason why there are none.
 
     null: the hypothesis tested, in words. estimate: mean CAR of the n events used. se, ci: of the estimate, where the
-    test has them on the scale of returns. note: what a reader must know to judge the p-value.
+    test has them on the scale of returns. note: what a reader must know to judge the p-value. draws: (B,) the statistic
+    under the null, element b one joint draw of all windows of the group (`romano_wolf`); empty where there are none.
     """
 
     name: str
@@ -91,13 +94,15 @@ class Significance:
     ci: tuple[float, float] = (float("nan"), float("nan"))
     note: str = ""
     unavailable: str = ""
+    draws: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
 class EventSignificance:
     """The answers of one single-event test for N events in one window; arrays of shape (N,).
 
-    unavailable: "" or the reason for that event; its numbers are then NaN.
+    unavailable: "" or the reason for that event; its numbers are then NaN. draws: as in `Significance`, for each event;
+    () where there are none.
     """
 
     name: str
@@ -111,6 +116,7 @@ class EventSignificance:
     ci_high: Floats
     note: list[str]
     unavailable: list[str]
+    draws: tuple[Floats, ...] = ()
 
 
 def noise(values: Floats) -> float:
