@@ -59,7 +59,8 @@ car = [[-1, 1], [0, 0], [-5, 5], [-10, 10]]     # the first is the primary windo
 [significance]
 tests = [
     "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "crude_dependence_t", "skewness_adjusted_t",
-    "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation", "forecast_error_t", "sq",
+    "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation", "wild_bootstrap",
+    "block_bootstrap", "forecast_error_t", "sq",
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
 alternative = "two-sided"       # or "greater", "less"

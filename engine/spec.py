@@ -31,7 +31,7 @@ LATER_MODELS = (
 )  # fmt: skip
 LATER_TESTS = (
     "conformal", "portfolio_t", "adjusted_patell", "kolari_pape_pynnonen", "jackknife", "corrado_zivney_adjusted",
-    "grank_z", "wilcoxon", "sur_f", "wild_bootstrap", "block_bootstrap",
+    "grank_z", "wilcoxon", "sur_f",
 )  # fmt: skip
 
 

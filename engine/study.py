@@ -17,11 +17,11 @@ from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
 from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
-from engine.placebo import Placebo, pseudo_events
+from engine.placebo import Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, evaluate
+from engine.significance import EVENT_TESTS, PSEUDO_DATE_TESTS, SIGNIFICANCE_TESTS, CarSample, Resampling, evaluate
 from engine.spec import StudySpec
 from engine.tables import (
     SCHEMAS,
@@ -78,7 +78,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         exclusions += [row for _, lost in parted for row in lost]
 
     placebo = None
-    if spec.resampling is not None and RESAMPLING_TESTS & set(spec.significance.tests):
+    if spec.resampling is not None and PSEUDO_DATE_TESTS & set(spec.significance.tests):
         placebo = pseudo_events(
             panel,
             real_days(plan),
@@ -94,8 +94,11 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
 
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
+    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     samples = [
-        _sample(name, members, c, panel, abnormal, fits, spec, placebo) for name, members in groups for c in cars
+        _sample(name, members, c, panel, abnormal, fits, spec, placebo, cluster)
+        for name, members in groups
+        for c in cars
     ]
     group_tests = [t for t in spec.significance.tests if t in SIGNIFICANCE_TESTS]
     answers = [evaluate(test, sample) for sample in samples for test in group_tests]
@@ -105,7 +108,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     p_values = []
     for c in cars:
         members = everyone[c.complete]
-        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo)
+        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo, cluster)
         event_answers += [(members, sample, EVENT_TESTS[test](sample)) for test in event_tests]
         p = np.full(len(everyone), np.nan)
         p[members] = EVENT_TESTS["forecast_error_t"](sample).p_value if len(members) else p[members]
@@ -229,10 +232,11 @@ def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
 
 def _sample(
     group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, placebo: Placebo | None,
+    spec: StudySpec, placebo: Placebo | None, cluster: Ints,
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
+    plan = spec.resampling
     return CarSample(
         group=group,
         window=cars.window,
@@ -249,4 +253,5 @@ def _sample(
         alpha=spec.significance.alpha,
         pseudo=placebo.sample(inside, cars.window, members) if placebo is not None else None,
         shared=cars.shared[inside],
+        resampling=Resampling(cluster[inside], plan.draws, plan.seed) if plan is not None else None,
     )

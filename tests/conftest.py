@@ -17,7 +17,7 @@ import pytest
 from engine import load_study, run_study
 from engine.results import StudyResult, to_csv
 from engine.sessions import Window
-from engine.significance import CarSample, PseudoCars
+from engine.significance import CarSample, PseudoCars, Resampling
 
 NO_SHARED_DATA = "the shared market data are not on the data path (EVENTSTUDY_DATA)"
 
@@ -174,11 +174,17 @@ def cell(result: StudyResult, table: str, column: str, **where: Any) -> Any:
 
 
 def sample_of(
-    car: list[float], residuals: Any, dof: int = 40, pseudo: Any = (), alternative: str = "two-sided"
+    car: list[float],
+    residuals: Any,
+    dof: int = 40,
+    pseudo: Any = (),
+    alternative: str = "two-sided",
+    cluster: Any = None,
 ) -> CarSample:
     """A sample for the tests themselves: one-day CARs with se 1 in an event window of three days.
 
     residuals: (N, R). pseudo: the CARs of pseudo-dates, the same for the group and for each event.
+    cluster: the date cluster of each event; without, each is one of its own.
     """
     n, values, drawn = len(car), np.array(car, dtype=float), np.array(pseudo, dtype=float)
     residuals = np.asarray(residuals, dtype=float)
@@ -197,4 +203,5 @@ def sample_of(
         alternative=alternative,
         alpha=0.05,
         pseudo=PseudoCars(drawn, drawn, (drawn,) * n, np.full(n, len(drawn))),
+        resampling=Resampling(np.arange(n) if cluster is None else np.array(cluster), 999, 1),
     )

@@ -245,6 +245,38 @@ def test_romano_wolf_steps_down(values: list[float], alternative: str, p: list[f
     nearly(romano_wolf(np.array(values, float), draws[:, :1], alternative), [NAN, NAN])
 
 
+SIX = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize(("alternative", "p"), [("two-sided", 2 / 64), ("greater", 1 / 64), ("less", 1.0)])
+def test_wild_bootstrap_takes_all_sign_changes(alternative: str, p: float) -> None:
+    """No other signs of 1..6 give a t as large: the sample itself is the one, or two, of 64. Alone, t is the ordinary."""
+    sample = sample_of(SIX, np.zeros((6, 2)), alternative=alternative)
+    answer = evaluate("wild_bootstrap", sample)
+    nearly([answer.statistic, answer.se, answer.p_value], [3.5 / math.sqrt(3.5 / 6), math.sqrt(3.5 / 6), p])
+    assert (answer.distribution, answer.note) == ("wild_bootstrap(63)", "6 date clusters")
+    nearly(answer.statistic, evaluate("cross_sectional_t", sample).statistic)
+
+
+@pytest.mark.parametrize("name", ["wild_bootstrap", "block_bootstrap"])
+def test_a_bootstrap_counts_clusters_not_events(name: str) -> None:
+    """Each event twice in its cluster: mean and se stay. In five clusters there is no answer, nor without spread."""
+    once, twice = (evaluate(name, sample_of(SIX * k, np.zeros((6 * k, 2)), cluster=[*range(6)] * k)) for k in (1, 2))
+    nearly([twice.statistic, twice.se, twice.p_value], [once.statistic, once.se, once.p_value])
+    nearly(twice.ci, once.ci)
+    five = evaluate(name, sample_of(SIX, np.zeros((6, 2)), cluster=[7, 7, 1, 2, 3, 4]))
+    assert five.unavailable == "needs at least 6 date clusters, has 5"
+    equal = evaluate(name, sample_of([0.1] * 5 + [0.3 - 0.2], np.zeros((6, 2))))
+    assert equal.unavailable == "the CARs do not vary across date clusters"
+
+
+def test_the_labels_of_date_clusters_say_nothing() -> None:
+    labels = ([0, 1, 2, 3, 4, 5, 5, 0], [9, 2, 7, 3, 8, 1, 1, 9])
+    answers = [evaluate("block_bootstrap", sample_of([*SIX, -2, 3], np.zeros((8, 2)), cluster=c)) for c in labels]
+    assert answers[0].p_value == answers[1].p_value
+    assert answers[0].ci == answers[1].ci
+
+
 # The return rule
 
 DAYS = np.array(["2021-03-01", "2021-03-02", "2021-03-03", "2021-03-04", "2021-03-05"], "datetime64[D]")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ import numpy as np
 import polars as pl
 import pytest
 import second
-from conftest import closes, make_study, rows_of, run, weekdays
+from conftest import closes, make_study, rows_of, run, sample_of, weekdays
 from statsmodels.stats.multitest import multipletests
 
 from engine.results import StudyResult
-from engine.significance import multiplicity
+from engine.significance import evaluate, multiplicity
 
 SESSIONS = weekdays(420)
 WINDOWS = ((-5, 5), (-1, 1), (0, 0), (1, 4))
@@ -35,7 +37,7 @@ CASES = (
     ("factor", "log", "less"),
 )
 # What this file covers, for the registry: group tests, event tests, models.
-GROUP_TESTS = (*second.GROUP_TESTS, "permutation")
+GROUP_TESTS = (*second.GROUP_TESTS, "permutation", "wild_bootstrap", "block_bootstrap")
 EVENT_TESTS = (*second.EVENT_TESTS, "permutation")
 
 case = pytest.mark.parametrize("case", CASES, ids="-".join)
@@ -424,6 +426,85 @@ def test_permutation_avoids_every_real_event_of_a_listing(tmp_path: Path, other:
     apart = [p for p in everywhere if abs(p - days.index(SESSIONS[other])) >= 11]
     assert counts == [len(everywhere), len(apart)]
     assert len(apart) < len(everywhere)
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[7]], ids="-".join)
+def test_bootstraps_by_date_cluster(tmp_path: Path, case: tuple[str, str, str]) -> None:
+    """t and se to the last digit; the p of all sign changes, and of blocks within Monte Carlo error of other draws."""
+    draws, own = 4999, 2000
+    tests = ["wild_bootstrap", "block_bootstrap"]
+    result = run(write(tmp_path, events(), case, tests, ["kind"], resampling={"seed": 5, "draws": draws}))
+    counts = set()
+    for group in ("all", "kind=a", "kind=b"):
+        for window in WINDOWS:
+            days = days_of(window)
+            sample = [f for f in members_of(theirs(*case[:2])[0], group) if f.complete(days)]
+            clusters = [[f.car(days) for f in c] for c in second.date_clusters(sample)]
+            rows = rows_of(result, "significance", group=group, window_start=window[0], window_end=window[1])
+            by_test = {r["test"]: r for r in rows.iter_rows(named=True)}
+            counts.add(len(clusters))
+            if len(clusters) < 6:
+                assert set(rows["unavailable"]) == {f"needs at least 6 date clusters, has {len(clusters)}"}
+                continue
+            dice = random.Random(3)
+            chosen = [[dice.randrange(len(clusters)) for _ in clusters] for _ in range(own)]
+            wanted = {
+                "wild_bootstrap": second.wild_p(clusters, case[2]),
+                "block_bootstrap": second.block_p(clusters, chosen, case[2]),
+            }
+            for test, p in wanted.items():
+                row = by_test[test]
+                close([row["statistic"], row["se"]], second.cluster_t(clusters))
+                assert row["note"] == f"{len(clusters)} date clusters"
+                if test == "wild_bootstrap":
+                    assert row["distribution"] == f"wild_bootstrap({2 ** len(clusters) - 1})"
+                    close(row["p_value"], p)
+                else:
+                    assert row["distribution"] == f"block_bootstrap({draws})"
+                    near = 4.5 * (p * (1 - p) * (1 / draws + 1 / own)) ** 0.5 + 1 / own
+                    assert row["p_value"] == pytest.approx(p, abs=near)
+    assert len(counts) > 2
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_block_bootstrap_among_all_ways_to_draw_six_clusters(alternative: str) -> None:
+    """6^6 equally likely draws: the p-value and the bound of the interval, within Monte Carlo error."""
+    car, cluster = [0.02, -0.01, 0.03, 0.05, -0.02, 0.01, 0.04, 0.015], [0, 0, 1, 2, 3, 4, 5, 5]
+    sample = sample_of(car, np.zeros((8, 2)), alternative=alternative, cluster=cluster)
+    sample = replace(sample, resampling=replace(sample.resampling, draws=40_000))
+    answer = evaluate("block_bootstrap", sample)
+    clusters = [[c for c, own in zip(car, cluster, strict=True) if own == g] for g in range(6)]
+    everything = list(product(range(6), repeat=6))
+    p = second.block_p(clusters, everything, alternative)
+    assert 0.02 < p < 0.98
+    assert answer.p_value == pytest.approx(p, abs=4.5 * (p * (1 - p) / 40_000) ** 0.5)
+    reach = (answer.ci[1] - answer.estimate) / answer.se
+    close(answer.estimate - answer.ci[0], answer.ci[1] - answer.estimate)
+    beyond = np.mean(np.abs(second.block_ts(clusters, everything)) >= reach)
+    assert beyond == pytest.approx(0.05, abs=4.5 * (0.05 * 0.95 / 40_000) ** 0.5)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_wild_bootstrap_of_more_than_twelve_clusters_draws_signs(alternative: str) -> None:
+    """Fourteen clusters: within Monte Carlo error of all 2^14 sign changes."""
+    car = np.random.default_rng(4).normal(0.004, 0.02, 17).tolist()
+    cluster = [*range(14), 0, 0, 5]
+    sample = sample_of(car, np.zeros((17, 2)), alternative=alternative, cluster=cluster)
+    sample = replace(sample, resampling=replace(sample.resampling, draws=40_000))
+    answer = evaluate("wild_bootstrap", sample)
+    p = second.wild_p([[c for c, g in zip(car, cluster, strict=True) if g == one] for one in range(14)], alternative)
+    assert answer.distribution == "wild_bootstrap(40000)"
+    assert 0.02 < p < 0.98
+    assert answer.p_value == pytest.approx(p, abs=4.5 * (p * (1 - p) / 40_000) ** 0.5)
+
+
+def test_a_bootstrap_of_a_group_hears_of_no_other_group(tmp_path: Path) -> None:
+    case, tests = CASES[0], ["block_bootstrap", "wild_bootstrap"]
+    with_groups = run(write(tmp_path / "groups", events(), case, tests, ["kind"], **RESAMPLING))
+    alone = run(write(tmp_path / "alone", events(), case, tests[::-1], [], **RESAMPLING))
+    assert rows_of(with_groups, "significance", group="all").equals(alone.tables["significance"])
+    other = run(write(tmp_path / "seed", events(), case, tests, [], resampling={"seed": 6, "draws": 999}))
+    assert not other.tables["significance"].equals(alone.tables["significance"])
 
 
 def test_the_second_implementation_is_independent() -> None:

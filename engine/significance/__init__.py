@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from engine.significance.bootstrap import block_bootstrap, wild_bootstrap
 from engine.significance.parametric import (
     bmp,
     cross_sectional_t,
@@ -19,7 +20,14 @@ from engine.significance.parametric import (
 )
 from engine.significance.rank import corrado, corrado_zivney, grank_t
 from engine.significance.resampling import event_permutation, permutation
-from engine.significance.sample import CarSample, EventSignificance, PseudoCars, Significance, unavailable
+from engine.significance.sample import (
+    CarSample,
+    EventSignificance,
+    PseudoCars,
+    Resampling,
+    Significance,
+    unavailable,
+)
 from engine.significance.sign import generalized_sign, sign
 from engine.significance.single_event import forecast_error_t, sq
 from engine.significance.stepdown import romano_wolf
@@ -37,6 +45,8 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "sign": sign,
     "generalized_sign": generalized_sign,
     "permutation": permutation,
+    "wild_bootstrap": wild_bootstrap,
+    "block_bootstrap": block_bootstrap,
 }
 
 EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
@@ -45,15 +55,18 @@ EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
     "permutation": event_permutation,
 }
 
-RESAMPLING_TESTS = frozenset({"permutation"})
+PSEUDO_DATE_TESTS = frozenset({"permutation"})
+RESAMPLING_TESTS = PSEUDO_DATE_TESTS | {"wild_bootstrap", "block_bootstrap"}  # that need the table [resampling]
 
 __all__ = [
     "EVENT_TESTS",
+    "PSEUDO_DATE_TESTS",
     "RESAMPLING_TESTS",
     "SIGNIFICANCE_TESTS",
     "CarSample",
     "EventSignificance",
     "PseudoCars",
+    "Resampling",
     "Significance",
     "evaluate",
     "multiplicity",

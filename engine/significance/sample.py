@@ -31,6 +31,19 @@ class PseudoCars:
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """What a bootstrap draws with. cluster: (N,) label of each event's date cluster; draws, seed: of ``[resampling]``."""
+
+    cluster: Ints
+    draws: int
+    seed: int
+
+    def generator(self, test: str) -> np.random.Generator:
+        """The test's own stream: the same for every group and window, whatever else is asked."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=tuple(test.encode())))
+
+
+@dataclass(frozen=True)
 class CarSample:
     """The N events of one group that are complete in one window of L days; all that a test may look at.
 
@@ -42,6 +55,7 @@ class CarSample:
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
     residual_days: (N, R) the calendar day of each residual, as a day number.
     pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for.
+    resampling: the date clusters, draws and seed of a bootstrap, None unless one was asked for.
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
     """
@@ -61,6 +75,7 @@ class CarSample:
     alpha: float
     pseudo: PseudoCars | None = None
     shared: npt.NDArray[np.bool_] | None = None
+    resampling: Resampling | None = None
 
     @property
     def n(self) -> int:
