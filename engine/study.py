@@ -94,9 +94,12 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
 
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
-    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+    resampling = None
+    if spec.resampling is not None:
+        cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+        resampling = Resampling(cluster, spec.resampling.draws, spec.resampling.seed)
     samples = [
-        _sample(name, members, c, panel, abnormal, fits, spec, placebo, cluster)
+        _sample(name, members, c, panel, abnormal, fits, spec, placebo, resampling)
         for name, members in groups
         for c in cars
     ]
@@ -108,7 +111,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     p_values = []
     for c in cars:
         members = everyone[c.complete]
-        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo, cluster)
+        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo, resampling)
         event_answers += [(members, sample, EVENT_TESTS[test](sample)) for test in event_tests]
         p = np.full(len(everyone), np.nan)
         p[members] = EVENT_TESTS["forecast_error_t"](sample).p_value if len(members) else p[members]
@@ -232,11 +235,10 @@ def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
 
 def _sample(
     group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, placebo: Placebo | None, cluster: Ints,
+    spec: StudySpec, placebo: Placebo | None, resampling: Resampling | None,
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
-    plan = spec.resampling
     return CarSample(
         group=group,
         window=cars.window,
@@ -253,5 +255,5 @@ def _sample(
         alpha=spec.significance.alpha,
         pseudo=placebo.sample(inside, cars.window, members) if placebo is not None else None,
         shared=cars.shared[inside],
-        resampling=Resampling(cluster[inside], plan.draws, plan.seed) if plan is not None else None,
+        resampling=replace(resampling, cluster=resampling.cluster[inside]) if resampling is not None else None,
     )
