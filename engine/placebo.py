@@ -41,21 +41,28 @@ class Placebo:
     draws: Ints
     non_overlapping: Ints
 
-    def sample(self, members: Ints, window: Window) -> PseudoCars:
-        """What `permutation` looks at for a group of pairs in one window."""
+    def sample(self, members: Ints, window: Window, everyone: Ints) -> PseudoCars:
+        """What `permutation` looks at for the pairs of a group that are complete in a window.
+
+        everyone: the whole group, which decides for all its windows whether they share the dates of one cluster or the
+        draws of several.
+        """
         w = self.windows.index(window)
         own = tuple(np.ascontiguousarray(self.events[i][:, w]) for i in members)
         clusters = np.unique(self.cluster[members])
         if min((len(e) for e in own), default=0) == 0:
-            group = np.empty(0)
+            group = joint = np.empty(0)
         elif len(clusters) == 1:
-            group = sum(own[1:], start=own[0].copy()) / len(own)
+            group = joint = sum(own[1:], start=own[0].copy()) / len(own)
+            if len(np.unique(self.cluster[everyone])) > 1:
+                joint = np.take(group, self.draws[clusters[0]])
         else:
             group = np.zeros(self.draws.shape[1])
             for i, cars in zip(members, own, strict=True):
                 group += np.take(cars, self.draws[self.cluster[i]])
             group /= len(own)
-        return PseudoCars(group, own, self.non_overlapping[members])
+            joint = group
+        return PseudoCars(group, joint, own, self.non_overlapping[members])
 
 
 def pseudo_events(

@@ -60,8 +60,8 @@ car = [[-1, 1], [0, 0], [-5, 5], [-10, 10]]     # the first is the primary windo
 tests = [
     "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "kolari_pape_pynnonen", "crude_dependence_t",
     "skewness_adjusted_t", "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation",
-    "forecast_error_t", "sq", "conformal", "portfolio_t", "sur_f", "clustered_t_date", "clustered_t_firm",
-    "clustered_t_both", "hac_t",
+    "wild_bootstrap", "block_bootstrap", "forecast_error_t", "sq", "conformal", "portfolio_t", "sur_f",
+    "clustered_t_date", "clustered_t_firm", "clustered_t_both", "hac_t",
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
 alternative = "two-sided"       # or "greater", "less"

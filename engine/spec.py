@@ -29,9 +29,7 @@ LATER_MODELS = (
     "raw", "scholes_williams", "dimson", "rolling", "garch", "egarch", "gjr", "lad", "huber", "theil_sen",
     "matched",
 )  # fmt: skip
-LATER_TESTS = (
-    "wild_bootstrap", "block_bootstrap",
-)  # fmt: skip
+LATER_TESTS: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

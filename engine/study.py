@@ -17,17 +17,18 @@ from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
 from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
-from engine.placebo import Placebo, pseudo_events
+from engine.placebo import Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult
 from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
+    PSEUDO_DATE_TESTS,
     REGRESSION_TESTS,
-    RESAMPLING_TESTS,
     SIGNIFICANCE_TESTS,
     CarSample,
     Regressions,
+    Resampling,
     evaluate,
 )
 from engine.spec import StudySpec
@@ -86,7 +87,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         exclusions += [row for _, lost in parted for row in lost]
 
     placebo = None
-    if spec.resampling is not None and RESAMPLING_TESTS & set(spec.significance.tests):
+    if spec.resampling is not None and PSEUDO_DATE_TESTS & set(spec.significance.tests):
         placebo = pseudo_events(
             panel,
             real_days(plan),
@@ -103,8 +104,14 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
+    resampling = None
+    if spec.resampling is not None:
+        cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+        resampling = Resampling(cluster, spec.resampling.draws, spec.resampling.seed)
     samples = [
-        _sample(name, members, c, panel, abnormal, fits, spec, placebo, firms) for name, members in groups for c in cars
+        _sample(name, members, c, panel, abnormal, fits, spec, placebo, firms, resampling)
+        for name, members in groups
+        for c in cars
     ]
     group_tests = [t for t in spec.significance.tests if t in SIGNIFICANCE_TESTS]
     answers = [evaluate(test, sample) for sample in samples for test in group_tests]
@@ -114,7 +121,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     p_values = []
     for c in cars:
         members = everyone[c.complete]
-        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo, firms)
+        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo, firms, resampling)
         event_answers += [(members, sample, EVENT_TESTS[test](sample)) for test in event_tests]
         p = np.full(len(everyone), np.nan)
         p[members] = EVENT_TESTS["forecast_error_t"](sample).p_value if len(members) else p[members]
@@ -126,7 +133,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "fits": fits_table(panel, fits, spec.model.name),
         "cars": cars_table(study.announcements, panel, cars, p_values),
         "averages": averages_table(groups, abnormal),
-        "significance": significance_table(answers),
+        "significance": significance_table(answers, spec.significance.alternative),
         "event_significance": event_significance_table(panel, event_answers),
         "contamination": contamination_table(plan.firms.rows),
         "exclusions": exclusions_table(exclusions),
@@ -238,7 +245,7 @@ def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
 
 def _sample(
     group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, placebo: Placebo | None, firms: Ints,
+    spec: StudySpec, placebo: Placebo | None, firms: Ints, resampling: Resampling | None,
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
@@ -259,9 +266,10 @@ def _sample(
         firms=firms[inside],
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
-        pseudo=placebo.sample(inside, cars.window) if placebo is not None else None,
+        pseudo=placebo.sample(inside, cars.window, members) if placebo is not None else None,
         shared=cars.shared[inside],
         regressions=_regressions(panel, fits, inside) if REGRESSION_TESTS & set(spec.significance.tests) else None,
+        resampling=replace(resampling, cluster=resampling.cluster[inside]) if resampling is not None else None,
     )
 
 

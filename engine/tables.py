@@ -17,7 +17,7 @@ from engine.announcements import Announcements, Reaction
 from engine.announcements.contamination import Contamination
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
-from engine.significance import CarSample, EventSignificance, Significance, multiplicity
+from engine.significance import CarSample, EventSignificance, Significance, multiplicity, romano_wolf
 
 Ints = npt.NDArray[np.int64]
 DIGITS = 15
@@ -201,7 +201,7 @@ def averages_table(groups: Sequence[tuple[str, Ints]], abnormal: AbnormalReturns
     return table("averages", columns)
 
 
-def significance_table(answers: Sequence[Significance]) -> pl.DataFrame:
+def significance_table(answers: Sequence[Significance], alternative: str) -> pl.DataFrame:
     """``significance.csv``: one row for each group, window and test."""
     columns: dict[str, list[Any]] = {
         "group": [a.group for a in answers],
@@ -215,7 +215,7 @@ def significance_table(answers: Sequence[Significance]) -> pl.DataFrame:
         columns[name] = [getattr(a, name) for a in answers]
     families = [(a.group, a.name) for a in answers]
     columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
-    columns["p_romano_wolf"] = [np.nan] * len(answers)
+    columns["p_romano_wolf"] = _stepped_down(families, columns["statistic"], [a.draws for a in answers], alternative)
     return table("significance", columns)
 
 
@@ -224,6 +224,7 @@ def event_significance_table(
 ) -> pl.DataFrame:
     """``event_significance.csv``: one row for each event, window and single-event test."""
     columns: dict[str, list[Any]] = {c: [] for c in SCHEMAS["event_significance"]}
+    draws: list[npt.NDArray[np.float64]] = []
     for members, sample, answer in answers:
         k = len(members)
         ids = _ids(panel, members)
@@ -239,23 +240,47 @@ def event_significance_table(
             columns[name] += np.where(missing, np.nan, getattr(answer, name)).tolist()
         for name in ("distribution", "note", "unavailable"):
             columns[name] += getattr(answer, name)
+        draws += answer.draws or [np.empty(0)] * k
     families = list(zip(columns["event_id"], columns["symbol"], columns["test"], strict=True))
     columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
-    columns["p_romano_wolf"] = [np.nan] * len(families)
+    alternative = answers[0][1].alternative if answers else ""
+    columns["p_romano_wolf"] = _stepped_down(families, columns["statistic"], draws, alternative)
     return table("event_significance", columns)
 
 
 def _adjusted(families: Sequence[tuple[str, ...]], p_values: Sequence[float]) -> tuple[list[float], list[float]]:
     """Holm and Benjamini-Hochberg over the windows of one test and group, or event."""
-    rows: dict[tuple[str, ...], list[int]] = {}
-    for i, family in enumerate(families):
-        rows.setdefault(family, []).append(i)
     holm, bh = [np.nan] * len(families), [np.nan] * len(families)
-    for positions in rows.values():
+    for positions in _rows_of(families):
         adjusted = multiplicity(p_values[i] for i in positions)
         for i, h, b in zip(positions, *adjusted, strict=True):
             holm[i], bh[i] = h, b
     return holm, bh
+
+
+def _stepped_down(
+    families: Sequence[tuple[str, ...]], values: Sequence[float], draws: Sequence[npt.NDArray[np.float64]],
+    alternative: str,
+) -> list[float]:  # fmt: skip
+    """Romano-Wolf over the same windows, of the answers that have joint draws under the null."""
+    made = [np.nan] * len(families)
+    for positions in _rows_of(families):
+        drawn = [i for i in positions if len(draws[i])]
+        if drawn:
+            adjusted = romano_wolf(
+                np.array([values[i] for i in drawn]), np.stack([draws[i] for i in drawn]), alternative
+            )
+            for i, p in zip(drawn, adjusted.tolist(), strict=True):
+                made[i] = p
+    return made
+
+
+def _rows_of(families: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """The rows of each family."""
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for i, family in enumerate(families):
+        rows.setdefault(family, []).append(i)
+    return list(rows.values())
 
 
 def exclusions_table(exclusions: Sequence[Exclusion]) -> pl.DataFrame:

@@ -17,7 +17,7 @@ import pytest
 from engine import load_study, run_study
 from engine.results import StudyResult, to_csv
 from engine.sessions import Window
-from engine.significance import CarSample, PseudoCars, Regressions
+from engine.significance import CarSample, PseudoCars, Regressions, Resampling
 
 NO_SHARED_DATA = "the shared market data are not on the data path (EVENTSTUDY_DATA)"
 
@@ -174,12 +174,17 @@ def cell(result: StudyResult, table: str, column: str, **where: Any) -> Any:
 
 
 def sample_of(
-    car: list[float], residuals: Any, dof: int = 40, pseudo: Any = (), alternative: str = "two-sided"
+    car: list[float],
+    residuals: Any,
+    dof: int = 40,
+    pseudo: Any = (),
+    alternative: str = "two-sided",
+    cluster: Any = None,
 ) -> CarSample:
     """A sample for the tests themselves: one-day CARs with se 1 in an event window of three days.
 
     residuals: (N, R), of a constant. pseudo: the CARs of pseudo-dates, the same for the group and for each event. One
-    date, every event another firm.
+    date, every event another firm. cluster: the date cluster of each event; without, each is one of its own.
     """
     n, values, drawn = len(car), np.array(car, dtype=float), np.array(pseudo, dtype=float)
     residuals = np.asarray(residuals, dtype=float)
@@ -200,6 +205,7 @@ def sample_of(
         firms=np.arange(n),
         alternative=alternative,
         alpha=0.05,
-        pseudo=PseudoCars(drawn, (drawn,) * n, np.full(n, len(drawn))),
+        pseudo=PseudoCars(drawn, drawn, (drawn,) * n, np.full(n, len(drawn))),
         regressions=Regressions(np.ones((n, 1, residuals.shape[1])), np.ones((n, 1, 3)), np.zeros((n, 1))),
+        resampling=Resampling(np.arange(n) if cluster is None else np.array(cluster), 999, 1),
     )

@@ -7,10 +7,10 @@ statsmodels fits the market model; scipy has the distributions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from scipy import stats
@@ -575,3 +575,69 @@ def permutation_p(value: float, draws: Sequence[float], alternative: str) -> flo
         "less": sum(d <= value for d in draws),
     }[alternative]
     return (1 + b) / (1 + len(draws))
+
+
+def romano_wolf(values: Sequence[float], draws: Sequence[Sequence[float]], alternative: str) -> list[float]:
+    """Step-down p-values: draws[b][j] of statistic j in joint draw b; at each step the maximum over those still in."""
+
+    spread = [_mean_sd([d[j] for d in draws])[1] for j in range(len(values))]
+
+    def size(j: int, value: float) -> float:
+        t = value / spread[j]
+        return {"two-sided": abs(t), "greater": t, "less": -t}[alternative]
+
+    own = [size(j, v) for j, v in enumerate(values)]
+    drawn = [[size(j, v) for j, v in enumerate(d)] for d in draws]
+    left, found, last = set(range(len(values))), [0.0] * len(values), 0.0
+    while left:
+        most = max(left, key=lambda j: own[j])
+        reached = sum(max(d[j] for j in left) >= own[most] for d in drawn)
+        last = max(last, (1 + reached) / (1 + len(drawn)))
+        found[most] = last
+        left.remove(most)
+    return found
+
+
+def date_clusters(sample: Sequence[Fitted]) -> list[list[Fitted]]:
+    """Events that share an event id or a day, straight or through others, are together."""
+    found: list[list[Fitted]] = []
+    for f in sample:
+        linked = [c for c in found if any(g.position == f.position or g.event.event_id == f.event.event_id for g in c)]
+        found = [c for c in found if c not in linked] + [[f, *(g for c in linked for g in c)]]
+    return found
+
+
+def cluster_t(clusters: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """t of the mean and its cluster-robust standard error; an endless t where the clusters do not vary."""
+    count, n = len(clusters), sum(len(c) for c in clusters)
+    mean = math.fsum(v for c in clusters for v in c) / n
+    scores = [math.fsum(v - mean for v in c) for c in clusters]
+    se = math.sqrt(count / (count - 1) * math.fsum(s * s for s in scores)) / n
+    if se < 1e-14:
+        return math.copysign(math.inf, mean) if abs(mean) > 1e-14 else 0.0, se
+    return mean / se, se
+
+
+def _share(t: float, drawn: Sequence[float], alternative: str) -> float:
+    if alternative == "two-sided":
+        return sum(abs(d) > abs(t) - 1e-9 for d in drawn) / len(drawn)
+    return sum(d > t - 1e-9 if alternative == "greater" else d < t + 1e-9 for d in drawn) / len(drawn)
+
+
+def wild_p(clusters: Sequence[Sequence[float]], alternative: str) -> float:
+    """The share of all sign changes of whole clusters with a t as extreme, the unchanged sample among them."""
+    changed = product((1, -1), repeat=len(clusters))
+    drawn = [cluster_t([[s * v for v in c] for s, c in zip(signs, clusters, strict=True)])[0] for signs in changed]
+    return _share(cluster_t(clusters)[0], drawn, alternative)
+
+
+def block_ts(clusters: Sequence[Sequence[float]], chosen: Iterable[Sequence[int]]) -> list[float]:
+    """t of the chosen clusters, whose values have the mean of all taken away."""
+    n = sum(len(c) for c in clusters)
+    mean = math.fsum(v for c in clusters for v in c) / n
+    centred = [[v - mean for v in c] for c in clusters]
+    return [cluster_t([centred[g] for g in one])[0] for one in chosen]
+
+
+def block_p(clusters: Sequence[Sequence[float]], chosen: Iterable[Sequence[int]], alternative: str) -> float:
+    return _share(cluster_t(clusters)[0], block_ts(clusters, chosen), alternative)

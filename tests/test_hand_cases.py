@@ -18,7 +18,7 @@ from engine.market import PriceSeries
 from engine.models import fit
 from engine.models.fits import NormalFits
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, evaluate
+from engine.significance import EVENT_TESTS, evaluate, romano_wolf
 from engine.significance.parametric import mean_residual_correlation
 from engine.significance.rank import _ranks
 
@@ -316,6 +316,57 @@ def test_permutation_counts_a_tie_as_extreme(alternative: str, p: float) -> None
     assert answer.distribution == "permutation(4)"
     nearly([answer.statistic, answer.p_value], [2, p])
     nearly(EVENT_TESTS["permutation"](sample).p_value, [p, p])
+
+
+@pytest.mark.parametrize(
+    ("values", "alternative", "p"),
+    [
+        ([1, 3], "two-sided", [0.75, 0.25]),  # no |t*| reaches 1.5; of the first alone two of three reach 1
+        ([1, 1.8], "two-sided", [1, 1]),  # one of the two is at 1 in every draw; the second's own 0.75 is no less
+        ([1, 3], "greater", [0.5, 0.25]),
+        ([1, 3], "less", [1, 1]),
+        ([1, 3], "constant", [0.75, NAN]),
+    ],
+)
+def test_romano_wolf_steps_down(values: list[float], alternative: str, p: list[float]) -> None:
+    """Three draws with sd 1 and 2: t* = -1, 0, 1 beside -1, 1, 0."""
+    draws = np.array([[-1.0, 0, 1], [-2, 2, 0]])
+    if alternative == "constant":
+        draws[1], alternative = 0.1, "two-sided"
+    nearly(romano_wolf(np.array(values, float), draws, alternative), p)
+    nearly(romano_wolf(np.array(values, float), draws[:, :1], alternative), [NAN, NAN])
+
+
+SIX = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize(("alternative", "p"), [("two-sided", 2 / 64), ("greater", 1 / 64), ("less", 1.0)])
+def test_wild_bootstrap_takes_all_sign_changes(alternative: str, p: float) -> None:
+    """No other signs of 1..6 give a t as large: the sample itself is the one, or two, of 64. Alone, t is the ordinary."""
+    sample = sample_of(SIX, np.zeros((6, 2)), alternative=alternative)
+    answer = evaluate("wild_bootstrap", sample)
+    nearly([answer.statistic, answer.se, answer.p_value], [3.5 / math.sqrt(3.5 / 6), math.sqrt(3.5 / 6), p])
+    assert (answer.distribution, answer.note) == ("wild_bootstrap(63)", "6 date clusters")
+    nearly(answer.statistic, evaluate("cross_sectional_t", sample).statistic)
+
+
+@pytest.mark.parametrize("name", ["wild_bootstrap", "block_bootstrap"])
+def test_a_bootstrap_counts_clusters_not_events(name: str) -> None:
+    """Each event twice in its cluster: mean and se stay. In five clusters there is no answer, nor without spread."""
+    once, twice = (evaluate(name, sample_of(SIX * k, np.zeros((6 * k, 2)), cluster=[*range(6)] * k)) for k in (1, 2))
+    nearly([twice.statistic, twice.se, twice.p_value], [once.statistic, once.se, once.p_value])
+    nearly(twice.ci, once.ci)
+    five = evaluate(name, sample_of(SIX, np.zeros((6, 2)), cluster=[7, 7, 1, 2, 3, 4]))
+    assert five.unavailable == "needs at least 6 date clusters, has 5"
+    equal = evaluate(name, sample_of([0.1] * 5 + [0.3 - 0.2], np.zeros((6, 2))))
+    assert equal.unavailable == "the CARs do not vary across date clusters"
+
+
+def test_the_labels_of_date_clusters_say_nothing() -> None:
+    labels = ([0, 1, 2, 3, 4, 5, 5, 0], [9, 2, 7, 3, 8, 1, 1, 9])
+    answers = [evaluate("block_bootstrap", sample_of([*SIX, -2, 3], np.zeros((8, 2)), cluster=c)) for c in labels]
+    assert answers[0].p_value == answers[1].p_value
+    assert answers[0].ci == answers[1].ci
 
 
 # The return rule

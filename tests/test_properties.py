@@ -107,7 +107,7 @@ def test_what_comes_after_the_event_window_changes_nothing(model: str, seed: int
     later = dict(series)
     for symbol in ("MKT", *SYMBOLS):
         later = changed(later, symbol, lambda i, r: r + shock * (i % 7) if i > 105 else r)
-    tests = {"significance": {"tests": sorted(set(ALL_TESTS) - {"permutation"})}}
+    tests = {"significance": {"tests": sorted(set(ALL_TESTS) - {"permutation"})}, "resampling": RESAMPLING}
     assert texts(study(together, later, model, **tests)) == texts(study(together, series, model, **tests))
 
 

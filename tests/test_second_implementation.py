@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ import numpy as np
 import polars as pl
 import pytest
 import second
-from conftest import closes, make_study, rows_of, run, weekdays
+from conftest import closes, make_study, rows_of, run, sample_of, weekdays
 from statsmodels.stats.multitest import multipletests
 
 from engine.results import StudyResult
-from engine.significance import multiplicity
+from engine.significance import evaluate, multiplicity
 
 SESSIONS = weekdays(420)
 WINDOWS = ((-5, 5), (-1, 1), (0, 0), (1, 4))
@@ -35,7 +37,9 @@ CASES = (
     ("factor", "log", "less"),
 )
 # What this file covers, for the registry: group tests, event tests, models.
-GROUP_TESTS = (*second.GROUP_TESTS, "permutation", "portfolio_t", "sur_f")
+GROUP_TESTS = (
+    *second.GROUP_TESTS, "permutation", "portfolio_t", "sur_f", "wild_bootstrap", "block_bootstrap",
+)  # fmt: skip
 EVENT_TESTS = (*second.EVENT_TESTS, "permutation")
 
 case = pytest.mark.parametrize("case", CASES, ids="-".join)
@@ -354,6 +358,13 @@ def test_permutation_on_one_date_enumerates_every_other_date(
         own = rows_of(result, "event_significance", window_start=window[0], window_end=window[1]).sort("event_id")
         wanted = [second.permutation_p(r, draws[:, i].tolist(), case[2]) for i, r in enumerate(real)]
         close(own["p_value"], wanted)
+    families = {("significance", "group", "all"): lambda d: d.mean(axis=1)}
+    families |= {("event_significance", "event_id", e.event_id): lambda d, i=i: d[:, i] for i, e in enumerate(ONE_DATE)}
+    for (table, column, name), part in families.items():
+        rows = rows_of(result, table, **{column: name})
+        joint = np.stack([part(brute_force(*case[:2], w)) for w in rows.select("window_start", "window_end").rows()])
+        close(rows["p_romano_wolf"], second.romano_wolf(rows["statistic"].to_list(), joint.T.tolist(), case[2]))
+        assert (rows["p_romano_wolf"] >= rows["p_value"]).all()
 
 
 def test_permutation_on_two_dates_draws_them_apart(tmp_path: Path, brute_force: Any) -> None:
@@ -375,6 +386,32 @@ def test_permutation_on_two_dates_draws_them_apart(tmp_path: Path, brute_force: 
         assert row["p_value"] == pytest.approx(exact, abs=4 * (exact * (1 - exact) / draws) ** 0.5 + 1e-4)
 
 
+@pytest.mark.parametrize(("place", "alternative"), [(180, "two-sided"), (208, "greater")])
+def test_romano_wolf_on_two_dates_draws_all_windows_at_once(
+    tmp_path: Path, brute_force: Any, place: int, alternative: str
+) -> None:
+    """As over all pairs of dates, within Monte Carlo error; at 208 the widest window holds the events of one date only."""
+    case, draws = ("market", "simple", alternative), 9999
+    both = (*ONE_DATE, second.Event("f0", "S10", SESSIONS[place], ESTIMATION, "a"))
+    result = run(write(tmp_path, both, case, ["permutation"], [], resampling={"seed": 5, "draws": draws}))
+    fitted, _ = second.fit_all(both, prices(), design(*case[:2]))
+    joint, values, n = [], [], []
+    for window in sorted(WINDOWS):
+        days = days_of(window)
+        one = brute_force(*case[:2], window).sum(axis=1)[:, None]
+        two = np.array(second.pseudo_cars(both[-1:], prices(), design(*case[:2]), days))[:, 0]
+        complete = [f for f in fitted if f.complete(days)]
+        n.append(len(complete))
+        joint.append(((one + two * (len(complete) == 4)) / len(complete)).ravel())
+        values.append(sum(f.car(days) for f in complete) / len(complete))
+    rows = rows_of(result, "significance")
+    assert rows["n"].to_list() == n
+    assert set(n) == ({4} if place == 180 else {3, 4})
+    exact = np.array(second.romano_wolf(values, np.stack(joint, axis=1).tolist(), case[2]))
+    assert len(set(exact)) > 1
+    assert (np.abs(rows["p_romano_wolf"] - exact) < 4 * (exact * (1 - exact) / draws) ** 0.5 + 0.005).all()
+
+
 @pytest.mark.parametrize(
     ("other", "lost"),
     [(200, False), (48, True)],  # session 48 has too little history for a fit of its own
@@ -394,6 +431,85 @@ def test_permutation_avoids_every_real_event_of_a_listing(tmp_path: Path, other:
     apart = [p for p in everywhere if abs(p - days.index(SESSIONS[other])) >= 11]
     assert counts == [len(everywhere), len(apart)]
     assert len(apart) < len(everywhere)
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[7]], ids="-".join)
+def test_bootstraps_by_date_cluster(tmp_path: Path, case: tuple[str, str, str]) -> None:
+    """t and se to the last digit; the p of all sign changes, and of blocks within Monte Carlo error of other draws."""
+    draws, own = 4999, 2000
+    tests = ["wild_bootstrap", "block_bootstrap"]
+    result = run(write(tmp_path, events(), case, tests, ["kind"], resampling={"seed": 5, "draws": draws}))
+    counts = set()
+    for group in ("all", "kind=a", "kind=b"):
+        for window in WINDOWS:
+            days = days_of(window)
+            sample = [f for f in members_of(theirs(*case[:2])[0], group) if f.complete(days)]
+            clusters = [[f.car(days) for f in c] for c in second.date_clusters(sample)]
+            rows = rows_of(result, "significance", group=group, window_start=window[0], window_end=window[1])
+            by_test = {r["test"]: r for r in rows.iter_rows(named=True)}
+            counts.add(len(clusters))
+            if len(clusters) < 6:
+                assert set(rows["unavailable"]) == {f"needs at least 6 date clusters, has {len(clusters)}"}
+                continue
+            dice = random.Random(3)
+            chosen = [[dice.randrange(len(clusters)) for _ in clusters] for _ in range(own)]
+            wanted = {
+                "wild_bootstrap": second.wild_p(clusters, case[2]),
+                "block_bootstrap": second.block_p(clusters, chosen, case[2]),
+            }
+            for test, p in wanted.items():
+                row = by_test[test]
+                close([row["statistic"], row["se"]], second.cluster_t(clusters))
+                assert row["note"] == f"{len(clusters)} date clusters"
+                if test == "wild_bootstrap":
+                    assert row["distribution"] == f"wild_bootstrap({2 ** len(clusters) - 1})"
+                    close(row["p_value"], p)
+                else:
+                    assert row["distribution"] == f"block_bootstrap({draws})"
+                    near = 4.5 * (p * (1 - p) * (1 / draws + 1 / own)) ** 0.5 + 1 / own
+                    assert row["p_value"] == pytest.approx(p, abs=near)
+    assert len(counts) > 2
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_block_bootstrap_among_all_ways_to_draw_six_clusters(alternative: str) -> None:
+    """6^6 equally likely draws: the p-value and the bound of the interval, within Monte Carlo error."""
+    car, cluster = [0.02, -0.01, 0.03, 0.05, -0.02, 0.01, 0.04, 0.015], [0, 0, 1, 2, 3, 4, 5, 5]
+    sample = sample_of(car, np.zeros((8, 2)), alternative=alternative, cluster=cluster)
+    sample = replace(sample, resampling=replace(sample.resampling, draws=40_000))
+    answer = evaluate("block_bootstrap", sample)
+    clusters = [[c for c, own in zip(car, cluster, strict=True) if own == g] for g in range(6)]
+    everything = list(product(range(6), repeat=6))
+    p = second.block_p(clusters, everything, alternative)
+    assert 0.02 < p < 0.98
+    assert answer.p_value == pytest.approx(p, abs=4.5 * (p * (1 - p) / 40_000) ** 0.5)
+    reach = (answer.ci[1] - answer.estimate) / answer.se
+    close(answer.estimate - answer.ci[0], answer.ci[1] - answer.estimate)
+    beyond = np.mean(np.abs(second.block_ts(clusters, everything)) >= reach)
+    assert beyond == pytest.approx(0.05, abs=4.5 * (0.05 * 0.95 / 40_000) ** 0.5)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_wild_bootstrap_of_more_than_twelve_clusters_draws_signs(alternative: str) -> None:
+    """Fourteen clusters: within Monte Carlo error of all 2^14 sign changes."""
+    car = np.random.default_rng(4).normal(0.004, 0.02, 17).tolist()
+    cluster = [*range(14), 0, 0, 5]
+    sample = sample_of(car, np.zeros((17, 2)), alternative=alternative, cluster=cluster)
+    sample = replace(sample, resampling=replace(sample.resampling, draws=40_000))
+    answer = evaluate("wild_bootstrap", sample)
+    p = second.wild_p([[c for c, g in zip(car, cluster, strict=True) if g == one] for one in range(14)], alternative)
+    assert answer.distribution == "wild_bootstrap(40000)"
+    assert 0.02 < p < 0.98
+    assert answer.p_value == pytest.approx(p, abs=4.5 * (p * (1 - p) / 40_000) ** 0.5)
+
+
+def test_a_bootstrap_of_a_group_hears_of_no_other_group(tmp_path: Path) -> None:
+    case, tests = CASES[0], ["block_bootstrap", "wild_bootstrap"]
+    with_groups = run(write(tmp_path / "groups", events(), case, tests, ["kind"], **RESAMPLING))
+    alone = run(write(tmp_path / "alone", events(), case, tests[::-1], [], **RESAMPLING))
+    assert rows_of(with_groups, "significance", group="all").equals(alone.tables["significance"])
+    other = run(write(tmp_path / "seed", events(), case, tests, [], resampling={"seed": 6, "draws": 999}))
+    assert not other.tables["significance"].equals(alone.tables["significance"])
 
 
 def test_the_second_implementation_is_independent() -> None:

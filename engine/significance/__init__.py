@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from engine.significance.bootstrap import block_bootstrap, wild_bootstrap
 from engine.significance.clustered import clustered_t_both, clustered_t_date, clustered_t_firm, hac_t
 from engine.significance.dependence import adjusted_patell, kolari_pape_pynnonen
 from engine.significance.parametric import (
@@ -28,11 +29,13 @@ from engine.significance.sample import (
     EventSignificance,
     PseudoCars,
     Regressions,
+    Resampling,
     Significance,
     unavailable,
 )
 from engine.significance.sign import generalized_sign, sign, wilcoxon
 from engine.significance.single_event import forecast_error_t, sq
+from engine.significance.stepdown import romano_wolf
 from engine.significance.variance import variance_bmp, variance_rank
 
 SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
@@ -62,6 +65,8 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "clustered_t_firm": clustered_t_firm,
     "clustered_t_both": clustered_t_both,
     "hac_t": hac_t,
+    "wild_bootstrap": wild_bootstrap,
+    "block_bootstrap": block_bootstrap,
 }
 
 EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
@@ -71,11 +76,13 @@ EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
     "conformal": conformal,
 }
 
-RESAMPLING_TESTS = frozenset({"permutation"})
+PSEUDO_DATE_TESTS = frozenset({"permutation"})
+RESAMPLING_TESTS = PSEUDO_DATE_TESTS | {"wild_bootstrap", "block_bootstrap"}  # that need the table [resampling]
 REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
 
 __all__ = [
     "EVENT_TESTS",
+    "PSEUDO_DATE_TESTS",
     "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
     "SIGNIFICANCE_TESTS",
@@ -83,9 +90,11 @@ __all__ = [
     "EventSignificance",
     "PseudoCars",
     "Regressions",
+    "Resampling",
     "Significance",
     "evaluate",
     "multiplicity",
+    "romano_wolf",
 ]
 
 

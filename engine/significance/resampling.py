@@ -36,6 +36,7 @@ def permutation(sample: CarSample) -> Significance:
     return Significance(
         "permutation", sample.group, sample.window, NULL_DATES, sample.n, mean, mean, f"permutation({len(draws)})", p,
         note=f"{fewest} non-overlapping pseudo-windows at the event that has fewest",
+        draws=pseudo.joint,
     )  # fmt: skip
 
 
@@ -44,6 +45,7 @@ def event_permutation(sample: CarSample) -> EventSignificance:
     n = sample.n
     nothing = np.full(n, np.nan)
     p, distribution, note, missing = nothing.copy(), [""] * n, [""] * n, [""] * n
+    under_null = [np.empty(0)] * n
     for i in range(n):
         if sample.shared is not None and sample.shared[i]:
             missing[i] = f"the window {JOINT}"
@@ -53,12 +55,13 @@ def event_permutation(sample: CarSample) -> EventSignificance:
             missing[i] = "no pseudo-date is free of real events and missing days"
             continue
         p[i] = _p(draws, float(sample.car[i]), sample.alternative)
-        distribution[i] = f"permutation({len(draws)})"
+        distribution[i], under_null[i] = f"permutation({len(draws)})", draws
         note[i] = f"{sample.pseudo.non_overlapping[i]} non-overlapping pseudo-windows"
     statistic = np.where(np.isfinite(p), sample.car, np.nan)
     return EventSignificance(
-        "permutation", sample.window, NULL_DATES, statistic, distribution, p, nothing, nothing, nothing, note, missing
-    )
+        "permutation", sample.window, NULL_DATES, statistic, distribution, p, nothing, nothing, nothing, note, missing,
+        tuple(under_null),
+    )  # fmt: skip
 
 
 def _p(draws: npt.NDArray[np.float64], value: float, alternative: str) -> float:

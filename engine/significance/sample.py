@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,13 @@ class PseudoCars:
     """CARs of one group and window at pseudo-dates, the model re-estimated at each (`permutation`).
 
     group: (B,) mean CAR of the group at each joint draw of pseudo-dates.
-    events: per event, its CAR at every pseudo-date of its own.
+    joint: the same at draws that every window of the group shares, so that element b is one draw in all of them.
+    events: per event, its CAR at every pseudo-date of its own, the same dates in every window.
     non_overlapping: (N,) how many of each event's pseudo-windows fit side by side.
     """
 
     group: Floats
+    joint: Floats
     events: tuple[Floats, ...]
     non_overlapping: Ints
 
@@ -42,6 +44,19 @@ class Regressions:
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """What a bootstrap draws with. cluster: (N,) label of each event's date cluster; draws, seed: of ``[resampling]``."""
+
+    cluster: Ints
+    draws: int
+    seed: int
+
+    def generator(self, test: str) -> np.random.Generator:
+        """The test's own stream: the same for every group and window, whatever else is asked."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=tuple(test.encode())))
+
+
+@dataclass(frozen=True)
 class CarSample:
     """The N events of one group that are complete in one window of L days; all that a test may look at.
 
@@ -55,6 +70,7 @@ class CarSample:
     dates: (N,) the day number of day 0. firms: (N,) a code for the firm, equal for all its listings.
     pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for. regressions: None unless a test asked
         for fits again (`REGRESSION_TESTS`).
+    resampling: the date clusters, draws and seed of a bootstrap, None unless one was asked for.
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
     """
@@ -78,6 +94,7 @@ class CarSample:
     pseudo: PseudoCars | None = None
     shared: npt.NDArray[np.bool_] | None = None
     regressions: Regressions | None = None
+    resampling: Resampling | None = None
 
     @property
     def n(self) -> int:
@@ -99,7 +116,8 @@ class Significance:
     """The answer of one test on one group and window: numbers, or the reason why there are none.
 
     null: the hypothesis tested, in words. estimate: mean CAR of the n events used. se, ci: of the estimate, where the
-    test has them on the scale of returns. note: what a reader must know to judge the p-value.
+    test has them on the scale of returns. note: what a reader must know to judge the p-value. draws: (B,) the statistic
+    under the null, element b one joint draw of all windows of the group (`romano_wolf`); empty where there are none.
     """
 
     name: str
@@ -115,13 +133,15 @@ class Significance:
     ci: tuple[float, float] = (float("nan"), float("nan"))
     note: str = ""
     unavailable: str = ""
+    draws: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
 class EventSignificance:
     """The answers of one single-event test for N events in one window; arrays of shape (N,).
 
-    unavailable: "" or the reason for that event; its numbers are then NaN.
+    unavailable: "" or the reason for that event; its numbers are then NaN. draws: as in `Significance`, for each event;
+    () where there are none.
     """
 
     name: str
@@ -135,6 +155,7 @@ class EventSignificance:
     ci_high: Floats
     note: list[str]
     unavailable: list[str]
+    draws: tuple[Floats, ...] = ()
 
 
 def noise(values: Floats) -> float:
