@@ -29,7 +29,6 @@ LATER_MODELS = (
     "raw", "scholes_williams", "dimson", "rolling", "garch", "egarch", "gjr", "lad", "huber", "theil_sen",
     "matched",
 )  # fmt: skip
-LATER_TESTS: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,7 +257,7 @@ def _contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
             'that the joint regression tells apart. Use "flag" or "trim_estimation", or joint = false.'
         )
     yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
-    yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, LATER_TESTS)
+    yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, ())
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
         yield f'[significance] group_by: "{name}" stands there more than once.'

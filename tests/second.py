@@ -492,7 +492,7 @@ def conformal(f: Fitted, days, alternative: str) -> tuple[float, float]:
         "greater": [s >= own for s in sums],
         "less": [s <= own for s in sums],
     }[alternative]
-    return own, sum(extreme) / count
+    return 1 + sum(s < own for s in sums), sum(extreme) / count
 
 
 def explained(f: Fitted, days) -> tuple[np.ndarray, np.ndarray | None]:

@@ -33,9 +33,9 @@ DEPENDENT = 1e-12  # of a column's or a firm's variance that the others leave: l
 def conformal(sample: CarSample) -> EventSignificance:
     """Rank of the window's sum among all blocks of L days, the model refitted with the window's rows in; exact.
 
-    The statistic is the sum of the null residuals over the window; p = the share of the M + L cyclic shifts of the
-    estimation rows and the window's rows whose sum is at least as extreme, the window itself among them. Exact if the
-    days are exchangeable, approximate if they are stationary and weakly dependent.
+    The statistic is the rank of the sum of the null residuals over the window, 1 for the lowest; p = the share of the M + L
+    cyclic shifts of the estimation rows and the window's rows whose sum is at least as extreme, the window itself among
+    them. Exact if the days are exchangeable, approximate if they are stationary and weakly dependent.
     Chernozhukov, Wuthrich & Zhu (2021), section 2, with their moving block permutations.
     """
     n, length = sample.n, len(sample.window)
@@ -54,7 +54,7 @@ def conformal(sample: CarSample) -> EventSignificance:
         around = np.concatenate([left, left[: length - 1]])
         sums = np.lib.stride_tricks.sliding_window_view(around, length).sum(axis=1)
         own = float(sums[len(left) - length])
-        statistic[i] = own
+        statistic[i] = 1 + (sums < own - noise(values) * length).sum()
         p[i] = _share(sums, own, noise(values) * length, sample.alternative)
         note[i] = f"{len(sums)} blocks, {len(left) // length} side by side"
     nothing = np.full(n, np.nan)
