@@ -96,7 +96,6 @@ CASES: dict[str, tuple[Callable[[Path], None], int, list[str]]] = {
     "later model": (rewrite(TOML, '"market"', '"garch"'), 2, ["garch", "known, not available in this version"]),
     "unknown model": (rewrite(TOML, '"market"', '"markte"'), 2, ["[model]", '"markte"', 'Did you mean "market"?']),
     "unknown test": (rewrite(TOML, '"cross_sectional_t"', '"patel"'), 2, ['"patel"', 'Did you mean "patell"?', "bmp"]),
-    "later model": (rewrite(TOML, 'name = "market"', 'name = "garch"'), 2, ["garch", "known, not available"]),
     "no seed": (rewrite(TOML, '"cross_sectional_t"', '"permutation"'), 2, ["[resampling]", "permutation", "seed"]),
     "missing key": (rewrite(TOML, 'reaction = "close"\n', ""), 2, ["[events] reaction", "required"]),
     "missing table": (without_table("model"), 2, [TOML, "model", "required"]),
