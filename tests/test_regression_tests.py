@@ -183,6 +183,10 @@ def test_conformal_by_hand() -> None:
     assert [answer.statistic[0], answer.p_value[0]] == pytest.approx([4, 0.25])
     assert EVENT_TESTS["conformal"](replace(sample, alternative="less")).p_value[0] == 1
     assert answer.note == ["4 blocks, 4 side by side"]
+    low = EVENT_TESTS["conformal"](
+        sample_of([0.0], [[5, 3, 4]])
+    )  # mean 3: 2, 0, 1, -3; without the refit 0 is the smallest
+    assert [low.statistic[0], low.p_value[0]] == pytest.approx([1, 0.25])
 
 
 def test_conformal_blocks_go_round() -> None:
