@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import Cars
+from engine.orthonormal import orthonormal
 from engine.panel import EventPanel, Exclusion
 from engine.sessions import Window
 
@@ -129,25 +130,11 @@ def joint_cars(explained: Floats, regressors: Floats, estimation: Ints, day_zero
 def _least_squares(design: Floats, y: Floats, dof: int) -> tuple[Floats, Floats]:
     """Coefficients (K,) and their variances for a (K, rows) design; NaN for both where its columns are collinear.
 
-    One column after the other is made orthogonal to those before it, twice, as in `models.linear.factor`; X = Q R gives
-    b = R^-1 Q'y and (X'X)^-1 = R^-1 R^-1'.
+    X = Q R gives b = R^-1 Q'y and (X'X)^-1 = R^-1 R^-1'.
     """
-    k = len(design)
-    nothing = np.full(k, np.nan)
-    unit, upper = np.empty_like(design), np.zeros((k, k))
-    for j in range(k):
-        left = design[j]
-        before = (left * left).sum()
-        for _ in range(2):
-            for i in range(j):
-                share = (unit[i] * left).sum()
-                upper[i, j] += share
-                left = left - share * unit[i]
-        size = (left * left).sum()
-        if size <= COLLINEAR * before or dof < 1:
-            return nothing, nothing
-        upper[j, j] = np.sqrt(size)
-        unit[j] = left / upper[j, j]
+    unit, upper, _ = (part[0] for part in orthonormal(design[None], np.empty((1, len(design), 0)), COLLINEAR))
+    if np.isnan(upper).any() or dof < 1:
+        return np.full(len(design), np.nan), np.full(len(design), np.nan)
     shares = (unit * y).sum(axis=1)
     error = y - (shares[:, None] * unit).sum(axis=0)
     inverse = _inverse(upper)

@@ -46,14 +46,10 @@ def plan_study(study: Study) -> Plan:
     calendars = {e: exchange_sessions(e, last_year) for e in sorted(set(needs_exchange))}
     on_benchmark = spec.sessions.calendar == "benchmark"
     grids = {b: benchmark_days(study.series[b]) for b in set(study.benchmarks) if on_benchmark}
-    reactions = reaction_days(
-        table,
-        [calendars[e] if e is not None else None for e in study.exchanges],
-        [grids[b][1:] if on_benchmark else None for b in study.benchmarks],
-        spec.events.reaction,
-        spec.events.stamp,
-        spec.events.max_gap_days,
-    )
+    sessions = [calendars[e] if e is not None else None for e in study.exchanges]
+    days = [grids[b][1:] if on_benchmark else None for b in study.benchmarks]
+    rule = spec.events
+    reactions = reaction_days(table, sessions, days, rule.reaction, rule.stamp, rule.max_gap_days)
     explains = spec.model.name not in WITHOUT_BENCHMARK and not (spec.factors is not None and spec.factors.has_market)
     clocks = _clocks(study, calendars, last_year)
     venues = {s: v for s, v in study.market.venues.items() if not (on_benchmark and s in grids)}
@@ -80,17 +76,7 @@ def plan_study(study: Study) -> Plan:
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
-    exchange_of_symbol = dict(zip(table["symbol"], study.exchanges, strict=True))
-    grid_of_symbol = {s: grids[b][1:] for s, b in zip(table["symbol"], study.benchmarks, strict=True)} if grids else {}
-    other = study.announcements.elsewhere
-    others = reaction_days(
-        other,
-        [calendars[e] if (e := exchange_of_symbol[s]) is not None else None for s in other["symbol"]],
-        [grid_of_symbol.get(s) for s in other["symbol"]],
-        spec.events.reaction,
-        spec.events.stamp,
-        FARTHEST,
-    )
+    others = _elsewhere(study, dict(zip(table["symbol"], zip(sessions, days, strict=True), strict=True)))
     firms = firm_events_of(study, reactions, others, panel)
     return Plan(
         reactions=tuple(reactions),
@@ -101,6 +87,16 @@ def plan_study(study: Study) -> Plan:
         firms=firms,
         pairs=tuple(pairs),
     )
+
+
+def _elsewhere(study: Study, hours: Mapping[str, tuple[Sessions | None, Days | None]]) -> list[Reaction]:
+    """Day 0 of the events that the calendar has for the study's firms and the study leaves out, however far away.
+
+    hours: the sessions, or the benchmark's days, of each symbol.
+    """
+    other, rule = study.announcements.elsewhere, study.spec.events
+    sessions, days = [hours[s][0] for s in other["symbol"]], [hours[s][1] for s in other["symbol"]]
+    return reaction_days(other, sessions, days, rule.reaction, rule.stamp, FARTHEST)
 
 
 def _clocks(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> dict[str, Clock]:

@@ -116,16 +116,11 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     group_tests = [t for t in spec.significance.tests if t in SIGNIFICANCE_TESTS]
     answers = [evaluate(test, sample) for sample in samples for test in group_tests]
     event_tests = [t for t in spec.significance.tests if t in EVENT_TESTS]
-    everyone = np.arange(len(panel.pairs))
-    event_answers = []
-    p_values = []
-    for c in cars:
-        members = everyone[c.complete]
-        sample = _sample("all", everyone, c, panel, abnormal, fits, spec, placebo, firms, resampling)
-        event_answers += [(members, sample, EVENT_TESTS[test](sample)) for test in event_tests]
-        p = np.full(len(everyone), np.nan)
-        p[members] = EVENT_TESTS["forecast_error_t"](sample).p_value if len(members) else p[members]
-        p_values.append(p)
+    every = [
+        (np.flatnonzero(c.complete), s) for c, s in zip(cars, samples[: len(cars)], strict=True)
+    ]  # group all is first
+    event_answers = [(members, s, EVENT_TESTS[test](s)) for members, s in every for test in event_tests]
+    p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
 
     on_progress("tables", 4, 4)
     tables = {
@@ -142,6 +137,14 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+
+
+def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:
+    """(n,) the p-value of each pair's CAR, NaN where it is not complete in the window."""
+    p = np.full(n, np.nan)
+    if len(members):
+        p[members] = EVENT_TESTS["forecast_error_t"](sample).p_value
+    return p
 
 
 def events_result(study: Study) -> pl.DataFrame:

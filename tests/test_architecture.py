@@ -13,15 +13,16 @@ ENGINE = ROOT / "engine"
 # Floor by floor: what each room may import besides itself.
 GROUND = {"errors"}
 FIRST = GROUND | {"sessions"}
-ARRAYS = FIRST | {"models", "significance"}
+ARRAYS = FIRST | {"orthonormal", "models", "significance"}
 TABLES = FIRST | {"spec", "announcements", "market"}
 PANEL = FIRST | {"announcements", "market", "lines", "panel"}
 CORE = ARRAYS | PANEL | {"abnormal", "placebo", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "sessions": GROUND,
-    "models": FIRST,
-    "significance": FIRST,
+    "orthonormal": set(),
+    "models": FIRST | {"orthonormal"},
+    "significance": FIRST | {"orthonormal"},
     "spec": FIRST,
     "csvtext": GROUND,
     "announcements": FIRST | {"csvtext"},

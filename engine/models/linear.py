@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import NormalFits
+from engine.orthonormal import orthonormal
 
 Floats = npt.NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
@@ -60,47 +61,30 @@ def factor(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
     """Several factors: R_it = alpha + sum_j beta_j F_jt + e_it by least squares.
 
     Fama & French (1993), eq. 1, for the regression; Campbell, Lo & MacKinlay (1997), eq. 4.4.9 for V. The centred
-    factors are made orthonormal one after the other (Gram-Schmidt, twice, as in Giraud et al. (2005)), so that neither
-    a library of linear algebra nor the batch changes a digit; the same steps take the event rows to V = I + B B'.
+    factors are made orthonormal, and the same steps take the event rows to V = I + B B'.
     """
-    n_events, k, rows = regressors.shape
+    k = regressors.shape[1]
     present = np.isfinite(returns) & np.isfinite(regressors).all(axis=1)
     n = present.sum(axis=1)
     y_mean, dy, y_noise = _centred(returns, present, n)
     syy = _sum(dy * dy)
-    basis = np.empty((n_events, event_regressors.shape[2], k + 1))
-    basis[:, :, 0] = (1 / np.sqrt(_at_least_one(n)))[:, None]
-    unit = np.zeros((n_events, k, rows))
-    upper = np.zeros((n_events, k, k))  # R of X = Q R
-    means = np.empty((n_events, k))
-    flat, dependent = np.zeros(n_events, bool), np.zeros(n_events, bool)
+    means, flat = np.empty((len(returns), k)), np.zeros(len(returns), bool)
+    centred, ahead = np.empty(regressors.shape), np.empty(event_regressors.shape)
     for j in range(k):
-        means[:, j], left, noise = _centred(np.ascontiguousarray(regressors[:, j]), present, n)
-        ahead = event_regressors[:, j] - means[:, j, None]
-        before = _sum(left * left)
-        for _ in range(2):
-            for i in range(j):
-                share = _sum(unit[:, i] * left)
-                upper[:, i, j] += share
-                left = left - share[:, None] * unit[:, i]
-                ahead = ahead - share[:, None] * basis[:, :, i + 1]
-        size = _sum(left * left)
-        flat |= before <= noise
-        dependent |= size <= DEPENDENT * before
-        upper[:, j, j] = np.sqrt(np.where(flat | dependent, np.nan, size))
-        unit[:, j] = left / upper[:, j, j, None]
-        basis[:, :, j + 1] = ahead / upper[:, j, j, None]
+        means[:, j], centred[:, j], noise = _centred(np.ascontiguousarray(regressors[:, j]), present, n)
+        ahead[:, j] = event_regressors[:, j] - means[:, j, None]
+        flat |= _sum(centred[:, j] * centred[:, j]) <= noise
+    unit, upper, steps = orthonormal(centred, ahead, DEPENDENT)
     shares = np.stack([_sum(unit[:, j] * dy) for j in range(k)], axis=1)
-    residuals = dy
+    residuals, expected = dy, np.repeat(y_mean[:, None], event_regressors.shape[2], axis=1)
     for j in range(k):
         residuals = residuals - shares[:, j, None] * unit[:, j]
+        expected = expected + shares[:, j, None] * steps[:, j]
     betas = _back_substituted(upper, shares)
     alpha = y_mean
     for j in range(k):
         alpha = alpha - betas[:, j] * means[:, j]
-    expected = np.repeat(y_mean[:, None], event_regressors.shape[2], axis=1)
-    for j in range(k):
-        expected = expected + shares[:, j, None] * basis[:, :, j + 1]
+    first = np.repeat((1 / np.sqrt(_at_least_one(n)))[:, None, None], event_regressors.shape[2], axis=1)
     rss, dof = _sum(residuals * residuals), n - k - 1
     s2 = _over(rss, dof)
     return NormalFits(
@@ -112,12 +96,12 @@ def factor(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
         r2=1 - rss / np.where(syy > 0, syy, np.nan),
         residuals=np.where(present, residuals, np.nan),
         expected=expected,
-        forecast_basis=basis,
+        forecast_basis=np.concatenate([first, steps.transpose(0, 2, 1)], axis=2),
         degenerate=_reasons(
             dof,
             constant_returns=syy <= y_noise,
             constant_factor=flat,
-            collinear_factors=dependent,
+            collinear_factors=np.asarray(np.isnan(upper).any(axis=(1, 2))),
             exact_fit=~(s2 > EPS * syy),
         ),
     )

@@ -126,13 +126,18 @@ def jackknife(sample: CarSample) -> Significance:
     mean, sd = sample.scar.mean(), sample.scar.std(ddof=1)
     without = (n * mean - sample.scar) / (n - 1) / (sd * np.sqrt(variances))
     pseudo = n * mean / sd - (n - 1) * without
-    spread = float(pseudo.std(ddof=1))
+    return t_of_pseudo_values(sample, name, null, pseudo)
+
+
+def t_of_pseudo_values(sample: CarSample, name: str, null: str, pseudo: Floats, note: str = "") -> Significance:
+    """sqrt(N) mean / sd of the (N,) pseudo-values of a jackknife; t(N - 1). Tukey (1958)."""
+    n, spread = sample.n, float(pseudo.std(ddof=1))
     if not spread > noise(pseudo):
         return unavailable(sample, name, "the pseudo-values do not vary", null)
     statistic = float(np.sqrt(n) * pseudo.mean() / spread)
     return Significance(
         name, sample.group, sample.window, null, n, float(sample.car.mean()), statistic, f"t({n - 1})",
-        float(t_p(statistic, n - 1, sample.alternative)),
+        float(t_p(statistic, n - 1, sample.alternative)), note=note,
     )  # fmt: skip
 
 

@@ -61,8 +61,7 @@ def grank_t(sample: CarSample) -> Significance:
     points = _generalised_points(sample)
     if points is None:
         return unavailable(sample, name, SAME_SCARS, NULL_RANK)
-    ranks, counts = _ranks(points)
-    u, used = _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
+    u, used = _mean_ranks(points)
     share = np.isfinite(points).sum(axis=0) / sample.n
     t_points = int(used.sum())
     s = np.sqrt((share * u * u)[used].sum() / t_points)
@@ -76,6 +75,12 @@ def grank_t(sample: CarSample) -> Significance:
     )  # fmt: skip
 
 
+def _mean_ranks(points: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """U, the mean over the events of each point's rank / (1 + points) - 1/2, and the points that any event has."""
+    ranks, counts = _ranks(points)
+    return _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
+
+
 def grank_z(sample: CarSample) -> Significance:
     """Generalised rank z: U_0 sqrt(12 N (T + 1)/(T - 1)), U_0 the mean rank of the events as in grank_t; N(0,1).
 
@@ -86,8 +91,7 @@ def grank_z(sample: CarSample) -> Significance:
     points = _generalised_points(sample)
     if points is None:
         return unavailable(sample, name, SAME_SCARS, NULL_RANK)
-    ranks, counts = _ranks(points)
-    u, used = _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
+    u, used = _mean_ranks(points)
     t_points = int(used.sum())
     if t_points < 2:
         return unavailable(sample, name, "no estimation day to rank the events among", NULL_RANK)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from engine.orthonormal import orthonormal
 from engine.significance.parametric import ZERO_MEAN
 from engine.significance.sample import (
     CarSample,
@@ -191,24 +192,9 @@ def _mean_explained(residuals: Floats, fits: Regressions, known: Bools) -> Float
 
 
 def _orthonormal(rows: Floats, ahead: Floats) -> tuple[Floats, Floats]:
-    """Gram-Schmidt, twice: the (K, M) rows made orthonormal, and the same steps on ``ahead`` (K, L): V = I + B' B.
-
-    NaN in ``ahead`` where a row is a combination of those before it.
-    """
-    unit, basis = rows.copy(), ahead.copy()
-    for j in range(len(unit)):
-        before = (unit[j] ** 2).sum()
-        for _ in range(2):
-            for i in range(j):
-                share = (unit[i] * unit[j]).sum()
-                unit[j] -= share * unit[i]
-                basis[j] -= share * basis[i]
-        size = (unit[j] ** 2).sum()
-        if size <= DEPENDENT * before:
-            unit[j], basis[j] = 0.0, np.nan
-        else:
-            unit[j], basis[j] = unit[j] / np.sqrt(size), basis[j] / np.sqrt(size)
-    return unit, basis
+    """`orthonormal` of one fit: Q (K, M) of the rows and B (K, L) of ``ahead``, V = I + B' B."""
+    unit, _, basis = orthonormal(rows[None], ahead[None], DEPENDENT)
+    return unit[0], basis[0]
 
 
 def _residuals(values: Floats, unit: Floats) -> Floats:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.significance.parametric import INFINITE_VARIANCE, SAME_WITHOUT_ONE, variances_without
+from engine.significance.parametric import INFINITE_VARIANCE, SAME_WITHOUT_ONE, t_of_pseudo_values, variances_without
 from engine.significance.rank import all_rows, standardised_rank_test
-from engine.significance.sample import CarSample, Significance, noise, t_p, unavailable
+from engine.significance.sample import CarSample, Significance, unavailable
 
 
 def variance_rank(sample: CarSample) -> Significance:
@@ -38,11 +38,4 @@ def variance_bmp(sample: CarSample) -> Significance:
         return unavailable(sample, name, SAME_WITHOUT_ONE, null)
     ratio = float(scaled.var(ddof=1))
     pseudo = np.log(ratio) - (n - 1) * np.log(without)
-    spread = float(pseudo.std(ddof=1))
-    if not spread > noise(pseudo):
-        return unavailable(sample, name, "the pseudo-values do not vary", null)
-    statistic = float(np.sqrt(n) * pseudo.mean() / spread)
-    return Significance(
-        name, sample.group, sample.window, null, n, float(sample.car.mean()), statistic, f"t({n - 1})",
-        float(t_p(statistic, n - 1, sample.alternative)), note=f"variance {ratio:.4f} times the expected",
-    )  # fmt: skip
+    return t_of_pseudo_values(sample, name, null, pseudo, f"variance {ratio:.4f} times the expected")
