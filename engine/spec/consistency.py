@@ -1,0 +1,119 @@
+"""What the types of the tables cannot say: names that must exist, windows that must fit, keys that exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.errors import hint
+from engine.sessions import FARTHEST
+from engine.spec.design import Known, StudySpec
+
+SELECTABLE = ("kind", "set", "ids", "symbols", "claims", "roles")
+# Declared in the study format, not in this version.
+LATER_MODELS = (
+    "raw", "scholes_williams", "dimson", "rolling", "garch", "egarch", "gjr", "lad", "huber", "theil_sen",
+    "matched",
+)  # fmt: skip
+
+
+def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
+    """What the types cannot say: names that must exist, windows that must fit."""
+    if (spec.events.file is None) == (spec.events.calendar is None):
+        yield '[events] needs exactly one of file = "events.csv" and calendar = "../calendar".'
+    if spec.events.select and spec.events.calendar is None:
+        yield "[events] select: picks rows of a calendar; with file, keep only the rows wanted."
+    for key in spec.events.select:
+        if key not in SELECTABLE:
+            yield f'[events] select: unknown key "{key}". {hint(key, SELECTABLE)}'
+    if spec.events.joint and spec.contamination.policy == "exclude":
+        yield (
+            '[contamination] policy = "exclude" leaves nothing to [events] joint = true: it takes out the overlapping events '
+            'that the joint regression tells apart. Use "flag" or "trim_estimation", or joint = false.'
+        )
+    yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
+    yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, ())
+    yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())
+    for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
+        yield f'[significance] group_by: "{name}" stands there more than once.'
+    for basket, members in spec.benchmark.baskets.items():
+        for name in sorted({m for m in members if members.count(m) > 1}):
+            yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'
+    yield from _window_problems(spec)
+    yield from _factor_problems(spec, known)
+    asked = sorted(set(spec.significance.tests) & known.resampling)
+    if asked and spec.resampling is None:
+        yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
+
+
+def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
+    takes = spec.model.name in known.factor_models
+    factors = spec.factors
+    if factors is None:
+        if takes:
+            yield (
+                f'[factors] is required by the model "{spec.model.name}": columns = ["BZ=F"], series of the snapshot, or '
+                'set = "ff3".'
+            )
+        return
+    if not takes and spec.model.name in known.models:
+        taking = ", ".join(f'"{name}"' for name in sorted(known.factor_models))
+        yield f'[factors] is used by the model {taking} only, and [model] name = "{spec.model.name}". Change one of them.'
+    if factors.set is None and not factors.columns:
+        yield '[factors] needs columns = ["BZ=F"], series of the snapshot, or set = "ff3", or both: columns of the set.'
+    if factors.excess and factors.set is None:
+        yield "[factors] excess = true takes the risk-free rate from the column RF of a set: give set."
+    if factors.set is not None and spec.prices.returns == "log":
+        yield (
+            '[factors] set holds simple returns, which have no counterpart in [prices] returns = "log". Use returns = "simple", '
+            "or columns of the snapshot."
+        )
+    for name in sorted({n for n in factors.columns if factors.columns.count(n) > 1}):
+        yield f'[factors] columns: "{name}" stands there more than once.'
+
+
+def _names(
+    table: str, key: str, noun: str, read: list[str], known: frozenset[str], later: tuple[str, ...]
+) -> Iterator[str]:
+    for name in read:
+        if name in later and name not in known:
+            yield f'[{table}] {key} = "{name}" is known, not available in this version. Available: {", ".join(sorted(known))}.'
+        elif name not in known:
+            yield f'[{table}] {key} = "{name}" is not a {noun}. {hint(name, known)}'
+    for name in sorted({n for n in read if read.count(n) > 1}):
+        yield f'[{table}] {key}: "{name}" stands there more than once.'
+
+
+def _window_problems(spec: StudySpec) -> Iterator[str]:
+    pairs = [
+        ("[model] estimation_window", spec.model.estimation_window),
+        ("[windows] event", spec.windows.event),
+        *(("[windows] car", w) for w in spec.windows.car),
+    ]
+    shaped = True
+    for place, pair in pairs:
+        if len(pair) != 2:
+            yield f"{place} = {pair}: a window has two days, [first, last]."
+            shaped = False
+        elif max(map(abs, pair)) > FARTHEST:
+            yield f"{place} = {pair} reaches farther than {FARTHEST} sessions from day 0, more than any series has."
+            shaped = False
+        elif pair[0] > pair[1]:
+            yield f"{place} = {pair} is reversed: the first day must not be after the last."
+            shaped = False
+    if not shaped:
+        return
+    if spec.estimation_window.end >= spec.event_window.start:
+        yield (
+            f"[model] estimation_window = {spec.estimation_window} overlaps or follows [windows] event = "
+            f"{spec.event_window}: it must end before the event window starts."
+        )
+    if spec.model.min_estimation_days > len(spec.estimation_window):
+        yield (
+            f"[model] min_estimation_days = {spec.model.min_estimation_days} is more than the "
+            f"{len(spec.estimation_window)} days of estimation_window = {spec.estimation_window}."
+        )
+    for window in spec.car_windows:
+        if window not in spec.event_window:
+            yield f"[windows] car = {window} is not inside [windows] event = {spec.event_window}."
+    for window in sorted({w for w in spec.car_windows if spec.car_windows.count(w) > 1}):
+        yield f"[windows] car: {window} stands there more than once."

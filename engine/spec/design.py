@@ -1,0 +1,152 @@
+"""The tables of ``study.toml``, one class each, and the design that they make up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from engine.sessions import FARTHEST, Window
+
+Alternative = Literal["two-sided", "greater", "less"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
+    the tests that need ``[resampling]``."""
+
+    models: frozenset[str]
+    factor_models: frozenset[str]
+    tests: frozenset[str]
+    resampling: frozenset[str]
+    charts: frozenset[str]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Events(_Table):
+    file: str | None = None
+    calendar: str | None = None
+    select: dict[str, list[str]] = {}
+    reaction: Literal["close", "open"]
+    stamp: Literal["first_public_at", "announced_at"]
+    max_gap_days: int = Field(ge=0, le=FARTHEST)
+    joint: bool = False
+
+
+class Prices(_Table):
+    snapshot: str = Field(min_length=1)
+    returns: Literal["simple", "log"]
+    missing: Literal["exclude", "trade_to_trade"] = "exclude"
+    currency: str = Field(default="local", pattern="^(local|[A-Z]{3})$")
+
+
+class Benchmark(_Table):
+    default: str | None = None
+    by_exchange: dict[str, str] = {}
+    baskets: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
+    own_weight: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+
+
+class Factors(_Table):
+    snapshot: str | None = None
+    set: str | None = None
+    columns: list[str] = []
+    units: Literal["percent", "fraction"] = "percent"
+    excess: bool
+
+    @property
+    def has_market(self) -> bool:
+        """Whether the set brings its own market, which then takes the benchmark's place."""
+        return self.set is not None and (not self.columns or "Mkt-RF" in self.columns)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _excess_of_a_set(cls, raw: Any) -> Any:
+        """Excess returns are what the factors of a set explain; series of the snapshot have no risk-free rate."""
+        return {"excess": "set" in raw} | raw if isinstance(raw, dict) else raw
+
+
+class SessionRule(_Table):
+    calendar: Literal["exchange", "benchmark"] = "exchange"
+    closes: dict[str, str] = {}
+
+
+class ModelChoice(_Table):
+    name: str
+    estimation_window: list[int] = Field(min_length=2, max_length=2)
+    min_estimation_days: int = Field(ge=3)
+
+
+class Windows(_Table):
+    event: list[int] = Field(min_length=2, max_length=2)
+    car: list[list[int]] = Field(min_length=1)
+
+
+class SignificanceChoice(_Table):
+    tests: list[str]
+    group_by: list[str] = []
+    alternative: Alternative = "two-sided"
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+
+
+class ContaminationRule(_Table):
+    policy: Literal["flag", "exclude", "trim_estimation"] = "flag"
+
+
+class Resampling(_Table):
+    seed: int = Field(ge=0)
+    draws: int = Field(ge=99, le=1_000_000)
+
+
+class Limits(_Table):
+    max_excluded_share: float = Field(default=0.10, ge=0, le=1)
+    allow_missing_symbols: bool = False
+
+
+class Output(_Table):
+    abnormal_returns: bool | None = None
+
+
+class Report(_Table):
+    charts: list[str] = ["caar_path", "car_forest"]
+
+
+class StudySpec(_Table):
+    """One study's design; frozen. Windows are also available as `Window` objects."""
+
+    title: str = Field(min_length=1)
+    question: str = ""
+    events: Events
+    prices: Prices
+    benchmark: Benchmark = Benchmark()
+    factors: Factors | None = None
+    sessions: SessionRule = SessionRule()
+    model: ModelChoice
+    windows: Windows
+    significance: SignificanceChoice
+    contamination: ContaminationRule = ContaminationRule()
+    resampling: Resampling | None = None
+    limits: Limits = Limits()
+    output: Output = Output()
+    report: Report = Report()
+
+    @property
+    def estimation_window(self) -> Window:
+        return Window(*self.model.estimation_window)
+
+    @property
+    def event_window(self) -> Window:
+        return Window(*self.windows.event)
+
+    @property
+    def car_windows(self) -> tuple[Window, ...]:
+        return tuple(Window(*w) for w in self.windows.car)
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting with its value, defaults written out."""
+        return self.model_dump(mode="json")

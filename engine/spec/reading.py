@@ -1,0 +1,91 @@
+"""From the text of ``study.toml`` to a design: what cannot be read, is unknown or not there yet is said in its own words."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from engine.errors import SpecError, hint
+from engine.spec.consistency import contradictions
+from engine.spec.design import Known, StudySpec
+
+# Declared in the study format, not in this version: (table or table.key) -> the values that are available.
+LATER_TABLES = ("claims", "grid", "backtest", "calendar_time", "crosssection")
+LATER_VALUES: dict[tuple[str, str], set[Any]] = {
+    ("prices", "missing"): {"exclude"},
+}
+
+
+def read_spec(path: Path, known: Known) -> StudySpec:
+    """Read and check ``study.toml``. Raises SpecError that names the file, the key, what was read and what is allowed."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror}). A study is a folder with a study.toml.") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: is not UTF-8 text. Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: is not valid TOML: {error}. Text needs quotes, windows look like [-1, 1].") from None
+    return parse_spec(raw, str(path), known)
+
+
+def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
+    """Check an already parsed study. Raises SpecError; ``where`` names the source in messages."""
+    problems = [*_later(raw), *_unknown_keys(raw)]
+    if not problems:
+        try:
+            spec = StudySpec.model_validate(raw)
+        except ValidationError as error:
+            problems = [_plain(e) for e in error.errors()]
+        else:
+            problems = list(contradictions(spec, known))
+    if problems:
+        raise SpecError("\n".join(f"{where}: {p}" for p in problems))
+    return spec
+
+
+def _later(raw: Mapping[str, Any]) -> Iterator[str]:
+    for name in LATER_TABLES:
+        if name in raw:
+            yield f"[{name}] is known, not available in this version. Remove the table."
+    for (table, key), available in LATER_VALUES.items():
+        value = raw.get(table, {}).get(key) if isinstance(raw.get(table), dict) else None
+        if isinstance(value, str) and value not in available and not (key == "missing" and value != "trade_to_trade"):
+            allowed = ", ".join(repr(v) for v in available)
+            yield f"[{table}] {key} = {value!r} is known, not available in this version. Allowed now: {allowed}."
+
+
+def _unknown_keys(raw: Mapping[str, Any]) -> Iterator[str]:
+    tables = StudySpec.model_fields
+    for name, value in raw.items():
+        if name in LATER_TABLES:
+            continue
+        if name not in tables:
+            yield f'unknown key "{name}". {hint(name, [*tables, *LATER_TABLES])}'
+            continue
+        fields = getattr(_table_type(name), "model_fields", None)
+        if fields is None or not isinstance(value, dict):
+            continue
+        for key in value:
+            if key not in fields:
+                yield f'[{name}] unknown key "{key}". {hint(key, fields)}'
+
+
+def _table_type(name: str) -> Any:
+    annotation: Any = StudySpec.model_fields[name].annotation
+    return next((t for t in get_args(annotation) if t is not type(None)), annotation)
+
+
+def _plain(error: Any) -> str:
+    """One pydantic error in the words of the study file."""
+    *tables, key = [str(part) for part in error["loc"]]
+    place = f"[{tables[0]}] {'.'.join([*tables[1:], key])}" if tables else key
+    if error["type"] == "missing":
+        kind = "key" if tables else "table or key"
+        return f"{place}: this {kind} is required and has no default. Write it into the study."
+    message = str(error["msg"]).replace("Input should be", "should be").replace("Field required", "is required")
+    return f"{place} = {error['input']!r}: {message}."
