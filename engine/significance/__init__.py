@@ -78,6 +78,7 @@ EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
 
 PSEUDO_DATE_TESTS = frozenset({"permutation"})
 RESAMPLING_TESTS = PSEUDO_DATE_TESTS | {"wild_bootstrap", "block_bootstrap"}  # that need the table [resampling]
+VARIANCE_TESTS = frozenset({"variance_rank", "variance_bmp"})  # of volatility: no effect, no interval of the mean CAR
 REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
     "SIGNIFICANCE_TESTS",
+    "VARIANCE_TESTS",
     "CarSample",
     "EventSignificance",
     "PseudoCars",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from engine.significance.inversion import of_draws
 from engine.significance.sample import (
     CarSample,
     EventSignificance,
     Significance,
     empirical_p,
+    quantile_of,
     unavailable,
+    with_interval,
 )
 
 NULL_DATES = "the event dates are like any other dates of the same listings"
@@ -33,11 +36,12 @@ def permutation(sample: CarSample) -> Significance:
     mean, draws = float(sample.car.mean()), pseudo.group
     p = _p(draws, mean, sample.alternative)
     fewest = int(pseudo.non_overlapping.min())
-    return Significance(
+    answer = Significance(
         "permutation", sample.group, sample.window, NULL_DATES, sample.n, mean, mean, f"permutation({len(draws)})", p,
         note=f"{fewest} non-overlapping pseudo-windows at the event that has fewest",
         draws=pseudo.joint,
     )  # fmt: skip
+    return with_interval(answer, of_draws(mean, draws, sample.alpha), quantile_of(sample.alpha))
 
 
 def event_permutation(sample: CarSample) -> EventSignificance:
@@ -45,6 +49,7 @@ def event_permutation(sample: CarSample) -> EventSignificance:
     n = sample.n
     nothing = np.full(n, np.nan)
     p, distribution, note, missing = nothing.copy(), [""] * n, [""] * n, [""] * n
+    ends = np.full((n, 2), np.nan)
     under_null = [np.empty(0)] * n
     for i in range(n):
         if sample.shared is not None and sample.shared[i]:
@@ -56,10 +61,12 @@ def event_permutation(sample: CarSample) -> EventSignificance:
             continue
         p[i] = _p(draws, float(sample.car[i]), sample.alternative)
         distribution[i], under_null[i] = f"permutation({len(draws)})", draws
+        ends[i] = of_draws(float(sample.car[i]), draws, sample.alpha)
         note[i] = f"{sample.pseudo.non_overlapping[i]} non-overlapping pseudo-windows"
     statistic = np.where(np.isfinite(p), sample.car, np.nan)
     return EventSignificance(
-        "permutation", sample.window, NULL_DATES, statistic, distribution, p, nothing, nothing, nothing, note, missing,
+        "permutation", sample.window, NULL_DATES, statistic, distribution, p,
+        (ends[:, 1] - ends[:, 0]) / (2 * quantile_of(sample.alpha)), ends[:, 0], ends[:, 1], note, missing,
         tuple(under_null),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,12 @@ class CarSample:
         return self.window.within(self.event_window)
 
     @property
+    def rough_error(self) -> float:
+        """About the standard error of the mean CAR: sd of the residuals times sqrt(L/N). Where to look, not what to report."""
+        spread = float(np.sqrt(np.nanmean(self.residuals**2)))
+        return spread * float(np.sqrt(len(self.window) / self.n))
+
+    @property
     def window_days(self) -> Ints:
         """(N, L) the day number of each day of the tested window."""
         return self.event_days[:, self.columns]
@@ -115,9 +121,10 @@ class CarSample:
 class Significance:
     """The answer of one test on one group and window: numbers, or the reason why there are none.
 
-    null: the hypothesis tested, in words. estimate: mean CAR of the n events used. se, ci: of the estimate, where the
-    test has them on the scale of returns. note: what a reader must know to judge the p-value. draws: (B,) the statistic
-    under the null, element b one joint draw of all windows of the group (`romano_wolf`); empty where there are none.
+    null: the hypothesis tested, in words. estimate: mean CAR of the n events used. ci: the constant effects that the test
+    does not reject, two-sided at alpha (`inversion`), NaN at an end without bound and for tests of a variance; se: of the
+    effect, the test's own or the one that ci implies. note: what a reader must know to judge the p-value. draws: (B,) the
+    statistic under the null, element b one joint draw of all windows of the group (`romano_wolf`); empty where there are none.
     """
 
     name: str
@@ -194,12 +201,23 @@ def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alter
     return np.asarray((1 + b) / (1 + np.asarray(draws)), dtype=np.float64)
 
 
-def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
-    """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
+def quantile_of(alpha: float, dof: int | None = None) -> float:
+    """The two-sided quantile at alpha: Student t with ``dof``, normal without."""
     from scipy import stats
 
-    quantile = stats.norm.isf(alpha / 2) if dof is None else stats.t.isf(alpha / 2, dof)
+    return float(stats.norm.isf(alpha / 2) if dof is None else stats.t.isf(alpha / 2, dof))
+
+
+def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
+    """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
+    quantile = quantile_of(alpha, dof)
     return float(estimate - quantile * se), float(estimate + quantile * se)
+
+
+def with_interval(answer: Significance, ends: tuple[float, float], quantile: float) -> Significance:
+    """The answer with an interval, and the standard error that this implies if the test has none of its own."""
+    implied = (ends[1] - ends[0]) / (2 * quantile)
+    return replace(answer, ci=ends, se=answer.se if np.isfinite(answer.se) else implied)
 
 
 def unavailable(sample: CarSample, name: str, reason: str, null: str = "") -> Significance:
