@@ -11,7 +11,7 @@ from scipy import stats
 
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS, VARIANCE_TESTS, evaluate
-from engine.significance.sample import CarSample, PseudoCars, Regressions, Resampling
+from engine.significance.sample import CarSample, PseudoCars, PseudoFirms, Regressions, Resampling
 
 WITH_INTERVAL = sorted(set(SIGNIFICANCE_TESTS) - VARIANCE_TESTS)
 SHIFTED = [t for t in WITH_INTERVAL if t != "sur_f"]  # whose null is one effect, not one for each event
@@ -52,9 +52,10 @@ def sample_over(window: Window, seed: int, n: int = 14, one_date: bool = False, 
         firms=np.arange(n) % 9,
         alternative="two-sided",
         alpha=alpha,
-        pseudo=PseudoCars(joint, joint, tuple(rng.normal(0, 0.02, 399) for _ in range(n)), np.full(n, 30)),
+        pseudo=PseudoCars(joint, joint, joint, tuple(rng.normal(0, 0.02, 399) for _ in range(n)), np.full(n, 30)),
         regressions=Regressions(rows, ahead, np.tile([0.0, 1.0], (n, 1))),
         resampling=Resampling(first, 499, 3),
+        pseudo_firms=PseudoFirms(joint[::-1], rng.uniform(-0.2, 0.2, 399), 0.002, 0.3, np.full(n, 9)),
     )
 
 
@@ -62,7 +63,12 @@ def without(sample: CarSample, tau: float) -> CarSample:
     """The sample with an effect taken from every CAR, in equal parts from the days of its window."""
     ar = sample.ar.copy()
     ar[:, sample.columns] -= tau / len(sample.window)
-    return replace(sample, car=sample.car - tau, scar=(sample.car - tau) / sample.car_se, ar=ar)
+    firms = sample.pseudo_firms
+    assert firms is not None
+    moved_firms = replace(firms, draws=firms.draws - tau * firms.shares, centre=firms.centre - tau * firms.share)
+    return replace(
+        sample, car=sample.car - tau, scar=(sample.car - tau) / sample.car_se, ar=ar, pseudo_firms=moved_firms
+    )
 
 
 def p_without(name: str, sample: CarSample, tau: float) -> float:
@@ -162,7 +168,7 @@ def test_too_few_events_leave_an_end_without_bound(name: str) -> None:
     """Three events cannot reject at 5 % by their signs, nor 9 draws by their ranks; the two rank tests go on."""
     sample = sample_over(Window(0, 0), 5, n=3)
     draws = np.linspace(-0.02, 0.02, 9)
-    few = replace(sample, pseudo=PseudoCars(draws, draws, (draws,) * 3, np.full(3, 3)))
+    few = replace(sample, pseudo=PseudoCars(draws, draws, draws, (draws,) * 3, np.full(3, 3)))
     answer = evaluate(name, few)
     bounded = np.isfinite(answer.ci)
     p_far = [p_without(name, few, tau) for tau in (-1e3, 1e3)]

@@ -20,14 +20,32 @@ class PseudoCars:
 
     group: (B,) mean CAR of the group at each joint draw of pseudo-dates.
     joint: the same at draws that every window of the group shares, so that element b is one draw in all of them.
+    across: the same at draws that all groups share.
     events: per event, its CAR at every pseudo-date of its own, the same dates in every window.
     non_overlapping: (N,) how many of each event's pseudo-windows fit side by side.
     """
 
     group: Floats
     joint: Floats
+    across: Floats
     events: tuple[Floats, ...]
     non_overlapping: Ints
+
+
+@dataclass(frozen=True)
+class PseudoFirms:
+    """CARs of one group and window with other listings in the place of its own (`firm_permutation`).
+
+    draws: (B,) mean CAR of the stand-ins less that of the pools they come from. shares: (B,) the share of the group's own
+    listings among them, less that in the pools. centre, share: the two means over the pools. others: (N,) how many other
+    listings can stand in for each event, 0 where none can. Element b is one draw in all groups and windows.
+    """
+
+    draws: Floats
+    shares: Floats
+    centre: float
+    share: float
+    others: Ints
 
 
 @dataclass(frozen=True)
@@ -68,8 +86,8 @@ class CarSample:
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
     residual_days: (N, R) the calendar day of each residual, as a day number; event_days: (N, E) of each ``ar``.
     dates: (N,) the day number of day 0. firms: (N,) a code for the firm, equal for all its listings.
-    pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for. regressions: None unless a test asked
-        for fits again (`REGRESSION_TESTS`).
+    pseudo: the CARs at pseudo-dates, pseudo_firms: those of stand-ins, None unless such a test was asked for.
+    regressions: None unless a test asked for fits again (`REGRESSION_TESTS`).
     resampling: the date clusters, draws and seed of a bootstrap, None unless one was asked for.
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
@@ -95,6 +113,7 @@ class CarSample:
     shared: npt.NDArray[np.bool_] | None = None
     regressions: Regressions | None = None
     resampling: Resampling | None = None
+    pseudo_firms: PseudoFirms | None = None
 
     @property
     def n(self) -> int:
@@ -124,7 +143,8 @@ class Significance:
     null: the hypothesis tested, in words. estimate: mean CAR of the n events used. ci: the constant effects that the test
     does not reject, two-sided at alpha (`inversion`), NaN at an end without bound and for tests of a variance; se: of the
     effect, the test's own or the one that ci implies. note: what a reader must know to judge the p-value. draws: (B,) the
-    statistic under the null, element b one joint draw of all windows of the group (`romano_wolf`); empty where there are none.
+    statistic under the null, element b one joint draw of all windows of the group; across: one of all groups and windows
+    (`romano_wolf`); empty where there are none.
     """
 
     name: str
@@ -141,6 +161,7 @@ class Significance:
     note: str = ""
     unavailable: str = ""
     draws: Floats = field(default_factory=lambda: np.empty(0))
+    across: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
