@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from engine.announcements import Announcements, exchange_of, read_announcements
+from engine.announcements import STAMPS, Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
 from engine.errors import DataError, SpecError, hint
 from engine.joint import JOINT_MODELS
@@ -58,7 +58,7 @@ class Study:
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
-    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts)
+    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, frozenset(STAMPS))
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -141,10 +141,26 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             raise SpecError(
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
+    for name, ends in spec.named_windows.items():
+        for column in {e.column for e in ends} - {""}:
+            if not (announcements.table[column] != "").any():
+                raise SpecError(
+                    f"{where}: [windows] named.{name}: the column {column} of {announcements.files[0]} is empty in every row. "
+                    "Fill it, or remove the window."
+                )
+    if spec.deals is not None and not {"acquirer", "target"} & set(_column(attributes, "role")):
+        raise SpecError(
+            f"{where}: [deals] needs a column role in the calendar with acquirer and target; no row has one of them."
+        )
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
         named = ", ".join(sorted(clash))
         raise DataError(f"{announcements.files[0]}: row 1: column {named} has the name of a result column. Rename it.")
+
+
+def _column(attributes: pl.DataFrame, name: str) -> list[str | None]:
+    """A column of the calendar, empty where it has none."""
+    return attributes[name].to_list() if name in attributes.columns else []
 
 
 def group_columns(study: Study) -> dict[str, list[str | None]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
+from engine.deals import deal_results, span_losses
 from engine.errors import DataError, SpecError
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.inputs import Study, group_columns, load_study
@@ -93,6 +94,8 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     )
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
+    deals = deal_results(study, plan, panel, fits, cars, groups, exclusions)
+    exclusions += deals.exclusions
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
     samples = [
         _sample(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
@@ -116,6 +119,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "event_significance": event_significance_table(panel, event_answers),
         "contamination": contamination_table(plan.firms.rows),
         "exclusions": exclusions_table(exclusions),
+        **deals.tables,
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
     if keep_rows:
@@ -179,6 +183,7 @@ def dry_run_result(study: Study) -> pl.DataFrame:
         if left is not None:
             exclusions += _incomplete(left, left.event_returns, study.spec.car_windows)
             exclusions += indistinct(left, plan.firms.joint)
+            exclusions += span_losses(study, plan, left)
     return dry_run_table(study.announcements, plan.reactions, plan.panel, exclusions)
 
 

@@ -61,8 +61,26 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "consequence": TEXT,
     },
     "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
+    "deals": {
+        "event_id": TEXT, "window_start": WHOLE, "window_end": WHOLE, "role": TEXT, "symbol": TEXT, "car": NUMBER,
+        "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "dof": WHOLE, "market_value": NUMBER, "currency": TEXT,
+        "weight": NUMBER, "gain": NUMBER, "gain_se": NUMBER, "correlation": NUMBER, "common_days": WHOLE, "reason": TEXT,
+    },
+    "deal_windows": {
+        "event_id": TEXT, "symbol": TEXT, "name": TEXT, "start": WHOLE, "end": WHOLE, "first": DAY, "last": DAY,
+        "n_days": WHOLE, "car": NUMBER, "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER,
+        "reason": TEXT,
+    },
+    "deal_significance": {
+        "group": TEXT, "measure": TEXT, "window": TEXT, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "note": TEXT,
+    },
     "quality": {"symbol": TEXT, "kind": TEXT, "first": DAY, "last": DAY, "n": WHOLE, "detail": TEXT},
 }  # fmt: skip
+
+# Tables that only some studies have: by [output], by [deals] and [windows] named.
+NOT_ALWAYS = frozenset({"abnormal_returns", "deals", "deal_windows", "deal_significance"})
 
 # What `run --dry-run` prints; not a part of a result.
 DRY_RUN = {
@@ -80,6 +98,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
     "contamination": ("event_id", "symbol", "kind", "other_event_id", "first"),
     "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
+    "deals": ("event_id", "window_start", "window_end", "role", "symbol"),
+    "deal_windows": ("event_id", "symbol", "name"),
+    "deal_significance": ("group", "measure", "window", "test"),
     "quality": ("symbol", "kind", "first", "last", "detail"),
 }
 
@@ -101,6 +122,8 @@ def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
     if kind == DAY:
         days = np.asarray(values, dtype="datetime64[D]")
         return pl.Series(days.astype(np.int32), dtype=pl.Int32).set(pl.Series(np.isnat(days)), None).cast(pl.Date)
+    if kind == WHOLE and isinstance(values, list) and None in values:
+        return [None if v is None else int(v) for v in values]
     if kind == WHOLE:
         return list(np.asarray(values, dtype=np.int64).tolist())
     return [v if v else None for v in values]
@@ -216,10 +239,10 @@ def significance_table(answers: Sequence[Significance], alternative: str) -> pl.
     for name in ("n", "estimate", "statistic", "distribution", "p_value", "unavailable", "se", "note"):
         columns[name] = [getattr(a, name) for a in answers]
     families = [(a.group, a.name) for a in answers]
-    columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
+    columns["p_holm"], columns["p_bh"] = adjusted(families, columns["p_value"])
     columns["p_romano_wolf"] = _stepped_down(families, columns["statistic"], [a.draws for a in answers], alternative)
     wider = [(a.group.partition("=")[0], a.name) for a in answers]  # all groups of one column, as claims are
-    columns["p_holm_groups"], columns["p_bh_groups"] = _adjusted(wider, columns["p_value"])
+    columns["p_holm_groups"], columns["p_bh_groups"] = adjusted(wider, columns["p_value"])
     across = _stepped_down(wider, columns["statistic"], [a.across for a in answers], alternative)
     columns["p_romano_wolf_groups"] = across
     return table("significance", columns)
@@ -248,13 +271,13 @@ def event_significance_table(
             columns[name] += getattr(answer, name)
         draws += answer.draws or [np.empty(0)] * k
     families = list(zip(columns["event_id"], columns["symbol"], columns["test"], strict=True))
-    columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
+    columns["p_holm"], columns["p_bh"] = adjusted(families, columns["p_value"])
     alternative = answers[0][1].alternative if answers else ""
     columns["p_romano_wolf"] = _stepped_down(families, columns["statistic"], draws, alternative)
     return table("event_significance", columns)
 
 
-def _adjusted(families: Sequence[tuple[str, ...]], p_values: Sequence[float]) -> tuple[list[float], list[float]]:
+def adjusted(families: Sequence[tuple[str, ...]], p_values: Sequence[float]) -> tuple[list[float], list[float]]:
     """Holm and Benjamini-Hochberg over the windows of one test and group, or event."""
     holm, bh = [np.nan] * len(families), [np.nan] * len(families)
     for positions in _rows_of(families):

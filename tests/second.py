@@ -641,3 +641,50 @@ def block_ts(clusters: Sequence[Sequence[float]], chosen: Iterable[Sequence[int]
 
 def block_p(clusters: Sequence[Sequence[float]], chosen: Iterable[Sequence[int]], alternative: str) -> float:
     return _share(cluster_t(clusters)[0], block_ts(clusters, chosen), alternative)
+
+
+# --- deals ----------------------------------------------------------------------------------------------------------
+
+
+def combined(
+    cells: Sequence[np.ndarray], market: np.ndarray, day0: int, span: tuple[int, int], estimation: tuple[int, int], model: str,
+    values: Sequence[float],
+) -> tuple[float, float]:  # fmt: skip
+    """Value-weighted CAR of several listings and its standard error: v' (S * (G G')) v / (sum v)^2 by matrices.
+
+    G holds, for each listing, the weight of each day's disturbance in its forecast error: 1 in the window, less the row
+    that least squares gives the estimation days. S is the covariance of the disturbances: r_ij s_i s_j by the days both have.
+    """
+    window = np.arange(day0 + span[0], day0 + span[1] + 1)
+    rows = np.arange(day0 + estimation[0], day0 + estimation[1] + 1)
+    weights, errors, cars, sds = [], [], [], []
+    for own in cells:
+        own = np.asarray(own, dtype=float)
+        y = own - market if model == "market_adjusted" else own
+        columns = {"market": [np.ones(len(y)), market], "mean_adjusted": [np.ones(len(y))], "market_adjusted": []}[
+            model
+        ]
+        design = np.array(columns).reshape(len(columns), len(y)).T
+        used = rows[np.isfinite(own[rows])]
+        hat = np.linalg.pinv(design[used])  # (k, M)
+        fitted = hat @ y[used]
+        g = np.zeros(len(y))
+        g[window] = 1.0
+        g[used] -= design[window].sum(axis=0) @ hat
+        e = np.full(len(y), np.nan)
+        e[used] = y[used] - design[used] @ fitted
+        weights.append(g)
+        errors.append(e)
+        cars.append((y[window] - design[window] @ fitted).sum())
+        centred = e[used] - e[used].mean() if model == "market_adjusted" else e[used]
+        sds.append(np.sqrt((centred @ centred) / (len(used) - max(len(columns), 1))))
+    n = len(cells)
+    sigma = np.empty((n, n))
+    for i in range(n):
+        for j in range(n):
+            both = np.isfinite(errors[i]) & np.isfinite(errors[j])
+            r = np.corrcoef(errors[i][both], errors[j][both])[0, 1]
+            sigma[i, j] = r * sds[i] * sds[j]
+    g = np.array(weights)
+    share = np.asarray(values) / np.sum(values)
+    return float(share @ np.array(cars)), float(np.sqrt(share @ (sigma * (g @ g.T)) @ share))

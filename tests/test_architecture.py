@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal"},
     "results": GROUND | {"tables"},
     "supply": TABLES | {"lines"},
@@ -40,8 +41,9 @@ MAY_IMPORT = {
     "needs": TABLES | {"inputs", "supply"},
     "firm_events": TABLES | {"inputs", "lines", "panel"},
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
+    "deals": CORE | TABLES | {"inputs", "plan", "combined"},
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "deals", "manifest"},
     "replication": GROUND | {"golden", "results", "tables"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
@@ -117,7 +119,7 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    if room_of(path) in ("models", "significance", "abnormal", "joint", "placebo", "firm_placebo"):
+    if room_of(path) in ("models", "significance", "abnormal", "joint", "combined", "placebo", "firm_placebo"):
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
 

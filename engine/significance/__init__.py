@@ -32,6 +32,7 @@ from engine.significance.sample import (
     Regressions,
     Resampling,
     Significance,
+    t_p,
     unavailable,
 )
 from engine.significance.sign import generalized_sign, sign, wilcoxon
@@ -104,6 +105,7 @@ __all__ = [
     "evaluate",
     "multiplicity",
     "romano_wolf",
+    "t_p",
 ]
 
 
