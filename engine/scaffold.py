@@ -55,9 +55,9 @@ min_estimation_days = 120
 [windows]
 event = [-10, 10]
 car = [[-1, 1], [0, 0], [-5, 5], [-10, 10]]     # the first is the primary window
-
-named = {{}}                      # {{runup = ["first_public_at", "announced_at - 1"], markup = [0, "completed_at"]}}: each event's
-                                # own days between stamps of events.csv; also approved_at, withdrawn_at
+# windows between stamps of each event, also approved_at and withdrawn_at:
+# {{runup = ["first_public_at", "announced_at - 1"], markup = [0, "completed_at"]}}
+named = {{}}
 
 # [deals]                       # acquirer and target (column role) together, by their market_value and currency in events.csv
 # currency = "USD"              # of the gains
