@@ -17,6 +17,7 @@ from engine.errors import DataError, SpecError, hint
 from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
+from engine.market.outcomes import OUTCOMES
 from engine.models import MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
 from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
@@ -58,7 +59,7 @@ class Study:
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
-    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts)
+    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, frozenset(OUTCOMES))
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:

@@ -31,6 +31,9 @@ returns = "simple"              # or "log"
 missing = "exclude"             # the first return after a gap is missing
 currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
+[outcome]
+name = "return"                 # or "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
+
 [benchmark]
 {benchmark}
 baskets = {{}}                    # {{peers = ["AAA", "BBB"]}}: equal weights, never the listing itself; then default = "peers"

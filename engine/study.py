@@ -82,6 +82,8 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     log_returns = spec.prices.returns == "log"
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
     cars = [cumulate(abnormal, fits, window, log_returns) for window in sorted(spec.car_windows)]
+    if spec.outcome.name != "return":
+        cars = [replace(c, bhar=np.full(len(c.bhar), np.nan)) for c in cars]
     exclusions += _incomplete(panel, abnormal.ar, sorted(spec.car_windows))
     if plan.firms.joint:
         parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]

@@ -26,7 +26,7 @@ from engine.report.tables import (
     windows_table,
 )
 from engine.report.titles import caar_title, forest_title, timeline_title, venue_title
-from engine.report.wording import formula_of_model, formula_of_test
+from engine.report.wording import OUTCOMES, formula_of_model, formula_of_test, outcome_of
 from engine.results import StudyResult
 
 if TYPE_CHECKING:
@@ -230,6 +230,12 @@ def limits(found: Findings) -> list[str]:
     snapshot = found.result.manifest["snapshot"]
     settings = found.settings
     said = [f"Data: {one_line(snapshot['limits'])}."] if snapshot.get("limits") else []
+    outcome = outcome_of(settings)
+    if outcome:
+        name, unit = OUTCOMES[outcome]
+        said.append(
+            f"This study measures {name}: abnormal return, CAR and % stand for {unit}; there is no buy-and-hold return."
+        )
     overlapping = overlapping_events(found)
     if overlapping and not settings["events"].get("joint"):
         said.append(
@@ -246,7 +252,10 @@ def limits(found: Findings) -> list[str]:
         f"Abnormal returns are relative to the {settings['model']['name']} model: what else moved the share in the window is in "
         "them, and events that the calendar does not name are not looked for."
     )
-    said.append("A mean CAR is a reaction of prices at the announcement, not the value of the deal or policy itself.")
+    if not outcome:
+        said.append(
+            "A mean CAR is a reaction of prices at the announcement, not the value of the deal or policy itself."
+        )
     return said
 
 

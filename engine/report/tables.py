@@ -21,7 +21,7 @@ from engine.report.formats import (
     shortened,
     stars,
 )
-from engine.report.wording import FLAGS, NULLS
+from engine.report.wording import FLAGS, NULLS, measured_words
 from engine.sessions import Window
 
 MOST_EVENTS = 500
@@ -160,7 +160,7 @@ def _foot(found: Findings) -> tuple[str, ...]:
         mark,
         f"Primary window {found.window} (the first of the study), primary test {found.test or 'none'} (the first of the study).",
         f"Model {settings['model']['name']}, estimation window {Window(*settings['model']['estimation_window'])}, "
-        f"{settings['prices']['returns']} returns, benchmark {', '.join(shortened(b, 24) for b in benchmarks) or 'none'}.",
+        f"{measured_words(settings)}, benchmark {', '.join(shortened(b, 24) for b in benchmarks) or 'none'}.",
     )
 
 

@@ -31,6 +31,9 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
             'that the joint regression tells apart. Use "flag" or "trim_estimation", or joint = false.'
         )
     yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
+    yield from _names("outcome", "name", "outcome", [spec.outcome.name], known.outcomes, ())
+    if spec.outcome.name != "return":
+        yield from _outcome_problems(spec)
     yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, ())
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
@@ -44,6 +47,17 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
         yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
+
+
+def _outcome_problems(spec: StudySpec) -> Iterator[str]:
+    """What has a meaning for returns alone."""
+    said = f'[outcome] name = "{spec.outcome.name}" is no return'
+    if spec.prices.currency != "local":
+        yield f'{said}, and [prices] currency = "{spec.prices.currency}" converts returns. Use "local".'
+    if spec.benchmark.own_weight:
+        yield f"{said}, and [benchmark] own_weight takes a listing's return out of its index. Use a basket, which leaves it out."
+    if spec.factors is not None and spec.factors.set is not None:
+        yield f"{said}, and the factors of [factors] set are. Use columns of the snapshot."
 
 
 def _control_problems(spec: StudySpec) -> Iterator[str]:

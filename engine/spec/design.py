@@ -15,13 +15,14 @@ Alternative = Literal["two-sided", "greater", "less"]
 @dataclass(frozen=True)
 class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
-    the tests that need ``[resampling]``."""
+    the tests that need ``[resampling]``. outcomes: what may be measured."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
     tests: frozenset[str]
     resampling: frozenset[str]
     charts: frozenset[str]
+    outcomes: frozenset[str]
 
 
 class _Table(BaseModel):
@@ -43,6 +44,10 @@ class Prices(_Table):
     returns: Literal["simple", "log"]
     missing: Literal["exclude", "trade_to_trade"] = "exclude"
     currency: str = Field(default="local", pattern="^(local|[A-Z]{3})$")
+
+
+class OutcomeChoice(_Table):
+    name: str = "return"
 
 
 class Benchmark(_Table):
@@ -124,6 +129,7 @@ class StudySpec(_Table):
     question: str = ""
     events: Events
     prices: Prices
+    outcome: OutcomeChoice = OutcomeChoice()
     benchmark: Benchmark = Benchmark()
     factors: Factors | None = None
     sessions: SessionRule = SessionRule()
