@@ -44,9 +44,9 @@ def log_turnover(volume: Floats, shares: Floats) -> Floats:
 
 def range_volatility(high: Floats, low: Floats) -> Floats:
     """ln(high / low) / sqrt(4 ln 2), the day's standard deviation of returns by its range. Parkinson (1980), eq. 6."""
-    return np.where((low > 0) & (high >= low), _log(high / np.where(low > 0, low, np.nan)), np.nan) / np.sqrt(
-        4 * np.log(2)
-    )
+    known = (low > 0) & (high >= low)
+    wide: Floats = np.where(known, high, np.nan) / np.where(known, low, 1.0)
+    return np.asarray(_log(wide) / np.sqrt(4 * np.log(2)))
 
 
 def log_range_volatility(high: Floats, low: Floats) -> Floats:
