@@ -9,6 +9,7 @@ from conftest import make_study, run, simulated, weekdays
 from test_cli import eventstudy
 
 from engine.golden import bless, compare
+from engine.report import headline_rows
 
 DATES = weekdays(160)
 
@@ -55,3 +56,20 @@ def test_a_lost_price_file_is_an_error_not_a_study_left_out(made: Path, tmp_path
 def test_words_of_run_that_do_not_go_together(words: tuple[str, ...], made: Path, tmp_path: Path) -> None:
     assert eventstudy("run", *words, cwd=tmp_path).returncode == 2
     assert not (made / "out").exists()
+
+
+def test_a_group_by_exchange_counts_its_events(tmp_path: Path) -> None:
+    """The exchange is no column of cars.csv: the table of a study that answers event by event finds it in events.csv."""
+    series = files(("date", "close"))
+    series["D.T"] = series.pop("D")
+    events = [*EVENTS, {"event_id": "D", "symbol": "D.T", "announced_at": weekdays(DAYS)[121]}]
+    tests = {"tests": ["forecast_error_t", "sq"], "group_by": ["exchange"]}
+    plain = STUDY | {
+        "benchmark": {"default": "A"},
+        "significance": tests,
+        "model": STUDY["model"] | {"name": "mean_adjusted"},
+    }
+    found = headline_rows(run(make_study(tmp_path, events, series, **plain)))
+    assert [(row["group"], row["p < 5 % (forecast_error_t)"].split()[-1]) for row in found] == [
+        ("all", "4"), ("exchange=XNYS", "3"), ("exchange=XTKS", "1"),
+    ]  # fmt: skip

@@ -66,7 +66,10 @@ def _car_rows(found: Findings, group: str, window: Window) -> list[Row]:
     """The rows of ``cars`` of one group and window."""
     column, _, value = group.partition("=")
     inside = found.result.tables["cars"].filter(_at(window))
-    if group != "all":
+    if column == "exchange":
+        there = found.result.tables["events"].filter(pl.col("exchange") == value).select("event_id", "symbol")
+        inside = inside.join(there, on=["event_id", "symbol"], how="semi", maintain_order="left")
+    elif group != "all":
         inside = inside.filter(pl.col(column) == value) if column in inside.columns else inside.head(0)
     return inside.select("event_id", "symbol", "car").to_dicts()
 
