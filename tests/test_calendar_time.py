@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,19 @@ import pytest
 import second
 import second_long
 import statsmodels.api as sm
-from conftest import cell, closes, make_study, returns, rows_of, run, simulated, texts, weekdays, write_rows
+from conftest import cell, closes, make_study, returns, rows_of, run, sample_of, simulated, texts, weekdays, write_rows
 from test_second_implementation import ESTIMATION, FACTORS, design, events, prices
 
 from engine import load_study
+from engine.calendar_time import in_calendar_time
 from engine.calendar_time.least_squares import automatic_lags, least_squares
 from engine.errors import DataError, SpecError
+from engine.lines import Line
+from engine.panel import Pair, build_panel
 from engine.results import StudyResult, read_result, write_result
+from engine.sessions import Window
+from engine.significance import evaluate
+from engine.spec.design import CalendarTime
 
 DAYS = weekdays(200, "2015-01-01")
 RULE = {"frequency": "daily", "hold": [1, 2], "min_firms": 1, "lags": 0}
@@ -386,3 +393,48 @@ def test_what_is_wrong_is_said(tmp_path: Path, change: dict[str, Any], words: st
         load_study(folder, data_path=())
     assert words in str(caught.value)
     assert "calendar_time" in str(caught.value)
+
+
+# Size, with overlapping windows and a common shock
+
+
+def line_of(symbol: str, values: np.ndarray, market: np.ndarray, days: np.ndarray) -> Line:
+    return Line(symbol, "MKT", days, values, market[None], np.zeros(len(days)), "", "", 0, 0)
+
+
+def overlapping(
+    rng: np.random.Generator, sessions: int = 500, firms: int = 30, held: int = 120
+) -> tuple[Any, np.ndarray]:
+    """A panel of firms of one industry, whose events fall into ten weeks, and their BHARs against the market."""
+    days = np.arange("2015-01-01", sessions, dtype="datetime64[D]")
+    market, industry = rng.normal(0.0003, 0.01, sessions), rng.normal(0, 0.008, sessions)
+    own = market + industry + rng.normal(0, 0.02, (firms, sessions))
+    at = rng.integers(200, 250, firms)
+    names = [f"S{i:02d}" for i in range(firms)]
+    lines = {(s, "MKT", ""): line_of(s, own[i], market, days) for i, s in enumerate(names)}
+    pairs = [Pair(s, s, (s, "MKT", ""), days[at[i]], Window(-60, -11)) for i, s in enumerate(names)]
+    spans = [slice(p + 1, p + 1 + held) for p in at]
+    bhar = np.array([np.prod(1 + own[i, s]) - np.prod(1 + market[s]) for i, s in enumerate(spans)])
+    return build_panel(pairs, lines, Window(-1, 1)), bhar
+
+
+def test_overlap_with_a_common_shock() -> None:
+    """BHARs of overlapping windows are taken for independent and reject far too often; the portfolio's alpha holds."""
+    rng, samples, held = np.random.default_rng(5), 300, 120
+    rule = CalendarTime(frequency="daily", hold=[1, held], min_firms=10, lags=0)
+    everyone = [("all", np.arange(30))]
+    rejected = {"bhar_t": 0, "ols": 0, "wls": 0}
+    for _ in range(samples):
+        panel, bhar = overlapping(rng, held=held)
+        sample = replace(sample_of([0.1] * 30, np.zeros((30, 2))), bhar=bhar)
+        rejected["bhar_t"] += evaluate("bhar_t", sample).p_value < 0.05
+        found = in_calendar_time(
+            panel, rule, ("market",), everyone, np.arange(30), np.full(30, np.nan), False, "two-sided", 0.05
+        )
+        for row in found.alphas:
+            if row.term == "alpha":
+                rejected[row.regression] += row.p_value < 0.05
+    error = 3.5 * (0.05 * 0.95 / samples) ** 0.5
+    assert rejected["bhar_t"] / samples > 0.3
+    assert abs(rejected["ols"] / samples - 0.05) < error
+    assert abs(rejected["wls"] / samples - 0.05) < error

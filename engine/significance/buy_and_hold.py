@@ -116,5 +116,10 @@ def skewness(apart: Floats, sd: Floats | float) -> Floats:
 def _note(values: Floats) -> str:
     """The mean BHAR with its standard error, and the skewness, in words."""
     n, sd = len(values), float(values.std(ddof=1))
-    said = f"mean BHAR {100 * values.mean():.2f} %, s.e. {100 * sd / np.sqrt(n):.2f} %"
-    return f"{said}, skewness {float(skewness(values - values.mean(), sd)):.2f}" if n > 2 else said
+    said = f"mean BHAR {_rounded(100 * values.mean())} %, s.e. {_rounded(100 * sd / np.sqrt(n))} %"
+    return f"{said}, skewness {_rounded(skewness(values - values.mean(), sd))}" if n > 2 else said
+
+
+def _rounded(value: Floats | float) -> str:
+    """Two decimals, and no minus before zero."""
+    return f"{round(float(value), 2) + 0.0:.2f}"
