@@ -91,7 +91,7 @@ allow_missing_symbols = false   # true: listings without prices become rows of e
 abnormal_returns = true
 
 [report]
-charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": the day 0 of one event by exchange
+charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": day 0 by exchange; "calendar_time"
 """
 
 README = """\

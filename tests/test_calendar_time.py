@@ -16,12 +16,15 @@ import statsmodels.api as sm
 from conftest import cell, closes, make_study, returns, rows_of, run, sample_of, simulated, texts, weekdays, write_rows
 from test_second_implementation import ESTIMATION, FACTORS, design, events, prices
 
-from engine import load_study
+from engine import load_study, run_study
 from engine.calendar_time import in_calendar_time
 from engine.calendar_time.least_squares import automatic_lags, least_squares
 from engine.errors import DataError, SpecError
 from engine.lines import Line
 from engine.panel import Pair, build_panel
+from engine.report import memo_html, memo_markdown, render_chart
+from engine.report.calendar_time import band
+from engine.report.memo import draw_chart
 from engine.results import StudyResult, read_result, write_result
 from engine.sessions import Window
 from engine.significance import evaluate
@@ -438,3 +441,136 @@ def test_overlap_with_a_common_shock() -> None:
     assert rejected["bhar_t"] / samples > 0.3
     assert abs(rejected["ols"] / samples - 0.05) < error
     assert abs(rejected["wls"] / samples - 0.05) < error
+
+
+# A study with real prices, and what a reader sees
+
+
+ROOT = Path(__file__).parents[1]
+YEAR = {"frequency": "monthly", "months": 12, "min_firms": 3, "rats": True, "weights": ["equal"]}
+
+
+@pytest.fixture(scope="module")
+def acquirers() -> StudyResult:
+    """us-acquirers, each firm held for the twelve months after its deal."""
+    study = load_study(ROOT / "studies" / "us-acquirers", data_path=(ROOT / "fixtures" / "prices",))
+    chosen = study.spec.significance.model_copy(update={"tests": ["bhar_bootstrap"], "group_by": ["consideration"]})
+    windows = study.spec.windows.model_copy(update={"event": [-10, 252], "car": [[1, 252]]})
+    report = study.spec.report.model_copy(update={"charts": ["calendar_time"]})
+    changed = {
+        "calendar_time": CalendarTime(**YEAR), "significance": chosen, "windows": windows, "report": report,
+    }  # fmt: skip
+    return run_study(replace(study, spec=study.spec.model_copy(update=changed)))
+
+
+def test_the_year_after_a_takeover_is_in_the_readme(acquirers: StudyResult) -> None:
+    rows = rows_of(acquirers, "calendar_time", term="alpha", regression="ols")
+    lines = ["| group | events | months | alpha a month | t | p |", "|---|---:|---:|---:|---:|---:|"]
+    for r in rows.iter_rows(named=True):
+        cells = (
+            str(r["n"]),
+            str(r["n_periods"]),
+            f"{100 * r['estimate']:.2f} %",
+            f"{r['t']:.2f}",
+            f"{r['p_value']:.3f}",
+        )
+        lines.append(f"| {' | '.join((r['group'], *cells))} |")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.partition("<!-- us-acquirers-year:start -->\n")[2].partition("<!-- us-acquirers-year:end -->")[0]
+    assert shown.strip().splitlines() == lines
+
+
+def test_the_year_by_plain_loops_over_the_prices(acquirers: StudyResult) -> None:
+    """Every month of the portfolio from the price file, without the second program's sessions: months of closes."""
+    frame = pl.read_parquet(ROOT / "fixtures" / "prices" / "us-large-caps" / "prices.parquet")
+    column = "adj_close" if "adj_close" in frame.columns else "close"
+    ends: dict[str, dict[str, float]] = {}
+    for symbol, day, price in frame.select("symbol", "date", column).drop_nulls().sort("symbol", "date").rows():
+        ends.setdefault(symbol, {})[str(day)[:7]] = price  # the last of the month stands
+    held: dict[str, set[str]] = {}
+    for symbol, day in acquirers.tables["events"].select("symbol", "event_day").rows():
+        for one in second_long.months_after(str(day), 12):
+            held.setdefault(one, set()).add(symbol)
+    months = sorted(ends["^GSPC"])
+    before = dict(zip(months[1:], months, strict=False))
+    wanted = {}
+    for one, firms in held.items():
+        known = [s for s in sorted(firms) if one in ends[s] and before[one] in ends[s]] if one in before else []
+        if len(known) >= 3:
+            wanted[one] = np.mean([ends[s][one] / ends[s][before[one]] - 1 for s in known])
+    found = {d[:7]: r for d, _, r in portfolio_of(acquirers)}
+    shared = sorted(set(found) & set(wanted))
+    assert len(shared) > 150
+    assert len(set(found) ^ set(wanted)) <= 2
+    close([found[m] for m in shared], [wanted[m] for m in shared], rel=1e-6)
+    benchmark = [ends["^GSPC"][m] / ends["^GSPC"][before[m]] - 1 for m in found if m in before]
+    fit = sm.OLS([found[m] for m in found if m in before], sm.add_constant(np.array(benchmark))).fit()
+    close(
+        cell(acquirers, "calendar_time", "estimate", group="all", regression="ols", term="alpha"),
+        fit.params[0],
+        rel=1e-6,
+    )
+
+
+def test_the_memo_says_what_was_held(acquirers: StudyResult) -> None:
+    text = memo_markdown(acquirers)
+    page = memo_html(acquirers)
+    for words in (
+        "in the 12 calendar months after the one of day 0", "is held once", "leaves on its last day", "of events share sessions",
+        "Arithmetic", "Compound", "RATS", "not in excess of a risk-free rate", "bhar_bootstrap allows for that",
+    ):  # fmt: skip
+        assert words in text
+        assert words in page
+    row = rows_of(acquirers, "calendar_time", group="all", regression="ols", term="alpha").row(0, named=True)
+    assert f"| {100 * row['estimate']:.3f}" in text
+    assert f"| {1200 * row['estimate']:.2f} |" in text
+    cars = acquirers.tables["cars"]
+    means = [f"{100 * cars[c].mean():.2f}" for c in ("car_simple", "car_log", "car_compound", "bhar")]
+    assert f"| [1, 252] | {len(cars)} | {' | '.join(means)} |" in text
+    assert "(table [calendar_time])" in text.replace("\\", "")
+
+
+def test_events_share_sessions_by_plain_pairs(acquirers: StudyResult) -> None:
+    daily = acquirers.tables["abnormal_returns"].filter(
+        pl.col("relative_day").is_between(1, 252), pl.col("date").is_not_null()
+    )
+    spans = daily.group_by("event_id", "symbol").agg(pl.col("date").min().alias("a"), pl.col("date").max().alias("b"))
+    spans = spans.select("a", "b").rows()
+    pairs = [(x, y) for i, x in enumerate(spans) for y in spans[i + 1 :]]
+    sharing = sum(x[0] <= y[1] and y[0] <= x[1] for x, y in pairs)
+    assert f"{sharing} of {len(pairs)} pairs of events share sessions" in memo_markdown(acquirers)
+
+
+def test_the_chart_is_the_running_sum(acquirers: StudyResult) -> None:
+    figure = draw_chart(acquirers, "calendar_time")
+    line = next(one for one in figure.axes[0].lines if len(one.get_ydata()) > 2)
+    abnormal = rows_of(acquirers, "portfolios", group="all")["abnormal"].to_numpy()
+    close(line.get_ydata(), np.cumsum(abnormal))
+    close(
+        band(abnormal, 0.05, len(abnormal))[3], second.stats.t.isf(0.025, len(abnormal) - 1) * abnormal.std(ddof=1) * 2
+    )
+    assert render_chart(acquirers, "calendar_time", "svg") == render_chart(acquirers, "calendar_time", "svg")
+
+
+def test_a_chart_of_nothing_still_stands(tmp_path: Path) -> None:
+    series = simulated(8, ["A", "B"], 200)
+    charts = {"charts": ["calendar_time"]}
+    folder = study_of(tmp_path, {"a": ("A", 100), "b": ("B", 104)}, series, RULE | {"min_firms": 9}, report=charts)
+    result = run(folder)
+    assert render_chart(result, "calendar_time", "svg")
+    assert "Unavailable, all equal" in memo_markdown(result)
+
+
+def test_a_chart_without_the_table_is_refused(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, [], {}, report={"charts": ["calendar_time"]})
+    with pytest.raises(SpecError, match="the table \\[calendar_time\\], which is not there"):
+        load_study(folder, data_path=())
+
+
+def test_windows_that_touch_share_a_session(tmp_path: Path) -> None:
+    """[0, 20] from session 100, 120 and 141: the first two share session 120, the third shares none."""
+    series = simulated(8, ["A", "B", "C"], 200)
+    at = {"a": ("A", 100), "b": ("B", 120), "c": ("C", 141)}
+    windows = {"event": [0, 20], "car": [[0, 20]]}
+    text = memo_markdown(run(study_of(tmp_path, at, series, RULE, windows=windows)))
+    assert "1 of 3 pairs of events share sessions of their windows" in text

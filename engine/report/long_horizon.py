@@ -68,6 +68,11 @@ def long_window_words(found: Findings) -> list[str]:
         "their variance, day after day. The BHAR is what an investor earns beyond the expected return; it is bounded below and "
         "not above, so it is skewed: bhar_bootstrap allows for that, bhar_t does not."
     ]
+    if any(c == "alpha" for c in found.result.manifest["coefficients"]):
+        said.append(
+            "The expected return carries the alpha of the estimation window on over the whole window: what a share gained before "
+            "the event is expected of it for ever. The model market_adjusted has no alpha."
+        )
     shared = _sharing(found, longest)
     if shared is not None and shared[1]:
         said.append(

@@ -32,7 +32,7 @@ from engine.report.tables import (
     main_table,
     windows_table,
 )
-from engine.report.titles import caar_title, forest_title, timeline_title, venue_title
+from engine.report.titles import caar_title, calendar_time_title, forest_title, timeline_title, venue_title
 from engine.report.wording import formula_of_model, formula_of_test
 from engine.results import StudyResult
 
@@ -46,6 +46,7 @@ TITLES = {
     "car_forest": forest_title,
     "event_timeline": timeline_title,
     "venue_days": venue_title,
+    "calendar_time": calendar_time_title,
 }
 
 
