@@ -37,7 +37,8 @@ def test_bhar_t_by_hand() -> None:
     assert answer.p_value == pytest.approx(float(2 * stats.t.sf(2 * math.sqrt(3), 2)), rel=1e-12)
     assert (answer.distribution, answer.estimate, answer.n) == ("t(2)", 0.5, 3)
     assert answer.note == "mean BHAR 20.00 %, s.e. 5.77 %, skewness 0.00"
-    assert np.isnan([answer.se, *answer.ci]).all()  # they would be taken for those of the mean CAR
+    half = 0.1 / math.sqrt(3) * float(stats.t.isf(0.025, 2))
+    np.testing.assert_allclose([answer.se, *answer.ci], [0.1 / math.sqrt(3), 0.2 - half, 0.2 + half], rtol=1e-12)
 
 
 def test_bhar_skewness_t_by_hand() -> None:

@@ -3,7 +3,7 @@
 A BHAR is bounded below by -1 less the expected growth and not above: over a year it is skewed to the right, and a plain t
 rejects too often on the left and too seldom on the right. Events whose windows overlap in calendar time share their
 returns; none of these tests allows for that, a calendar-time portfolio does. The estimate of each answer stays the mean
-CAR; the mean BHAR, its standard error and the skewness stand in the note.
+CAR; se and ci are of the mean BHAR, which stands in the note with its skewness.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.sample import CarSample, Significance, noise, normal_p, t_p, unavailable
+from engine.significance.inversion import NOWHERE, Ends
+from engine.significance.parametric import from_hall
+from engine.significance.sample import CarSample, Significance, interval, noise, normal_p, quantile_of, t_p, unavailable
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,7 +36,8 @@ def bhar_t(sample: CarSample) -> Significance:
     statistic = float(np.sqrt(n) * values.mean() / values.std(ddof=1))
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN_BHAR, n, float(sample.car.mean()), statistic, f"t({n - 1})",
-        float(t_p(statistic, n - 1, sample.alternative)), note=_note(values),
+        float(t_p(statistic, n - 1, sample.alternative)), se=_error(values),
+        ci=interval(float(values.mean()), _error(values), sample.alpha, n - 1), note=_note(values),
     )  # fmt: skip
 
 
@@ -49,10 +52,10 @@ def bhar_skewness_t(sample: CarSample) -> Significance:
         return unavailable(sample, name, f"needs at least 3 events for a skewness, has {n}", ZERO_MEAN_BHAR)
     if not varies(values):
         return unavailable(sample, name, SAME, ZERO_MEAN_BHAR)
-    statistic = float(_skewness_adjusted(values[None], 0.0, 0.0)[0])
+    statistic, q = float(_skewness_adjusted(values[None], 0.0, 0.0)[0]), quantile_of(sample.alpha)
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN_BHAR, n, float(sample.car.mean()), statistic, "normal",
-        normal_p(statistic, sample.alternative), note=_note(values),
+        normal_p(statistic, sample.alternative), se=_error(values), ci=_means_between(values, -q, q), note=_note(values),
     )  # fmt: skip
 
 
@@ -85,8 +88,26 @@ def bhar_bootstrap(sample: CarSample) -> Significance:
     p = {"less": below, "greater": above, "two-sided": min(1.0, 2 * min(below, above))}[sample.alternative]
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN_BHAR, n, float(sample.car.mean()), statistic,
-        f"{name}({plan.draws})", p, note=f"{_note(values)}; resamples of {size}",
+        f"{name}({plan.draws})", p, se=_error(values), ci=_interval(values, drawn, sample.alpha),
+        note=f"{_note(values)}; resamples of {size}",
     )  # fmt: skip
+
+
+def _interval(values: Floats, drawn: Floats, alpha: float) -> Ends:
+    """The mean BHARs that the two-sided test at alpha does not reject; NaN at an end that the draws do not bound."""
+    last = int(np.floor(alpha / 2 * (1 + len(drawn)) + TIE))
+    if last < 1:
+        return NOWHERE
+    ordered = np.sort(drawn)
+    return _means_between(values, float(ordered[last - 1]), float(ordered[-last]))
+
+
+def _means_between(values: Floats, low: float, high: float) -> Ends:
+    """The centres at which t_sa of the values is ``high`` and ``low``: Hall's transform rises with the mean."""
+    n, mean, sd = len(values), float(values.mean()), float(values.std(ddof=1))
+    g = float(skewness(values - mean, sd))
+    ends = (mean - sd * from_hall(end, g, n) if np.isfinite(end) else float("nan") for end in (high, low))
+    return next(ends), next(ends)
 
 
 def varies(values: Floats) -> bool:
@@ -113,11 +134,17 @@ def skewness(apart: Floats, sd: Floats | float) -> Floats:
     return np.asarray((apart * apart * apart).sum(axis=-1) / sd**3 * (n / ((n - 1) * (n - 2))))
 
 
+def _error(values: Floats) -> float:
+    """The cross-sectional standard error of the mean BHAR."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
 def _note(values: Floats) -> str:
     """The mean BHAR with its standard error, and the skewness, in words."""
-    n, sd = len(values), float(values.std(ddof=1))
-    said = f"mean BHAR {_rounded(100 * values.mean())} %, s.e. {_rounded(100 * sd / np.sqrt(n))} %"
-    return f"{said}, skewness {_rounded(skewness(values - values.mean(), sd))}" if n > 2 else said
+    said = f"mean BHAR {_rounded(100 * values.mean())} %, s.e. {_rounded(100 * _error(values))} %"
+    if len(values) < 3:
+        return said
+    return f"{said}, skewness {_rounded(skewness(values - values.mean(), values.std(ddof=1)))}"
 
 
 def _rounded(value: Floats | float) -> str:
