@@ -107,6 +107,12 @@ def test_a_stale_day_has_no_outcome(tmp_path: Path) -> None:
         ({"outcome": {"name": "log_volumes"}}, SpecError, 'Did you mean "log_volume"'),
         ({"outcome": {"name": "range_volatility"}}, DataError, "high and low, which hold nothing for A, B, C, D"),
         ({"outcome": {"name": "log_volume"}, "prices": {"currency": "USD"}}, SpecError, "converts returns"),
+        ({"outcome": {"name": "log_volume"}, "significance": {"tests": ["bhar_t"]}}, SpecError, "buy-and-hold returns"),
+        (
+            {"outcome": {"name": "log_volume"}, "calendar_time": {"frequency": "daily", "hold": [1, 5]}},
+            SpecError,
+            "portfolios of returns",
+        ),
         ({"outcome": {"name": "log_volume"}, "benchmark": {"own_weight": {"A": 0.1}}}, SpecError, "Use a basket"),
     ],
 )

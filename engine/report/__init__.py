@@ -21,6 +21,7 @@ CHARTS: dict[str, str] = {
     "car_forest": "engine.report.car_forest:draw",
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
+    "calendar_time": "engine.report.calendar_time:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 

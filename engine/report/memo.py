@@ -14,6 +14,13 @@ from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
 from engine.report.findings import Findings, count, read_findings, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
+from engine.report.long_horizon import (
+    calendar_time_table,
+    calendar_time_words,
+    long_window_words,
+    long_windows_table,
+    rats_table,
+)
 from engine.report.provenance import provenance_table, quality_lines, quality_table, settings_table
 from engine.report.surroundings import facts, first_rows_table, kinds_table, surroundings_words
 from engine.report.tables import (
@@ -25,7 +32,7 @@ from engine.report.tables import (
     main_table,
     windows_table,
 )
-from engine.report.titles import caar_title, forest_title, timeline_title, venue_title
+from engine.report.titles import caar_title, calendar_time_title, forest_title, timeline_title, venue_title
 from engine.report.wording import OUTCOMES, formula_of_model, formula_of_test, outcome_of
 from engine.results import StudyResult
 
@@ -39,6 +46,7 @@ TITLES = {
     "car_forest": forest_title,
     "event_timeline": timeline_title,
     "venue_days": venue_title,
+    "calendar_time": calendar_time_title,
 }
 
 
@@ -161,6 +169,11 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "events": events_table(found),
         "windows": windows_table(found),
         "charts": [(name, TITLES[name](found)) for name in charts_of(result)],
+        "long_windows": long_windows_table(found),
+        "long_words": long_window_words(found),
+        "calendar_time": calendar_time_table(found),
+        "calendar_words": calendar_time_words(found),
+        "rats": rats_table(found),
         "advice": study_advice(found),
         "advice_read": _ran(found, study_advice(found).read),
         "advice_careful": _ran(found, study_advice(found).careful),

@@ -39,6 +39,9 @@ NULLS: dict[str, str] = {
     "clustered_t_firm": "mean CAR is 0",
     "clustered_t_both": "mean CAR is 0",
     "hac_t": "mean CAR is 0",
+    "bhar_t": "mean BHAR is 0",
+    "bhar_skewness_t": "mean BHAR is 0",
+    "bhar_bootstrap": "mean BHAR is 0",
     "conformal": "window like any other days",
 }
 
@@ -46,7 +49,7 @@ NULLS: dict[str, str] = {
 INDEPENDENT = frozenset(
     {
         "cross_sectional_t", "patell", "bmp", "skewness_adjusted_t", "sign", "generalized_sign", "wilcoxon", "jackknife",
-        "grank_z", "variance_bmp", "clustered_t_firm",
+        "grank_z", "variance_bmp", "clustered_t_firm", "bhar_t", "bhar_skewness_t", "bhar_bootstrap",
     }
 )  # fmt: skip
 

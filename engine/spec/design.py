@@ -109,6 +109,20 @@ class Resampling(_Table):
     controls: list[str] = []
 
 
+class CalendarTime(_Table):
+    """Portfolios in calendar time. hold: the first and last session relative to day 0 on which a firm is held; months: the
+    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9))."""
+
+    frequency: Literal["daily", "monthly"]
+    hold: list[int] | None = Field(default=None, min_length=2, max_length=2)
+    months: int | None = Field(default=None, ge=1, le=600)
+    weights: list[Literal["equal", "value"]] = Field(default=["equal"], min_length=1)
+    market_value: str = "market_value"
+    min_firms: int = Field(default=5, ge=1)
+    lags: int | None = Field(default=None, ge=0, le=FARTHEST)
+    rats: bool = False
+
+
 class Limits(_Table):
     max_excluded_share: float = Field(default=0.10, ge=0, le=1)
     allow_missing_symbols: bool = False
@@ -138,6 +152,7 @@ class StudySpec(_Table):
     significance: SignificanceChoice
     contamination: ContaminationRule = ContaminationRule()
     resampling: Resampling | None = None
+    calendar_time: CalendarTime | None = None
     limits: Limits = Limits()
     output: Output = Output()
     report: Report = Report()
