@@ -13,7 +13,9 @@ import polars as pl
 
 from engine.announcements import Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
+from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
+from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
@@ -25,6 +27,8 @@ from engine.supply import read_market
 from engine.tables import SCHEMAS
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
+# What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
+DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Study:
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
-    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts)
+    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, frozenset(COVARIANCES))
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -141,10 +145,24 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             raise SpecError(
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
+    _check_formulas(spec, available, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
         named = ", ".join(sorted(clash))
         raise DataError(f"{announcements.files[0]}: row 1: column {named} has the name of a result column. Rename it.")
+
+
+def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None:
+    """The columns of ``[crosssection]`` are of the calendar, or of what the run makes."""
+    formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    known = [*columns, *DERIVED, "alpha"]
+    for name, text in formulas.items():
+        for column in parse_formula(text).columns:
+            if column not in known and not column.startswith("beta_"):
+                raise SpecError(
+                    f'{where}: [crosssection] formula {name}: "{column}" is no column of the calendar and nothing that the '
+                    f"run makes. {hint(column, [*known, 'beta_market'])}"
+                )
 
 
 def group_columns(study: Study) -> dict[str, list[str | None]]:

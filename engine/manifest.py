@@ -22,7 +22,7 @@ from engine.spec import StudySpec
 
 MANY_CORRELATIONS = 1_000  # pairs of events grow with the square
 BY_DATE = "by date"  # the closes of a benchmark whose exchange is not known
-PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
+PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars", "statsmodels")
 
 
 def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
+from engine.drivers import crosssection_tables, group_tables
 from engine.errors import DataError, SpecError
 from engine.inputs import Study, group_columns, load_study
 from engine.joint import indistinct, part_overlapping
@@ -134,6 +135,10 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
+    tables |= group_tables(study, panel, cars, groups, firms)
+    tables |= crosssection_tables(
+        study, panel, fits, abnormal, cars, firms, _regressions(panel, fits, np.arange(len(panel.pairs)))
+    )
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))

@@ -194,7 +194,7 @@ def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alter
     return np.asarray((1 + b) / (1 + np.asarray(draws)), dtype=np.float64)
 
 
-def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
+def interval(estimate: float, se: float, alpha: float, dof: float | None = None) -> tuple[float, float]:
     """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
     from scipy import stats
 
