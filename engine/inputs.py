@@ -80,7 +80,9 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = frozenset({"caar_path", "car_forest", "event_timeline", "venue_days"}),
+    charts: frozenset[str] = frozenset(
+        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days"}
+    ),
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
 

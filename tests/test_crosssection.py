@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,13 @@ from engine.crosssection.benchmark import pre_event_cars
 from engine.crosssection.groups import by_regression, kruskal_wallis, rank_sum, welch_f, welch_t
 from engine.errors import SpecError
 from engine.formula import parse_formula
+from engine.report import memo_html, memo_markdown
+from engine.report.crosssection_partial import MOST_PANELS
+from engine.report.drivers import coefficient
+from engine.report.memo import draw_chart
+from engine.results import StudyResult, read_result, write_result
 
+README = Path(__file__).parents[1] / "README.md"
 LONGLEY = Path(__file__).parents[1] / "fixtures" / "oracles" / "nist-longley"
 CLUSTERED = ("clustered_date", "clustered_firm", "clustered_both")
 
@@ -639,3 +647,118 @@ def test_a_formula_runs_nothing(tmp_path: Path) -> None:
         with pytest.raises(SpecError):
             load_study(study_of(tmp_path / "study", {"formula": text}, PLACES[:6]), data_path=())
     assert not target.exists()
+
+
+# The registry
+
+
+@pytest.mark.parametrize("name", COVARIANCES)
+def test_every_covariance_cites_its_source_and_has_a_row_in_the_readme(name: str) -> None:
+    own = COVARIANCES[name].__doc__ or ""
+    assert re.search(r"[A-Z]\w+.*?\((19|20)\d\d\)", own, re.DOTALL)
+    assert any(line.startswith("|") and f"`{name}`" in line for line in README.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("name", COVARIANCES)
+@pytest.mark.parametrize("case", ["equal", "zero", "no se", "one firm", "two events"])
+def test_every_covariance_answers_awkward_samples(name: str, case: str) -> None:
+    """A number or a reason for each term, never an exception or a warning."""
+    n = 2 if case == "two events" else 8
+    car = {"equal": np.full(n, 0.1), "zero": np.zeros(n)}.get(case, np.arange(n) ** 2 / 100)
+    se = np.full(n, np.nan if case == "no se" else 0.1)
+    firms = np.zeros(n, int) if case == "one firm" else np.arange(n)
+    s = CrossSample(car, se, np.arange(n), firms, case == "no se", 0.05)
+    for text in ("car ~ 1", "car ~ x", "car ~ x + y"):
+        right = design(parse_formula(text), {"x": np.arange(n) % 3.0, "y": ["a"] * (n - 1) + ["b"]}, np.ones(n, bool))
+        (found,) = regress(s, right, [name])
+        assert len(found.names) == len(found.unavailable) == len(found.p_value)
+        for p, reason in zip(found.p_value, found.unavailable, strict=True):
+            assert np.isnan(p) if reason else 0 <= p <= 1
+
+
+# Memo and chart
+
+
+def hostile(folder: Path, terms: int) -> StudyResult:
+    """A study with many terms, of which some have names that could break a page."""
+    series = simulated(3, [f"S{i}" for i in range(40)], 200)
+    dates = series["MKT"]["date"]
+    rng = np.random.default_rng(9)
+    events = [
+        {"event_id": f"e{i:02}", "symbol": f"S{i}", "announced_at": dates[80 + 2 * i],
+         "kind": ["<b>cash</b>", "a|b", "$x$", "中国移动有限公司的一个很长很长的名字" * 2][i % 4]}
+        | {f"column_{j}": float(rng.normal()) for j in range(terms)}
+        for i in range(40)
+    ]  # fmt: skip
+    formula = "car ~ " + " + ".join(["kind", *(f"column_{j}" for j in range(terms))])
+    return run(
+        make_study(
+            folder, events, series, windows={"event": [-5, 5], "car": [[-1, 1]]},
+            significance={"tests": ["cross_sectional_t"], "group_by": ["kind"]},
+            crosssection={"formula": ["car ~ 1", formula][terms > 0 :], "covariance": ["HC1", "clustered_both"]},
+            report={"charts": ["crosssection_partial"]},
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("terms", [0, 1, 4, 20])
+def test_the_partial_plot_shows_every_term_inside_the_picture(tmp_path: Path, terms: int) -> None:
+    result = hostile(tmp_path, terms)
+    figure = draw_chart(result, "crosssection_partial")
+    figure.canvas.draw()
+    shown = 0 if terms == 0 else min(MOST_PANELS, 3 + terms)
+    assert len(figure.axes) == 1 + shown
+    titles = [axes._left_title for axes in figure.axes[1:]]
+    boxes = [t.get_window_extent() for t in titles]
+    for box in [*boxes, *(t.get_window_extent() for t in figure.texts)]:
+        assert (box.min >= figure.bbox.min - 1).all()
+        assert (box.max <= figure.bbox.max + 1).all()
+    for a, b in combinations([*boxes, *(axes.get_window_extent() for axes in figure.axes[1:])], 2):
+        assert not (a.x0 < b.x1 - 1 and b.x0 < a.x1 - 1 and a.y0 < b.y1 - 1 and b.y0 < a.y1 - 1)
+    for axes, row in zip(figure.axes[1:], first_specification(result), strict=False):
+        x, y = axes.lines[2].get_data()
+        assert (y[1] - y[0]) / (x[1] - x[0]) == pytest.approx(row["estimate"], rel=1e-9)
+        assert len(axes.lines[1].get_xdata()) == 40
+
+
+def first_specification(result: StudyResult) -> list[dict[str, Any]]:
+    rows = rows_of(result, "crosssection", specification="1", covariance="HC1").sort("position")
+    return rows.filter(pl.col("term") != "Intercept").to_dicts()
+
+
+def test_the_memo_puts_specifications_side_by_side(tmp_path: Path) -> None:
+    result = run(study_of(tmp_path, ASKED, PLACES))
+    text = memo_markdown(result)
+    part = text[text.index("## What drives the CARs") : text.index("## Every")]
+    assert "| Term | base: HC3 | base: clustered_date | full: HC3 | full: clustered_date |" in part
+    assert "base: car \\~ kind; full:" in part
+    row = rows_of(
+        result, "crosssection", specification="base", covariance="HC3", window_start=0, position=1
+    ).to_dicts()[0]
+    cells = next(line for line in part.splitlines() if line.startswith("| kind[T.stock]")).split(" | ")
+    assert cells[1].rstrip("*") == coefficient(row["estimate"])
+    assert "| N | 24 | 24 | 23 | 23 |" in part
+    assert "clustered_date: 24 dates: few clusters" in part
+    assert "1 without log(value)" in part
+    assert "*by kind*" in part
+    assert "| cash − stock | 24 |" in part
+    assert "HC3" in text[text.index("## Methods") :]
+    assert "<h2>What drives the CARs</h2>" in memo_html(result)
+    write_result(result, tmp_path / "out")
+    assert read_result(tmp_path / "out") == result
+
+
+def test_a_hostile_calendar_stays_text_in_the_memo(tmp_path: Path) -> None:
+    result = hostile(tmp_path, 1)
+    assert "<b>cash" not in memo_html(result)
+    for line in memo_markdown(result).splitlines():
+        if line.startswith("| kind["):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0123, "1.23"), (-0.0004, "-0.040"), (0.00004, "0.00400"), (3e-8, "3e-06"), (0.0, "0.00"), (None, "–")],
+)
+def test_small_coefficients_keep_digits(value: float | None, text: str) -> None:
+    assert coefficient(value) == text
