@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from engine.crosssection import (
     Attribute,
     Coefficients,
     CrossSample,
+    Design,
     PreEvent,
     design,
     differences,
@@ -28,7 +30,7 @@ from engine.formula import Formula, parse_formula
 from engine.inputs import DERIVED, Study, group_columns
 from engine.joint import JOINT_MODELS
 from engine.models import NormalFits
-from engine.panel import EventPanel
+from engine.panel import EventPanel, Exclusion
 from engine.sessions import Window
 from engine.significance import Regressions
 from engine.tables import SCHEMAS, table
@@ -38,6 +40,14 @@ Ints = npt.NDArray[np.int64]
 Groups = Sequence[tuple[str, Ints]]
 NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MANY_EVENTS = 50_000  # above, the partial plots have no table
+
+
+@dataclass(frozen=True)
+class CrossSection:
+    """The tables of a cross-section, none without one, and a row for each event that a specification loses."""
+
+    tables: dict[str, pl.DataFrame]
+    exclusions: tuple[Exclusion, ...]
 
 
 def group_tables(
@@ -67,11 +77,12 @@ def group_tables(
 def crosssection_tables(
     study: Study, panel: EventPanel, fits: NormalFits, abnormal: AbnormalReturns, cars: Sequence[Cars], firms: Ints,
     regressions: Regressions,
-) -> dict[str, pl.DataFrame]:  # fmt: skip
+) -> CrossSection:  # fmt: skip
     """``crosssection``: every specification of ``[crosssection]``; ``partials`` of the first one in the first window."""
     spec = study.spec
     if spec.crosssection is None:
-        return {}
+        return CrossSection({}, ())
+    lost: dict[Exclusion, None] = {}
     formulas = {name: parse_formula(text) for name, text in spec.crosssection.formulas.items()}
     rows: dict[str, list[Any]] = {c: [] for c in SCHEMAS["crosssection"]}
     points: dict[str, list[Any]] = {c: [] for c in SCHEMAS["partials"]}
@@ -82,11 +93,22 @@ def crosssection_tables(
         for name, formula in formulas.items():
             columns = event_attributes(study, panel, fits, abnormal, window, formula)
             right = design(formula, columns, one.complete)
+            lost |= dict.fromkeys(_losses(name, right, panel))
             for found in regress(sample, right, spec.crosssection.covariance):
                 _append_terms(rows, name, window, found)
             if place == 0 and name == next(iter(formulas)) and len(panel.pairs) <= MANY_EVENTS:
                 _append_points(points, name, window, sample, right, panel)
-    return {"crosssection": table("crosssection", rows), "partials": table("partials", points)}
+    tables = {"crosssection": table("crosssection", rows), "partials": table("partials", points)}
+    return CrossSection(tables, tuple(lost))
+
+
+def _losses(name: str, right: Design, panel: EventPanel) -> list[Exclusion]:
+    """One row for each event that a specification cannot use."""
+    return [
+        Exclusion(pair.event_id, pair.symbol, "crosssection", "no_value", f"{name}: {column} has no value")
+        for pair, column in zip(panel.pairs, right.missing, strict=True)
+        if column
+    ]
 
 
 def event_attributes(
@@ -172,7 +194,7 @@ def _append_terms(rows: dict[str, list[Any]], name: str, window: Window, found: 
 
 
 def _append_points(
-    points: dict[str, list[Any]], name: str, window: Window, sample: CrossSample, right: Any, panel: EventPanel
+    points: dict[str, list[Any]], name: str, window: Window, sample: CrossSample, right: Design, panel: EventPanel
 ) -> None:
     for position, one in enumerate(partial(sample, right)):
         for i, x, y in zip(one.used, one.x, one.y, strict=True):

@@ -148,6 +148,7 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
     _check_formulas(spec, available, where)
+    _check_references(spec, attributes, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
         named = ", ".join(sorted(clash))
@@ -164,6 +165,19 @@ def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None
                 raise SpecError(
                     f'{where}: [crosssection] formula {name}: "{column}" is no column of the calendar and nothing that the '
                     f"run makes. {hint(column, [*known, 'beta_market'])}"
+                )
+
+
+def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> None:
+    """A value that ``Treatment`` names stands in its column."""
+    formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    for name, text in formulas.items():
+        for factor in (f for term in parse_formula(text).terms for f in term if f.reference):
+            held = set(attributes[factor.column].drop_nulls()) if factor.column in attributes.columns else None
+            if held is not None and factor.reference not in held:
+                raise SpecError(
+                    f'{where}: [crosssection] formula {name}: the column "{factor.column}" has no value '
+                    f'"{factor.reference}". {hint(factor.reference, held)}'
                 )
 
 

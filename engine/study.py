@@ -123,6 +123,10 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     event_answers = [(members, s, EVENT_TESTS[test](s)) for members, s in every for test in event_tests]
     p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
 
+    everyone = _regressions(panel, fits, np.arange(len(panel.pairs)))
+    driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, everyone)
+    exclusions += driven.exclusions
+
     on_progress("tables", 4, 4)
     tables = {
         "events": events_table(study.announcements, study.exchanges, plan.reactions),
@@ -135,10 +139,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
-    tables |= group_tables(study, panel, cars, groups, firms)
-    tables |= crosssection_tables(
-        study, panel, fits, abnormal, cars, firms, _regressions(panel, fits, np.arange(len(panel.pairs)))
-    )
+    tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))

@@ -171,6 +171,14 @@ def test_missing_cells_lose_the_row_and_are_counted() -> None:
     found = design(parse_formula("car ~ kind + log(size)"), values, wanted)
     assert found.complete.tolist() == [True, False, False, False, True, False]
     assert found.lost == {"kind": 1, "log(size)": 2}
+    assert found.missing == ("", "kind", "log(size)", "log(size)", "", "")
+
+
+def test_a_dummy_for_every_event_of_many_is_refused() -> None:
+    values = {"name": [f"n{i}" for i in range(600)], "kind": ["a", "b"] * 300}
+    with pytest.raises(SpecError, match="makes 601 columns or more"):
+        design(parse_formula("car ~ name"), values, np.ones(600, bool))
+    assert len(design(parse_formula("car ~ kind"), values, np.ones(600, bool)).names) == 2
 
 
 # Coefficients and their covariances
@@ -560,6 +568,10 @@ def test_a_study_with_a_cross_section(tmp_path: Path) -> None:
     assert set(full["n"]) == {23}
     assert set(full["lost"]) == {1}
     assert "1 without log(value)" in full["note"][0]
+    losses = rows_of(result, "exclusions", stage="crosssection")
+    assert losses.select("event_id", "symbol", "reason", "detail").rows() == [
+        ("e04", "S4", "no_value", "full: log(value) has no value")
+    ]
     cars = rows_of(result, "cars", window_start=-1, window_end=1)
     fits = result.tables["fits"]
     ar = result.tables["abnormal_returns"].filter(pl.col("relative_day") < -1)
@@ -619,6 +631,7 @@ def test_one_date_is_benchmarked(tmp_path: Path) -> None:
         ({"formula": "car ~ exec(kind)"}, 'calls "exec"'),
         ({"formula": {"a": "car ~ kind", "b": "kind"}}, "formula.b"),
         ({"formula": {}}, "formula is empty"),
+        ({"formula": 'car ~ C(kind, Treatment("csh"))'}, 'Did you mean "cash"?'),
         ({"formula": "car ~ kind", "covariance": ["HC2"]}, "is not a covariance"),
         ({"formula": "car ~ kind", "covariance": []}, "covariance"),
         ({"formula": "car ~ kind", "windows": [[-5, 5]]}, "is not one of [windows] car"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.errors import SpecError
 from engine.formula import Factor, Formula, Term
 from engine.orthonormal import orthonormal
 
@@ -17,6 +18,7 @@ Bools = npt.NDArray[np.bool_]
 # An attribute of N events: numbers with NaN, or texts with None where there is none.
 Attribute = Floats | Sequence[str | None]
 DEPENDENT = 1e-14  # of a column's squared length left by the columns before it: less is a combination of them
+MOST_COLUMNS = 500
 CONSTANT = "Intercept"
 
 
@@ -25,13 +27,18 @@ class Design:
     """The right side of a regression of N events on k terms.
 
     names: of the k columns. matrix: (N, k), NaN in the rows that are lost. complete: (N,) rows without a missing cell.
-    lost: column -> rows lost because it has no value, the first such column of a row counted.
+    missing: (N,) the first column without a value in a row that was wanted, "" for none.
     """
 
     names: tuple[str, ...]
     matrix: Floats
     complete: Bools
-    lost: Mapping[str, int]
+    missing: tuple[str, ...]
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Column -> rows lost because it has no value."""
+        return dict(sorted(Counter(m for m in self.missing if m).items()))
 
 
 def design(formula: Formula, attributes: Mapping[str, Attribute], wanted: Bools) -> Design:
@@ -40,28 +47,34 @@ def design(formula: Formula, attributes: Mapping[str, Attribute], wanted: Bools)
     A categorical factor of a term has a dummy for every value but the reference if the term without that factor is in the
     formula (the constant, for a term of one factor), else a dummy for every value; without a constant the first
     categorical term has all of them and stands for it. Chambers & Hastie (1992), ch. 2.
-    wanted: (N,) the rows that may be used; the others have no CAR.
+    wanted: (N,) the rows that may be used; the others have no CAR. Raises SpecError for more than 500 columns.
     """
-    complete, lost = _complete(formula, attributes, wanted)
+    complete, missing = _complete(formula, attributes, wanted)
     coder = _Coder(formula, attributes, complete)
     columns: list[tuple[str, Floats]] = [(CONSTANT, np.ones(len(wanted)))] if formula.constant else []
     for term in formula.terms:
+        count = len(columns) + coder.count(term)
+        if count > MOST_COLUMNS:
+            raise SpecError(
+                f'[crosssection] formula "{formula.text}" makes {count} columns or more, with a dummy for each value of '
+                f"{', '.join(f.name for f in term)}; {MOST_COLUMNS} are allowed. Group the values in a column of the calendar."
+            )
         columns += coder.columns(term)
     matrix = np.array([values for _, values in columns]).reshape(len(columns), len(wanted)).T
     matrix = np.where(complete[:, None], matrix, np.nan)
-    return Design(tuple(name for name, _ in columns), matrix, complete, lost)
+    return Design(tuple(name for name, _ in columns), matrix, complete, missing)
 
 
-def _complete(formula: Formula, attributes: Mapping[str, Attribute], wanted: Bools) -> tuple[Bools, Mapping[str, int]]:
-    """The wanted rows with a value in every column, and how many each column costs."""
+def _complete(formula: Formula, attributes: Mapping[str, Attribute], wanted: Bools) -> tuple[Bools, tuple[str, ...]]:
+    """The wanted rows with a value in every column, and for each other one the first column without."""
     complete = wanted.copy()
-    lost: Counter[str] = Counter()
+    first = [""] * len(wanted)
     for factor in (f for term in formula.terms for f in term):
         missing = complete & ~_present(factor, attributes[factor.column])
-        if missing.any():
-            lost[factor.name if factor.kind == "log" else factor.column] += int(missing.sum())
+        for i in np.flatnonzero(missing):
+            first[i] = factor.name if factor.kind == "log" else factor.column
         complete &= ~missing
-    return complete, dict(lost)
+    return complete, tuple(first)
 
 
 def _present(factor: Factor, values: Attribute) -> Bools:
@@ -86,6 +99,11 @@ class _Coder:
             made = [(f"{a}:{b}" if a else b, x * y) for b, y in own for a, x in made]
         return made
 
+    def count(self, term: Term) -> int:
+        """How many columns a term makes at most."""
+        sizes = [len(levels(self.attributes[f.column], self.complete)) if self._categorical(f) else 1 for f in term]
+        return int(np.prod(sizes))
+
     def _whole(self, factor: Factor, term: Term) -> bool:
         """Whether the factor has a dummy for every value in this term."""
         margin = frozenset(term) - {factor}
@@ -104,7 +122,7 @@ class _Coder:
             numbers = np.where(self.complete, np.asarray(values, dtype=np.float64), 1.0)
             return [(factor.name, np.log(numbers) if factor.kind == "log" else numbers)]
         cells = np.array([cell_text(v) for v in values], dtype=object)
-        kept = levels(factor, values, self.complete)
+        kept = levels(values, self.complete)
         mark = "" if whole else "T."
         used = kept if whole else [v for v in kept if v != (factor.reference or kept[0])]
         if not used:  # one value only: the constant again, which the search for dependent columns names
@@ -117,7 +135,7 @@ def cell_text(value: str | float | None) -> str:
     return "" if value is None else value if isinstance(value, str) else f"{value:.15g}"
 
 
-def levels(factor: Factor, values: Attribute, complete: Bools) -> list[str]:
+def levels(values: Attribute, complete: Bools) -> list[str]:
     """The values of the rows used in order, numbers as numbers."""
     used = {v for v, use in zip(values, complete, strict=True) if use and v is not None}
     return [cell_text(v) for v in sorted(used)]

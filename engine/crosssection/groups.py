@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.crosssection.design import CONSTANT, Design
-from engine.crosssection.regression import CrossSample, regress
+from engine.crosssection.fitting import CrossSample
+from engine.crosssection.regression import regress
 from engine.significance.sample import interval, noise, t_p
 
 Floats = npt.NDArray[np.float64]
@@ -162,7 +163,7 @@ def by_regression(sample: CrossSample, first: Group, second: Group, covariance: 
     estimate = _difference(sample.car[first[1]], sample.car[second[1]])
     dummy = np.isin(members, first[1]).astype(float)
     design = Design(
-        (CONSTANT, first[0]), np.stack([np.ones(len(members)), dummy], axis=1), np.ones(len(members), bool), {}
+        (CONSTANT, first[0]), np.stack([np.ones(len(members)), dummy], axis=1), np.ones(len(members), bool), ()
     )
     chosen = CrossSample(
         sample.car[members], sample.car_se[members], sample.dates[members], sample.firms[members], False, sample.alpha

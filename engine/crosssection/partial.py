@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.crosssection.design import Design, dependent_columns
-from engine.crosssection.regression import CrossSample
+from engine.crosssection.fitting import CrossSample
 from engine.orthonormal import orthonormal
 
 Floats = npt.NDArray[np.float64]
