@@ -24,6 +24,7 @@ from engine import load_study
 from engine.crosssection import COVARIANCES, CrossSample, PreEvent, design, differences, partial, quantiles, regress
 from engine.crosssection.benchmark import pre_event_cars
 from engine.crosssection.groups import by_regression, kruskal_wallis, rank_sum, welch_f, welch_t
+from engine.drivers import as_attribute
 from engine.errors import SpecError
 from engine.formula import parse_formula
 from engine.report import memo_html, memo_markdown
@@ -293,11 +294,12 @@ def test_too_few_events_and_an_exact_fit_have_no_answer() -> None:
 
 def test_one_cluster_has_no_answer_and_one_date_is_said() -> None:
     s, right = hand([0.1, 0.3, 0.2, 0.9], [1.0, 2.0, 3.0, 5.0], [4, 4, 4, 4])
-    by_date, hc1 = regress(s, right, ["clustered_date", "HC1"])
+    by_date, hc1, by_firm = regress(s, right, ["clustered_date", "HC1", "clustered_firm"])
     assert by_date.unavailable == ("needs at least 2 dates for clusters, has 1",) * 2
     assert np.isfinite(by_date.estimate).all()
     assert np.isnan([*by_date.se, *by_date.p_value, *by_date.t]).all()
     assert "share one date" in hc1.note
+    assert "share one date" in by_firm.note
 
 
 def test_a_term_of_one_event_or_one_date_has_no_robust_error() -> None:
@@ -594,6 +596,25 @@ def test_a_study_with_a_cross_section(tmp_path: Path) -> None:
     assert cell(result, "quantiles", "p50", group="kind=stock", window_start=-1) == pytest.approx(
         np.median(c), rel=1e-9
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["1", None, "-2.5e-3", ".5"], [1.0, np.nan, -0.0025, 0.5]),
+        (["1", "nan"], None),
+        (["1", "inf"], None),
+        (["1_000", "2"], None),
+        (["2020-01-02", "2"], None),
+        ([None, None], None),
+    ],
+)
+def test_columns_are_numbers_only_where_every_cell_is_one(cells: list[str | None], numbers: list[float] | None) -> None:
+    found = as_attribute(cells, range(len(cells)))
+    if numbers is None:
+        assert found == cells
+    else:
+        np.testing.assert_array_equal(found, numbers)
 
 
 def test_row_order_changes_no_byte(tmp_path: Path) -> None:

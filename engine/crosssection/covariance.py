@@ -109,8 +109,9 @@ def _clustered(fitted: Fitted, clusters: dict[str, Ints]) -> Spread:
         reasons = [f"one of the {name} alone determines it" if a else r for a, r in zip(alone, reasons, strict=True)]
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     few = ": few clusters, the p-values may be too small" if fewest < FEW_CLUSTERS else ""
+    shared = f"; {_one_date(fitted)}" if "dates" not in codes and _one_date(fitted) else ""
     se = np.sqrt(np.where(variance > 0, variance, np.nan)) / fitted.scale
-    return Spread(se, fewest - 1, reasons, fewest, said + few)
+    return Spread(se, fewest - 1, reasons, fewest, said + few + shared)
 
 
 def determined_by_one(fitted: Fitted, code: Ints) -> npt.NDArray[np.bool_]:
