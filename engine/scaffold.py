@@ -87,6 +87,14 @@ controls = []                   # listings without an event that firm_permutatio
 # lags = 4                      # of Newey-West; without: floor(4 (T/100)^(2/9)) for T periods
 # rats = false                  # true: a regression across the events for each relative day or month
 
+# [crosssection]                # what drives the CARs, with columns of events.csv
+# formula = "car ~ C(kind) + log(value)"        # or several: {{base = "car ~ kind", full = "car ~ kind*log(value) + decade"}}
+#                               # also year, decade, sigma, r2, n_obs, runup, alpha, beta_market of the run itself
+# windows = []                  # of [windows] car; empty: the primary one
+# covariance = ["HC3"]          # "classical", "HC1", "clustered_date", "clustered_firm", "clustered_both"; events of one
+#                               # date: "benchmarked_t", "benchmarked_rank", against the slopes before the event
+# weights = "none"              # or "forecast_variance": by 1 / se^2 of the CARs
+
 [limits]
 max_excluded_share = 0.10       # of (event, symbol) pairs; more lost stops the run
 allow_missing_symbols = false   # true: listings without prices become rows of exclusions.csv

@@ -120,6 +120,13 @@ def formula_of_test(test: str) -> str:
     return _docstring(SIGNIFICANCE_TESTS.get(test) or EVENT_TESTS.get(test), test)
 
 
+def formula_of_covariance(name: str) -> str:
+    """The formula and citation of a covariance of the cross-section, from its registry."""
+    from engine.crosssection import COVARIANCES
+
+    return _docstring(COVARIANCES.get(name), name)
+
+
 def _docstring(function: object, name: str) -> str:
     text = inspect.getdoc(function) if function is not None else None
     return " ".join(text.split()) if text else name

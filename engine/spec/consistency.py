@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.errors import hint
+from engine.errors import SpecError, hint
+from engine.formula import parse_formula
 from engine.sessions import FARTHEST
 from engine.spec.design import Known, StudySpec
 
@@ -44,6 +45,7 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _window_problems(spec)
     yield from _factor_problems(spec, known)
     yield from _calendar_time_problems(spec)
+    yield from _crosssection_problems(spec, known)
     yield from _control_problems(spec)
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
@@ -119,6 +121,27 @@ def _calendar_time_problems(spec: StudySpec) -> Iterator[str]:
         )
     for name in sorted({w for w in rule.weights if rule.weights.count(w) > 1}):
         yield f'[calendar_time] weights: "{name}" stands there more than once.'
+
+
+def _crosssection_problems(spec: StudySpec, known: Known) -> Iterator[str]:
+    """A formula is read here and nowhere run: what the grammar does not know goes no further."""
+    chosen = spec.crosssection
+    if chosen is None:
+        return
+    yield from _names("crosssection", "covariance", "covariance", chosen.covariance, known.covariances, ())
+    if not chosen.formulas:
+        yield '[crosssection] formula is empty: write "car ~ C(kind) + log(value)", or {base = "car ~ ...", full = "car ~ ..."}.'
+    for name, text in chosen.formulas.items():
+        place = f"formula.{name}" if isinstance(chosen.formula, dict) else "formula"
+        try:
+            parse_formula(text)
+        except SpecError as error:
+            yield f"[crosssection] {place}: {error}"
+    for window in chosen.windows:
+        if window not in spec.windows.car:
+            yield f"[crosssection] windows = {window} is not one of [windows] car = {spec.windows.car}."
+        elif chosen.windows.count(window) > 1:
+            yield f"[crosssection] windows: {window} stands there more than once."
 
 
 def _names(
