@@ -1,4 +1,4 @@
-"""Results turn back into tables here: schemas, keys, and one function for each result table.
+"""Results turn back into tables here: one function for each result table, in its schema (`engine.schemas`).
 
 Floats carry 15 significant digits from the moment a table is made, so what is written is what is read back.
 """
@@ -15,94 +15,13 @@ import polars as pl
 from engine.abnormal import AbnormalReturns, Cars, average
 from engine.announcements import Announcements, Reaction
 from engine.announcements.contamination import Contamination
+from engine.calendar_time import InCalendarTime
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
+from engine.schemas import DAY, DIGITS, DRY_RUN, KEYS, NUMBER, SCHEMAS, TEXT, WHOLE
 from engine.significance import CarSample, EventSignificance, Significance, multiplicity, romano_wolf
 
 Ints = npt.NDArray[np.int64]
-DIGITS = 15
-TEXT, WHOLE, NUMBER, DAY = pl.String, pl.Int64, pl.Float64, pl.Date
-
-# Columns of every result table in order; attribute columns follow in cars.
-SCHEMAS: dict[str, dict[str, Any]] = {
-    "events": {
-        "event_id": TEXT, "symbol": TEXT, "exchange": TEXT, "announced_at": TEXT, "stamp_used": TEXT, "event_day": DAY,
-        "hours_to_open": NUMBER, "reason": TEXT, "flags": TEXT, "venue_time": TEXT,
-    },
-    "fits": {
-        "event_id": TEXT, "symbol": TEXT, "model": TEXT, "n_obs": WHOLE, "dof": WHOLE, "sigma": NUMBER, "r2": NUMBER,
-    },
-    "abnormal_returns": {
-        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "actual": NUMBER, "expected": NUMBER,
-        "ar": NUMBER, "sar": NUMBER,
-    },
-    "cars": {
-        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "car": NUMBER, "se": NUMBER,
-        "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER,
-    },
-    "averages": {
-        "group": TEXT, "relative_day": WHOLE, "n": WHOLE, "aar": NUMBER, "caar": NUMBER, "se_aar": NUMBER,
-        "se_caar": NUMBER, "share_positive": NUMBER,
-    },
-    "significance": {
-        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
-        "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
-        "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER, "note": TEXT,
-        "p_holm_groups": NUMBER, "p_bh_groups": NUMBER, "p_romano_wolf_groups": NUMBER,
-    },
-    "event_significance": {
-        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE,
-        "estimate": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT,
-        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER,
-        "note": TEXT,
-    },
-    "contamination": {
-        "event_id": TEXT, "symbol": TEXT, "kind": TEXT, "other_event_id": TEXT, "first": DAY, "last": DAY,
-        "consequence": TEXT,
-    },
-    "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
-    "deals": {
-        "event_id": TEXT, "window_start": WHOLE, "window_end": WHOLE, "role": TEXT, "symbol": TEXT, "car": NUMBER,
-        "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "dof": WHOLE, "market_value": NUMBER, "currency": TEXT,
-        "weight": NUMBER, "gain": NUMBER, "gain_se": NUMBER, "correlation": NUMBER, "common_days": WHOLE, "reason": TEXT,
-    },
-    "deal_windows": {
-        "event_id": TEXT, "symbol": TEXT, "name": TEXT, "start": WHOLE, "end": WHOLE, "first": DAY, "last": DAY,
-        "n_days": WHOLE, "car": NUMBER, "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER,
-        "reason": TEXT,
-    },
-    "deal_significance": {
-        "group": TEXT, "measure": TEXT, "window": TEXT, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
-        "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
-        "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "note": TEXT,
-    },
-    "quality": {"symbol": TEXT, "kind": TEXT, "first": DAY, "last": DAY, "n": WHOLE, "detail": TEXT},
-}  # fmt: skip
-
-# Tables that only some studies have: by [output], by [deals] and [windows] named.
-NOT_ALWAYS = frozenset({"abnormal_returns", "deals", "deal_windows", "deal_significance"})
-
-# What `run --dry-run` prints; not a part of a result.
-DRY_RUN = {
-    "event_id": TEXT, "symbol": TEXT, "event_day": DAY, "estimation_rows": WHOLE, "event_rows": WHOLE, "stage": TEXT,
-    "reason": TEXT, "detail": TEXT,
-}  # fmt: skip
-
-KEYS: dict[str, tuple[str, ...]] = {
-    "events": ("event_id", "symbol"),
-    "fits": ("event_id", "symbol"),
-    "abnormal_returns": ("event_id", "symbol", "relative_day"),
-    "cars": ("event_id", "symbol", "window_start", "window_end"),
-    "averages": ("group", "relative_day"),
-    "significance": ("group", "window_start", "window_end", "test"),
-    "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
-    "contamination": ("event_id", "symbol", "kind", "other_event_id", "first"),
-    "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
-    "deals": ("event_id", "window_start", "window_end", "role", "symbol"),
-    "deal_windows": ("event_id", "symbol", "name"),
-    "deal_significance": ("group", "measure", "window", "test"),
-    "quality": ("symbol", "kind", "first", "last", "detail"),
-}
 
 
 def table(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> pl.DataFrame:
@@ -204,7 +123,10 @@ def cars_table(
         columns["symbol"] += ids["symbol"]
         columns["window_start"] += [c.window.start] * len(inside)
         columns["window_end"] += [c.window.end] * len(inside)
-        numbers = {"car": c.car, "se": c.se, "t": c.scar, "p_value": p, "scar": c.scar, "bhar": c.bhar}
+        numbers = {
+            "car": c.car, "se": c.se, "t": c.scar, "p_value": p, "scar": c.scar, "bhar": c.bhar, "car_simple": c.simple,
+            "car_log": c.log, "car_compound": c.compound,
+        }  # fmt: skip
         for name, values in numbers.items():
             columns[name] += values[inside].tolist()
         for name in names:
@@ -321,6 +243,13 @@ def exclusions_table(exclusions: Sequence[Exclusion]) -> pl.DataFrame:
 def contamination_table(rows: Sequence[Contamination]) -> pl.DataFrame:
     """``contamination.csv``."""
     return table("contamination", {n: [getattr(r, n) for r in rows] for n in SCHEMAS["contamination"]})
+
+
+def calendar_time_tables(found: InCalendarTime, with_rats: bool) -> dict[str, pl.DataFrame]:
+    """``calendar_time.csv``, ``portfolios.csv``, and ``rats.csv`` where it is asked for."""
+    rows: dict[str, Sequence[Any]] = {"calendar_time": found.alphas, "portfolios": found.portfolios}
+    rows |= {"rats": found.rats} if with_rats else {}
+    return {name: table(name, {c: [getattr(r, c) for r in made] for c in SCHEMAS[name]}) for name, made in rows.items()}
 
 
 def dry_run_table(

@@ -13,17 +13,20 @@ ENGINE = ROOT / "engine"
 # Floor by floor: what each room may import besides itself.
 GROUND = {"errors"}
 FIRST = GROUND | {"sessions"}
-ARRAYS = FIRST | {"orthonormal", "models", "significance"}
-TABLES = FIRST | {"spec", "announcements", "market"}
-PANEL = FIRST | {"announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "tables", "results"}
+ARRAYS = FIRST | {"orthonormal", "formula", "models", "significance", "crosssection"}
+TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
+PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
+CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "sessions": GROUND,
+    "formula": GROUND,
     "orthonormal": set(),
+    "schemas": set(),
     "models": FIRST | {"orthonormal"},
     "significance": FIRST | {"orthonormal"},
-    "spec": FIRST,
+    "crosssection": FIRST | {"orthonormal", "formula", "significance"},
+    "spec": FIRST | {"formula"},
     "csvtext": GROUND,
     "announcements": FIRST | {"csvtext"},
     "market": FIRST | {"csvtext"},
@@ -33,9 +36,10 @@ MAY_IMPORT = {
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
-    "tables": ARRAYS | PANEL | {"abnormal"},
-    "results": GROUND | {"tables"},
+    "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
+    "results": GROUND | {"schemas"},
     "supply": TABLES | {"lines"},
     "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint"},
     "needs": TABLES | {"inputs", "supply"},
@@ -43,8 +47,9 @@ MAY_IMPORT = {
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
     "deals": CORE | TABLES | {"inputs", "plan", "combined"},
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "deals", "manifest"},
-    "replication": GROUND | {"golden", "results", "tables"},
+    "drivers": ARRAYS | PANEL | {"abnormal", "tables", "inputs", "joint"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers"},
+    "replication": GROUND | {"schemas", "golden", "results"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
@@ -119,7 +124,18 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    if room_of(path) in ("models", "significance", "abnormal", "joint", "combined", "placebo", "firm_placebo"):
+    arrays = (
+        "models",
+        "significance",
+        "crosssection",
+        "abnormal",
+        "joint",
+        "combined",
+        "placebo",
+        "firm_placebo",
+        "calendar_time",
+    )
+    if room_of(path) in arrays:
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
 
@@ -155,7 +171,8 @@ def test_the_front_door_opens_late() -> None:
 def test_oracles_do_not_know_the_engine() -> None:
     for path in (ROOT / "fixtures" / "oracles").rglob("*.py"):
         assert "engine" not in rooms_and_packages(path), path
-    assert "engine" not in rooms_and_packages(ROOT / "tests" / "second.py")
+    for name in ("second.py", "second_crosssection.py"):
+        assert "engine" not in rooms_and_packages(ROOT / "tests" / name)
 
 
 def rooms_and_packages(path: Path) -> set[str]:

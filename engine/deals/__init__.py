@@ -66,7 +66,7 @@ def deal_results(
 def named_cars(study: Study, plan: Plan, panel: EventPanel) -> list[SpanCars]:
     """The CARs of every named window, in the order of the study."""
     spec, rows = study.spec, _rows(study, panel)
-    log_returns = spec.prices.returns == "log"
+    log_returns = spec.prices.returns == "log" if spec.outcome.name == "return" else None
     return [
         span_cars(
             name, find_spans(panel, rows, ends, plan.stamped), panel, spec.model.name, plan.regressors, log_returns
@@ -132,5 +132,5 @@ def _sample(group: str, window: Window, car: Floats, se: Floats, dof: Ints, spec
         group=group, window=window, event_window=window, car=car, car_se=se, scar=car / se, sigma=np.full(n, np.nan),
         dof=dof, ar=np.full((n, len(window)), np.nan), residuals=(se / np.sqrt(len(window)))[:, None],
         residual_days=days, event_days=np.zeros((n, len(window)), np.int64), dates=days[:, 0], firms=np.arange(n),
-        alternative=spec.significance.alternative, alpha=spec.significance.alpha,
+        alternative=spec.significance.alternative, alpha=spec.significance.alpha, bhar=np.full(n, np.nan),
     )  # fmt: skip

@@ -86,10 +86,11 @@ def _span(
 
 
 def span_cars(
-    name: str, spans: Sequence[Span], panel: EventPanel, model: str, regressors: Sequence[str], log_returns: bool
+    name: str, spans: Sequence[Span], panel: EventPanel, model: str, regressors: Sequence[str], log_returns: bool | None
 ) -> SpanCars:
     """The CARs of one named window, by the fits of the study carried on to the window's days.
 
+    log_returns: None for an outcome that is no return, which has no bhar.
     Every event's standard error has the full forecast-error covariance of its own days (`cumulate`).
     """
     n = len(spans)
@@ -117,9 +118,10 @@ def span_cars(
             ar=abnormal.ar[at],
             sar=abnormal.sar[at],
         )
-        cars = cumulate(part, fits.take(at), window, log_returns)
+        cars = cumulate(part, fits.take(at), window, bool(log_returns))
+        bhar = cars.bhar if log_returns is not None else np.full(len(at), np.nan)
         days = window.within(wide.event_window)
-        for column, values in (("car", cars.car), ("se", cars.se), ("scar", cars.scar), ("bhar", cars.bhar)):
+        for column, values in (("car", cars.car), ("se", cars.se), ("scar", cars.scar), ("bhar", bhar)):
             getattr(made, column)[held[at]] = np.where(cars.complete, values, np.nan)
         made.dof[held[at]] = cars.dof
         made.first[held[at]], made.last[held[at]] = wide.event_dates[at, days][:, 0], wide.event_dates[at, days][:, -1]

@@ -13,8 +13,9 @@ from engine.deals.gains import Deal
 from engine.deals.spans import SpanCars
 from engine.inputs import Study
 from engine.panel import EventPanel
+from engine.schemas import SCHEMAS
 from engine.significance import Significance, t_p
-from engine.tables import SCHEMAS, adjusted, table
+from engine.tables import adjusted, table
 
 NAN = float("nan")
 
