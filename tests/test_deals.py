@@ -10,13 +10,16 @@ import numpy as np
 import polars as pl
 import pytest
 import second
-from conftest import cell, make_study, returns, rows_of, run, simulated, texts, weekdays
+from conftest import cell, make_study, returns, rows_of, run, simulated, texts, weekdays, write_rows
 from scipy import stats
 
 from engine import load_study
+from engine.announcements import read_announcements, stamp_days
 from engine.combined import combine, day_errors
 from engine.errors import DataError, SpecError
+from engine.report import memo
 from engine.results import StudyResult, read_result, write_result
+from engine.sessions import exchange_sessions
 from engine.study import dry_run_result
 
 A, B = [0.01, -0.01, 0.01, -0.01, 0.02, 0.03], [0.03, -0.01, -0.01, -0.01, 0.10, 0.00]
@@ -446,6 +449,25 @@ def test_a_milestone_that_cannot_be_is_an_error(row: dict[str, str], says: str, 
     assert "events.csv" in str(error.value)
 
 
+def test_the_precision_of_the_announcement_is_not_the_milestones(tmp_path: Path) -> None:
+    """The bid after the close of 1 March is day 0 on the 2nd; a bare date of completion stands for noon: its own session."""
+    row = {"event_id": "e", "symbol": "S", "announced_at": "2021-03-01", "zone": "Asia/Hong_Kong", "precision": "after_close",
+           "completed_at": "2021-03-10"}  # fmt: skip
+    write_rows(tmp_path / "events.csv", [row, row | {"event_id": "f", "completed_at": ""}])
+    table = read_announcements(tmp_path / "events.csv", None, {}).table
+    sessions = [exchange_sessions("XHKG", 2021)] * 2
+    found = {
+        column: [r and str(r.event_day) for r in stamp_days(table, column, sessions, [None] * 2, "close", 7)]
+        for column in ("announced_at", "completed_at")
+    }
+    assert found == {"announced_at": ["2021-03-02"] * 2, "completed_at": ["2021-03-10", None]}
+
+
+def test_only_returns_become_money(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"\[deals\] turns returns into money"):
+        four_days(tmp_path, two(), outcome={"name": "turnover"})
+
+
 def test_a_milestone_is_no_attribute(tmp_path: Path) -> None:
     assert set(ten_days(tmp_path).tables["cars"].columns) & {"completed_at", "first_public_at"} == set()
 
@@ -511,3 +533,44 @@ def test_the_size_of_the_combined_t_with_correlated_sides() -> None:
         size, wrong = rejected / draws
         assert abs(size - 0.05) < band, (rho, size)
         assert without[0] <= wrong <= without[1], (rho, wrong)
+
+
+# --- the memo -------------------------------------------------------------------------------------------------------
+
+
+def section(text: str) -> str:
+    return text[text.index("## Deals") : text.index("## Which test when")]
+
+
+def test_the_memo_shows_both_sides_in_money(tmp_path: Path) -> None:
+    text = section(memo.markdown(four_days(tmp_path, two())))
+    assert "Both sides of 1 of 1 deal are measured" in text
+    assert "All gains together: 25.0 USD million." in text
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert rows[0][7:10] == ["Value", "Gain, USD million", "s.e. of gain"]
+    assert rows[2] == ["d", "acquirer", "A", "5.00", "2.00", "2.50", "0.088", "300.0", "15.0", "6.0", ""]
+    assert rows[3][1:4] + rows[3][8:9] == ["target", "B", "10.00", "10.0"]
+    combined = ["", "combined", "", "6.25", "2.12", "2.95", "0.060", "400.0", "25.0", "8.5"]
+    assert rows[4] == [*combined, "residual correlation 0.58 on 4 common days"]
+
+
+def test_the_memo_says_why_a_deal_has_no_gain(tmp_path: Path) -> None:
+    text = section(memo.markdown(four_days(tmp_path, two(market_value="", currency=""))))
+    assert "Both sides of 0 of 1 deal are measured" in text
+    assert "Not told for the others: target B: no market_value." in text
+    assert "All gains" not in text
+
+
+def test_the_memo_shows_named_windows(tmp_path: Path) -> None:
+    result = deal_study(tmp_path, windows=NAMED, n=4, significance={"group_by": ["kind"]})
+    text, page = section(memo.markdown(result)), memo.html(result, memo.chart_svgs(result))
+    assert "| markup | d0 | S0 | " in text
+    assert "estimation_overlap: [-12, -1] begins in or before the estimation window" in text
+    assert "| runup | all | 4 | " in text
+    assert "| runup | kind: a | 2 | " in text
+    for title in ("<h2>Deals</h2>", "<h3>Windows between dates of each deal</h3>", "<h3>Averages</h3>"):
+        assert title in page
+
+
+def test_a_memo_without_deals_has_no_section(tmp_path: Path) -> None:
+    assert "## Deals" not in memo.markdown(deal_study(tmp_path, deals=None))

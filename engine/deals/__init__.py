@@ -92,9 +92,12 @@ def _rows(study: Study, panel: EventPanel) -> list[int]:
 def _of_spans(
     named: Sequence[SpanCars], groups: Sequence[tuple[str, Ints]], spec: StudySpec
 ) -> Iterator[tuple[str, str, Significance]]:
+    """A group of which no event has the window has no rows."""
     for one in named:
         for group, members in groups:
             inside = members[one.complete[members]]
+            if not len(inside) and group != "all":
+                continue
             windows = [w for i in inside if (w := one.spans[i].window) is not None]
             hull = Window(min(w.start for w in windows), max(w.end for w in windows)) if windows else Window(0, 0)
             sample = _sample(group, hull, one.car[inside], one.se[inside], one.dof[inside], spec)
