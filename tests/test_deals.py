@@ -465,7 +465,7 @@ def test_the_precision_of_the_announcement_is_not_the_milestones(tmp_path: Path)
 
 def test_only_returns_become_money(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"\[deals\] turns returns into money"):
-        four_days(tmp_path, two(), outcome={"name": "turnover"})
+        four_days(tmp_path, two(), outcome={"name": "log_volume"})
 
 
 def test_a_milestone_is_no_attribute(tmp_path: Path) -> None:
