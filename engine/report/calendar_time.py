@@ -70,7 +70,9 @@ def band(abnormal: Floats, alpha: float, rows: int) -> Floats:
 
 
 def _words(found: Findings) -> Words:
-    rule = found.settings["calendar_time"]
+    rule = found.settings.get("calendar_time")
+    if not rule:
+        return Words(calendar_time_title(found), "The study has no table [calendar_time]", "", source(found))
     noun = NOUNS[rule["frequency"]]
     rows = {r["weighting"]: r for r in alpha_rows(found) if r["group"] == "all" and r["regression"] == "ols"}
     shown = _weightings(found)
