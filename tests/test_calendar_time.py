@@ -402,7 +402,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, change: dict[str, Any], words: st
 
 
 def line_of(symbol: str, values: np.ndarray, market: np.ndarray, days: np.ndarray) -> Line:
-    return Line(symbol, "MKT", days, values, market[None], np.zeros(len(days)), "", "", 0, 0)
+    return Line(symbol, "MKT", "", days, values, market[None], np.zeros(len(days)), "", "", 0, 0)
 
 
 def overlapping(
