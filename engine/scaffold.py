@@ -31,6 +31,9 @@ returns = "simple"              # or "log"
 missing = "exclude"             # the first return after a gap is missing
 currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
+[outcome]
+name = "return"                 # or "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
+
 [benchmark]
 {benchmark}
 baskets = {{}}                    # {{peers = ["AAA", "BBB"]}}: equal weights, never the listing itself; then default = "peers"
@@ -83,6 +86,14 @@ controls = []                   # listings without an event that firm_permutatio
 # min_firms = 5                 # periods with fewer are left out
 # lags = 4                      # of Newey-West; without: floor(4 (T/100)^(2/9)) for T periods
 # rats = false                  # true: a regression across the events for each relative day or month
+
+# [crosssection]                # what drives the CARs, with columns of events.csv
+# formula = "car ~ C(kind) + log(value)"        # or several: {{base = "car ~ kind", full = "car ~ kind*log(value) + decade"}}
+#                               # also year, decade, sigma, r2, n_obs, runup, alpha, beta_market of the run itself
+# windows = []                  # of [windows] car; empty: the primary one
+# covariance = ["HC3"]          # "classical", "HC1", "clustered_date", "clustered_firm", "clustered_both"; events of one
+#                               # date: "benchmarked_t", "benchmarked_rank", against the slopes before the event
+# weights = "none"              # or "forecast_variance": by 1 / se^2 of the CARs
 
 [limits]
 max_excluded_share = 0.10       # of (event, symbol) pairs; more lost stops the run

@@ -13,6 +13,7 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.calendar_time import in_calendar_time
+from engine.drivers import crosssection_tables, group_tables
 from engine.errors import DataError, SpecError
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.inputs import Study, group_columns, load_study, market_values
@@ -85,6 +86,9 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     log_returns = spec.prices.returns == "log"
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
     cars = [cumulate(abnormal, fits, window, log_returns) for window in sorted(spec.car_windows)]
+    if spec.outcome.name != "return":
+        none = np.full(len(panel.pairs), np.nan)
+        cars = [replace(c, bhar=none, simple=none, log=none, compound=none) for c in cars]
     exclusions += _incomplete(panel, abnormal.ar, sorted(spec.car_windows))
     if plan.firms.joint:
         parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
@@ -109,6 +113,10 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     event_answers = [(members, s, EVENT_TESTS[test](s)) for members, s in every for test in event_tests]
     p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
 
+    everyone = _regressions(panel, fits, np.arange(len(panel.pairs)))
+    driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, everyone)
+    exclusions += driven.exclusions
+
     on_progress("tables", 4, 4)
     tables = {
         "events": events_table(study.announcements, study.exchanges, plan.reactions),
@@ -121,6 +129,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
+    tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     if spec.calendar_time is not None:

@@ -58,6 +58,25 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER,
         "note": TEXT,
     },
+    "crosssection": {
+        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "covariance": TEXT, "position": WHOLE,
+        "term": TEXT, "estimate": NUMBER, "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "ci_low": NUMBER,
+        "ci_high": NUMBER, "distribution": TEXT, "n": WHOLE, "lost": WHOLE, "clusters": WHOLE, "r2": NUMBER,
+        "unavailable": TEXT, "note": TEXT,
+    },
+    "partials": {
+        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "position": WHOLE, "term": TEXT,
+        "event_id": TEXT, "symbol": TEXT, "x": NUMBER, "y": NUMBER,
+    },
+    "differences": {
+        "column": TEXT, "first": TEXT, "second": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT,
+        "n": WHOLE, "estimate": NUMBER, "se": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "unavailable": TEXT, "note": TEXT,
+    },
+    "quantiles": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "n": WHOLE, "mean": NUMBER, "sd": NUMBER,
+        "min": NUMBER, "p10": NUMBER, "p25": NUMBER, "p50": NUMBER, "p75": NUMBER, "p90": NUMBER, "max": NUMBER,
+    },
     "contamination": {
         "event_id": TEXT, "symbol": TEXT, "kind": TEXT, "other_event_id": TEXT, "first": DAY, "last": DAY,
         "consequence": TEXT,
@@ -79,8 +98,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# Tables that a result has only where the study asks for them.
-ASKED_FOR = frozenset({"abnormal_returns", "calendar_time", "portfolios", "rats"})
+# The tables that not every study has.
+OPTIONAL = frozenset({"abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials"})
 
 # What `run --dry-run` prints; not a part of a result.
 DRY_RUN = {
@@ -96,6 +115,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "averages": ("group", "relative_day"),
     "significance": ("group", "window_start", "window_end", "test"),
     "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
+    "crosssection": ("specification", "window_start", "window_end", "covariance", "position"),
+    "partials": ("specification", "window_start", "window_end", "position", "event_id", "symbol"),
+    "differences": ("column", "first", "second", "window_start", "window_end", "test"),
+    "quantiles": ("group", "window_start", "window_end"),
     "contamination": ("event_id", "symbol", "kind", "other_event_id", "first"),
     "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
     "quality": ("symbol", "kind", "first", "last", "detail"),

@@ -223,14 +223,14 @@ def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alter
     return np.asarray((1 + b) / (1 + np.asarray(draws)), dtype=np.float64)
 
 
-def quantile_of(alpha: float, dof: int | None = None) -> float:
+def quantile_of(alpha: float, dof: float | None = None) -> float:
     """The two-sided quantile at alpha: Student t with ``dof``, normal without."""
     from scipy import stats
 
     return float(stats.norm.isf(alpha / 2) if dof is None else stats.t.isf(alpha / 2, dof))
 
 
-def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
+def interval(estimate: float, se: float, alpha: float, dof: float | None = None) -> tuple[float, float]:
     """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
     quantile = quantile_of(alpha, dof)
     return float(estimate - quantile * se), float(estimate + quantile * se)
