@@ -132,20 +132,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
-    if spec.calendar_time is not None:
-        chosen, values = spec.significance, np.array(_of_pairs(study, panel, market_values(study)))
-        held = in_calendar_time(
-            panel,
-            spec.calendar_time,
-            plan.regressors,
-            groups,
-            firms,
-            values,
-            log_returns,
-            chosen.alternative,
-            chosen.alpha,
-        )
-        tables |= calendar_time_tables(held, spec.calendar_time.rats)
+    tables |= _in_calendar_time(study, plan, panel, groups, firms)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
 
 
@@ -284,6 +271,21 @@ def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
         for value in sorted({v for v in values if v is not None}):
             groups.append((f"{name}={value}", np.flatnonzero([v == value for v in values])))
     return groups
+
+
+def _in_calendar_time(
+    study: Study, plan: Plan, panel: EventPanel, groups: Sequence[tuple[str, Ints]], firms: Ints
+) -> dict[str, pl.DataFrame]:
+    """Portfolios in real time and RATS, where the study has the table ``[calendar_time]``."""
+    spec, chosen = study.spec, study.spec.significance
+    if spec.calendar_time is None:
+        return {}
+    values = np.array(_of_pairs(study, panel, market_values(study)))
+    held = in_calendar_time(
+        panel, spec.calendar_time, plan.regressors, groups, firms, values, spec.prices.returns == "log",
+        chosen.alternative, chosen.alpha,
+    )  # fmt: skip
+    return calendar_time_tables(held, spec.calendar_time.rats)
 
 
 def _of_pairs(study: Study, panel: EventPanel, column: Sequence[Any]) -> list[Any]:

@@ -127,6 +127,20 @@ def formula_of_covariance(name: str) -> str:
     return _docstring(COVARIANCES.get(name), name)
 
 
+def formulas_in_calendar_time(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The formulas of ``[calendar_time]``, as the functions state them; none where the study has none."""
+    from engine.calendar_time.least_squares import least_squares
+    from engine.calendar_time.portfolio import abnormal_return, portfolio
+    from engine.calendar_time.rats import rats
+
+    rule = settings.get("calendar_time")
+    if not rule:
+        return []
+    named = {"portfolio": portfolio, "alpha": abnormal_return, "Newey-West": least_squares}
+    named |= {"RATS": rats} if rule["rats"] else {}
+    return [(name, _docstring(function, name)) for name, function in named.items()]
+
+
 def _docstring(function: object, name: str) -> str:
     text = inspect.getdoc(function) if function is not None else None
     return " ".join(text.split()) if text else name
