@@ -86,7 +86,10 @@ def _words(found: Findings) -> Words:
         legend.append((line, f"{weighting} weights, {count(rows[weighting]['n_periods'], noun)}"))
     if shown:
         legend.append(
-            (Patch(color=MAIN, alpha=0.18, linewidth=0), f"{level_text(1 - found.alpha)} band of no abnormal return")
+            (
+                Patch(color=MAIN, alpha=0.18, linewidth=0),
+                f"{level_text(1 - found.alpha)} band of no abnormal return, {shown[0]} weights",
+            )
         )
     held = f"sessions {rule['hold']}" if rule["hold"] is not None else f"{count(rule['months'], 'month')}"
     notes = (
