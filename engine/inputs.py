@@ -19,6 +19,7 @@ from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
+from engine.market.outcomes import OUTCOMES
 from engine.models import MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
 from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
@@ -62,7 +63,8 @@ class Study:
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
-    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, frozenset(COVARIANCES))
+    outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
+    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, covariances)
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -81,7 +83,7 @@ def load_study(
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
     charts: frozenset[str] = frozenset(
-        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days"}
+        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
     ),
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
@@ -138,6 +140,8 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             f"Models with one: {', '.join(JOINT_MODELS)}."
         )
     attributes = announcements.attributes
+    if spec.calendar_time is not None and "value" in spec.calendar_time.weights:
+        numbers_in(attributes, spec.calendar_time.market_value, f"{where}: [calendar_time] market_value")
     available = [*OWN_GROUPS, *attributes.columns[2:]]
     for name in spec.significance.group_by:
         if name not in available:
@@ -153,6 +157,33 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
     if clash:
         named = ", ".join(sorted(clash))
         raise DataError(f"{announcements.files[0]}: row 1: column {named} has the name of a result column. Rename it.")
+
+
+def market_values(study: Study) -> list[float]:
+    """The market value of every row of the calendar, NaN where the cell is empty or no portfolio is weighted by it."""
+    rule = study.spec.calendar_time
+    if rule is None or "value" not in rule.weights:
+        return [float("nan")] * len(study.announcements.table)
+    return numbers_in(study.announcements.attributes, rule.market_value, "[calendar_time] market_value")
+
+
+def numbers_in(attributes: pl.DataFrame, name: str, where: str) -> list[float]:
+    """A column of the calendar as numbers above zero, NaN for an empty cell. Raises SpecError for any other cell."""
+    available = attributes.columns[2:]
+    if name not in available:
+        raise SpecError(f'{where} = "{name}" is no column of the calendar. {hint(name, available)}')
+    made = []
+    for event_id, symbol, cell in attributes.select("event_id", "symbol", name).rows():
+        try:
+            value = float("nan") if cell is None else float(cell)
+        except ValueError:
+            value = -1.0
+        if not (cell is None or 0 < value < float("inf")):
+            raise SpecError(
+                f'{where} = "{name}": "{cell}" of {event_id} {symbol} is no number above zero. Correct it, or leave it empty.'
+            )
+        made.append(value)
+    return made
 
 
 def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None:

@@ -16,7 +16,7 @@ FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"spec", "announcements", "market"}
 PANEL = FIRST | {"announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "tables", "results"}
+CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "sessions": GROUND,
@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
-    "tables": ARRAYS | PANEL | {"abnormal"},
+    "calendar_time": ARRAYS | {"lines", "panel", "spec"},
+    "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
     "results": GROUND | {"tables"},
     "supply": TABLES | {"lines"},
     "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint"},
@@ -120,7 +121,7 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    arrays = ("models", "significance", "crosssection", "abnormal", "joint", "placebo", "firm_placebo")
+    arrays = ("models", "significance", "crosssection", "abnormal", "joint", "placebo", "firm_placebo", "calendar_time")
     if room_of(path) in arrays:
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}

@@ -22,6 +22,7 @@ CHARTS: dict[str, str] = {
     "crosssection_partial": "engine.report.crosssection_partial:draw",
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
+    "calendar_time": "engine.report.calendar_time:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 

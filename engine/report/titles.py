@@ -6,6 +6,7 @@ from engine.report.answers import rejecting_and_not
 from engine.report.findings import EventCar, Findings, count, span_text
 from engine.report.formats import fixed, level_text, p_equals, percent, shortened
 from engine.report.lanes import widest
+from engine.report.long_horizon import NOUNS, alpha_rows
 
 
 def caar_title(found: Findings) -> str:
@@ -68,6 +69,17 @@ def venue_title(found: Findings) -> str:
         return f"Day 0 in {said[0]}"
     start = f"One piece of news, {number} different days 0" if number > 1 else "One day 0 everywhere"
     return f"{start}: {', '.join(said)}"
+
+
+def calendar_time_title(found: Findings) -> str:
+    """The alpha of the first portfolio of all events, and its p-value."""
+    rows = [r for r in alpha_rows(found) if r["group"] == "all" and r["regression"] == "ols" and not r["unavailable"]]
+    if not rows:
+        return "No portfolio in calendar time has an alpha"
+    row, noun = rows[0], NOUNS[found.settings["calendar_time"]["frequency"]]
+    text = f"{row['weighting'].capitalize()}-weighted alpha of {percent(row['estimate'], 3)} % a {noun}"
+    text += f" ({found.p_word}{p_equals(row['p_value'])})"
+    return text if row["p_value"] < found.alpha else f"{text}: not distinguishable from noise"
 
 
 def partial_title(found: Findings) -> str:

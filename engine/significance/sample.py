@@ -80,7 +80,7 @@ class CarSample:
 
     window: the CAR window; event_window: the window of the columns of ``ar``.
     car, car_se, scar: (N,) cumulative abnormal return, its standard error with the full forecast-error covariance, and
-        their ratio.
+        their ratio. bhar: (N,) buy-and-hold abnormal return.
     sigma: (N,) residual standard deviation of the fit; dof: (N,) degrees of freedom of ``car_se``.
     ar: (N, E) abnormal returns of the whole event window, NaN where missing (never inside ``window``).
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
@@ -99,6 +99,7 @@ class CarSample:
     car: Floats
     car_se: Floats
     scar: Floats
+    bhar: Floats
     sigma: Floats
     dof: Ints
     ar: Floats
