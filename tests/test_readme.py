@@ -65,7 +65,7 @@ def test_golden_and_reference_agree(group: str) -> None:
 
 
 def test_the_study_in_ten_lines_is_a_study() -> None:
-    text, world, drivers = blocks("toml")
+    text, world, drivers, *others = blocks("toml")
     assert len(text.strip().splitlines()) == 10
     raw = tomllib.loads(text)
     spec = parse_spec(raw, "README.md", _known())
@@ -79,6 +79,8 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(raw | tomllib.loads(drivers), "README.md", _known())
     assert spec.crosssection is not None
     assert list(spec.crosssection.formulas) == ["paid", "full"]
+    for other in others:
+        parse_spec(raw | tomllib.loads(other), "README.md", _known())
 
 
 def _known():  # type: ignore[no-untyped-def]
