@@ -13,7 +13,7 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.calendar_time import in_calendar_time
-from engine.drivers import crosssection_tables, group_tables
+from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.inputs import Study, group_columns, load_study, market_values
@@ -113,7 +113,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     event_answers = [(members, s, EVENT_TESTS[test](s)) for members, s in every for test in event_tests]
     p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
 
-    everyone = _regressions(panel, fits, np.arange(len(panel.pairs)))
+    everyone = _regressions(panel, fits, np.arange(len(panel.pairs))) if needs_regressions(spec) else None
     driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, everyone)
     exclusions += driven.exclusions
 

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "firm_events": TABLES | {"inputs", "lines", "panel"},
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
-    "drivers": ARRAYS | PANEL | {"abnormal", "tables", "inputs", "joint"},
+    "drivers": ARRAYS | PANEL | {"spec", "abnormal", "tables", "inputs", "joint"},
     "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest", "drivers"},
     "replication": GROUND | {"golden", "results", "tables"},
     "golden": CORE | TABLES | {"study"},
