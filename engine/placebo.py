@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engine.abnormal import abnormal_returns, cumulate
 from engine.lines import Line
-from engine.models import MODELS
+from engine.models import Model
 from engine.panel import EventPanel
 from engine.sessions import Days, Window
 from engine.significance import PseudoCars
@@ -68,7 +68,7 @@ class Placebo:
 def pseudo_events(
     panel: EventPanel,
     real: Mapping[str, Days],
-    model: str,
+    model: Model,
     windows: Sequence[Window],
     min_days: int,
     log_returns: bool,
@@ -128,7 +128,7 @@ def _kind(panel: EventPanel, i: int) -> tuple[int, int, int]:
 
 
 def _line_cars(
-    line: Line, estimable: Floats, own: Window, event_window: Window, model: str, windows: tuple[Window, ...],
+    line: Line, estimable: Floats, own: Window, event_window: Window, model: Model, windows: tuple[Window, ...],
     min_days: int, log_returns: bool, real: Ints,
 ) -> Floats:  # fmt: skip
     """(S, W) CARs with day 0 at each session of a line; NaN where that session is not feasible.
@@ -150,7 +150,7 @@ def _line_cars(
     estimation = _windows(estimable - line.riskfree, own), _windows(line.regressors, own)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
-        fits = MODELS[model](*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
+        fits = model(*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
         abnormal = abnormal_returns(events[0][part], fits, event_window)
         for w, window in enumerate(windows):
             car = cumulate(abnormal, fits, window, log_returns).car

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from engine.errors import DataError, SpecError
 from engine.inputs import Study, group_columns, load_study
 from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
-from engine.models import NormalFits, fit
+from engine.models import PSEUDO_DATES, REFIT, NormalFits, fit, model_of
 from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
@@ -30,6 +31,7 @@ from engine.significance import (
     Regressions,
     Resampling,
     evaluate,
+    evaluate_events,
 )
 from engine.spec import StudySpec
 from engine.tables import (
@@ -59,6 +61,12 @@ DEGENERATE = {
     "collinear_factors": "one of benchmark and factors is a combination of the others, so their betas cannot be told apart",
     "exact_fit": "the model fits without residual, so there is no variance to test against",
     "no_degrees_of_freedom": "too few for the model's coefficients",
+    "too_few_neighbours": "too few of them have the benchmark's days before and after for the corrected beta",
+    "collinear_neighbours": "the benchmark's days before and after are combinations of each other",
+    "undefined_beta": "the benchmark's days undo each other (1 + 2 rho = 0), so the corrected beta is not defined",
+    "too_few_for_variance": "too few for the variance equation",
+    "not_converged": "the search for the model's coefficients did not end",
+    "no_unconditional_sigma": "the variance equation has no unconditional sigma, or one a hundred times off the residuals'",
 }
 
 
@@ -70,8 +78,9 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     spec = study.spec
     keep_rows = _keeps_abnormal_returns(study)
     on_progress("day 0 and windows", 0, 4)
+    options = _options(study)
     plan = plan_study(study)
-    panel, fits, exclusions = _fit(plan, spec)
+    panel, fits, exclusions = _fit(plan, spec, options)
     _check_losses(study, exclusions)
     if panel is None or fits is None:
         raise AssertionError("all pairs are lost and _check_losses did not raise")
@@ -87,11 +96,15 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         exclusions += [row for _, lost in parted for row in lost]
 
     placebo = None
-    if spec.resampling is not None and PSEUDO_DATE_TESTS & set(spec.significance.tests):
+    if (
+        spec.resampling is not None
+        and PSEUDO_DATE_TESTS & set(spec.significance.tests)
+        and PSEUDO_DATES not in fits.lacks
+    ):
         placebo = pseudo_events(
             panel,
             real_days(plan),
-            spec.model.name,
+            model_of(spec.model.name, options),
             sorted(spec.car_windows),
             spec.model.min_estimation_days,
             log_returns,
@@ -119,7 +132,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     every = [
         (np.flatnonzero(c.complete), s) for c, s in zip(cars, samples[: len(cars)], strict=True)
     ]  # group all is first
-    event_answers = [(members, s, EVENT_TESTS[test](s)) for members, s in every for test in event_tests]
+    event_answers = [(members, s, evaluate_events(test, s)) for members, s in every for test in event_tests]
     p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
 
     on_progress("tables", 4, 4)
@@ -176,7 +189,22 @@ def _keeps_abnormal_returns(study: Study) -> bool:
     return asked is not False
 
 
-def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
+def _options(study: Study) -> dict[str, Any]:
+    """The options of the model's function. Raises SpecError where it is the study's own and may not run."""
+    chosen = study.spec.model
+    if chosen.name != "custom":
+        return chosen.options
+    if study.function is None:
+        raise SpecError(
+            f'study {study.name}: [model] name = "custom" runs {chosen.function} of {chosen.file}, code that came with the '
+            "study. Read the file first; then say --allow-code, for example: eventstudy run STUDY --allow-code."
+        )
+    return {"function": study.function}
+
+
+def _fit(
+    plan: Plan, spec: StudySpec, options: Mapping[str, Any]
+) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
     """Fit the model to the usable pairs; degenerate fits are lost with their reason."""
     if plan.panel is None:
         return None, None, list(plan.exclusions)
@@ -192,6 +220,7 @@ def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | N
         panel.estimation_rows,
         panel.own,
         plan.regressors,
+        options,
     )
     fits = replace(fits, expected=fits.expected + panel.event_riskfree)
     for i in np.flatnonzero(fits.degenerate != ""):
@@ -252,6 +281,7 @@ def _sample(
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
+    refits = REGRESSION_TESTS & set(spec.significance.tests)
     return CarSample(
         group=group,
         window=cars.window,
@@ -271,7 +301,8 @@ def _sample(
         alpha=spec.significance.alpha,
         pseudo=placebo.sample(inside, cars.window, members) if placebo is not None else None,
         shared=cars.shared[inside],
-        regressions=_regressions(panel, fits, inside) if REGRESSION_TESTS & set(spec.significance.tests) else None,
+        regressions=_regressions(panel, fits, inside) if refits and REFIT not in fits.lacks else None,
+        lacks=fits.lacks,
         resampling=replace(resampling, cluster=resampling.cluster[inside]) if resampling is not None else None,
     )
 

@@ -31,6 +31,7 @@ from engine.significance.sample import (
     Regressions,
     Resampling,
     Significance,
+    no_answers,
     unavailable,
 )
 from engine.significance.sign import generalized_sign, sign, wilcoxon
@@ -79,9 +80,27 @@ EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
 PSEUDO_DATE_TESTS = frozenset({"permutation"})
 RESAMPLING_TESTS = PSEUDO_DATE_TESTS | {"wild_bootstrap", "block_bootstrap"}  # that need the table [resampling]
 REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
+# What a test needs of the model beside abnormal returns and their spread; a model that lacks it says why (`CarSample.lacks`).
+NEEDS: dict[str, str] = {
+    "forecast_error_t": "covariance",
+    "patell": "covariance",
+    "adjusted_patell": "covariance",
+    "bmp": "covariance",
+    "kolari_pynnonen": "covariance",
+    "kolari_pape_pynnonen": "covariance",
+    "jackknife": "covariance",
+    "grank_t": "covariance",
+    "grank_z": "covariance",
+    "variance_bmp": "covariance",
+    "conformal": "refit",
+    "portfolio_t": "refit",
+    "sur_f": "refit",
+    "permutation": "pseudo_dates",
+}
 
 __all__ = [
     "EVENT_TESTS",
+    "NEEDS",
     "PSEUDO_DATE_TESTS",
     "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
@@ -93,16 +112,26 @@ __all__ = [
     "Resampling",
     "Significance",
     "evaluate",
+    "evaluate_events",
     "multiplicity",
     "romano_wolf",
 ]
 
 
 def evaluate(name: str, sample: CarSample) -> Significance:
-    """The answer of test ``name``; below two events the reason why there is none."""
+    """The answer of test ``name``; below two events, or where the model lacks what it needs, the reason why there is none."""
     if sample.n < 2:
         return unavailable(sample, name, f"needs at least 2 events, has {sample.n}")
+    if reason := sample.lacks.get(NEEDS.get(name, "")):
+        return unavailable(sample, name, reason)
     return SIGNIFICANCE_TESTS[name](sample)
+
+
+def evaluate_events(name: str, sample: CarSample) -> EventSignificance:
+    """The answers of single-event test ``name``; where the model lacks what it needs, the reason why there are none."""
+    if reason := sample.lacks.get(NEEDS.get(name, "")):
+        return no_answers(sample, name, reason)
+    return EVENT_TESTS[name](sample)
 
 
 def multiplicity(p_values: Iterable[float]) -> tuple[list[float], list[float]]:

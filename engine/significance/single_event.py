@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from engine.significance.sample import CarSample, EventSignificance, empirical_p, t_p
+from engine.significance.sample import CarSample, EventSignificance, empirical_p, no_answers, t_p
 
 ZERO_CAR = "the CAR of this event is zero"
 
@@ -43,9 +43,7 @@ def sq(sample: CarSample) -> EventSignificance:
     nothing = np.full(n, np.nan)
     if len(sample.window) > 1:
         reason = f"tests one day only, {sample.window} has {len(sample.window)}"
-        return EventSignificance(
-            "sq", sample.window, ZERO_CAR, nothing, [""] * n, nothing, nothing, nothing, nothing, [""] * n, [reason] * n
-        )
+        return no_answers(sample, "sq", reason, ZERO_CAR)
     present = np.isfinite(sample.residuals)
     m = present.sum(axis=1)
     ar = sample.ar[:, sample.columns]
