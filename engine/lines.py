@@ -137,7 +137,9 @@ def _benchmark(symbol: str, benchmark: str, own: Floats, grid: Grid, market: Mar
     """The benchmark's returns, without the listing itself where it is a basket or the listing's weight is given."""
     if benchmark in market.baskets:
         members = [m for m in market.baskets[benchmark] if m != symbol]
-        found = np.array([_converted(_aligned(market.series[m], grid, market), m, grid, market) for m in members])
+        found = np.array(
+            [_converted(_aligned(market.series[m], grid, market), m, grid, market) for m in members]
+        ).reshape(len(members), len(own))
         return _basket(found, np.array([market.weights.get(m, 1.0) for m in members]))
     returns = _converted(_aligned(market.series[benchmark], grid, market), benchmark, grid, market)
     weight = market.own_weight.get(symbol, 0.0)

@@ -82,7 +82,8 @@ def make_study(
     write_rows(folder / "events.csv", events)
     for symbol, columns in series.items():
         write_columns(folder / "data" / f"{symbol}.csv", columns)
-    (folder / "own_model.py").write_text(OWN_MODEL, encoding="utf-8")
+    if spec["model"]["name"] == "custom" and "file" in spec["model"]:
+        (folder / spec["model"]["file"]).write_text(OWN_MODEL, encoding="utf-8")
     return folder
 
 
