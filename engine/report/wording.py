@@ -68,6 +68,19 @@ MODEL_NAMES = {
     "market_adjusted": "market-adjusted",
     "mean_adjusted": "mean-adjusted",
     "factor": "factor model",
+    "raw": "raw returns",
+    "matched": "control portfolio",
+    "scholes_williams": "market model, beta of Scholes-Williams",
+    "dimson": "market model, beta of Dimson",
+    "rolling": "market model, rolling beta",
+    "exponential": "market model, exponentially weighted",
+    "garch": "market model with GARCH(1,1), unconditional sigma",
+    "egarch": "market model with EGARCH(1,1), unconditional sigma",
+    "gjr": "market model with GJR-GARCH(1,1), unconditional sigma",
+    "lad": "market model, least absolute deviations",
+    "huber": "market model, Huber",
+    "theil_sen": "market model, Theil-Sen",
+    "custom": "the study's own model",
 }
 
 
