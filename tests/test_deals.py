@@ -195,7 +195,10 @@ def deal_study(folder: Path, model: str = "market", gaps: bool = False, n: int =
                  "role": ("acquirer", "target")[k % 2], "market_value": 1000 + 377 * k, "kind": "ab"[i % 2],
                  "first_public_at": dates[96 - i], "completed_at": dates[120 + 5 * i]}
             )  # fmt: skip
-    setting = {"model": {"name": model}, "deals": {"currency": "USD", "unit": "million"}} | options
+    setting: dict[str, Any] = {
+        "model": {"name": model} | options.pop("more", {}),
+        "deals": {"currency": "USD", "unit": "million"},
+    } | options
     return run(make_study(folder, events, series, **setting))
 
 
@@ -220,6 +223,34 @@ def test_the_combined_error_by_matrices(model: str, gaps: bool, tmp_path: Path) 
         assert row["car"] == pytest.approx(car, rel=1e-9)
         assert row["se"] == pytest.approx(se, rel=1e-9)
         assert row["gain_se"] == pytest.approx(se * sum(values), rel=1e-9)
+
+
+@pytest.mark.parametrize("model", ["lad", "huber"])
+def test_a_model_without_a_covariance_has_gains_and_no_error(model: str, tmp_path: Path) -> None:
+    result = deal_study(tmp_path, model, windows=NAMED)
+    both = rows_of(result, "deals", role="combined")
+    assert set(both["reason"]) == {"a side's CAR has no forecast-error variance"}
+    assert both["gain"].null_count() == 0
+    assert both["se"].null_count() == both["gain_se"].null_count() == both["p_value"].null_count() == len(both)
+    answers = result.tables["deal_significance"]
+    for measure in ("car", "combined"):
+        own = answers.filter((pl.col("measure") == measure) & (pl.col("n") > 1))
+        assert own.filter(pl.col("test") == "bmp")["unavailable"].null_count() == 0
+        assert own.filter(pl.col("test") != "bmp")["p_value"].null_count() == 0
+
+
+def test_a_model_of_newer_rows_takes_the_days_of_the_windows(tmp_path: Path) -> None:
+    """Exponential weights: what an estimation day does to a forecast is not told, so r alone, the windows being the same."""
+    result = deal_study(tmp_path, "exponential", n=2, more={"half_life": 10})
+    for row in rows_of(result, "deals", role="combined").iter_rows(named=True):
+        sides = result.tables["deals"].filter(
+            (pl.col("event_id") == row["event_id"])
+            & (pl.col("window_start") == row["window_start"])
+            & (pl.col("role") != "combined")
+        )
+        w, se = sides["weight"].to_numpy(), sides["se"].to_numpy()
+        variance = (w * w * se * se).sum() + 2 * w[0] * w[1] * se[0] * se[1] * row["correlation"]
+        assert row["se"] == pytest.approx(math.sqrt(variance), rel=1e-9)
 
 
 def test_both_sides_are_one_portfolio(tmp_path: Path) -> None:

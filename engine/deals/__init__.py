@@ -5,8 +5,9 @@ Nothing here is computed for a study without ``[deals]`` and without ``[windows]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from engine.deals.sides import sides_of
 from engine.deals.spans import SpanCars, find_spans, span_cars, span_exclusions
 from engine.deals.tables import deal_significance_table, deal_windows_table, deals_table
 from engine.inputs import Study
-from engine.models import NormalFits
+from engine.models import COVARIANCE, NormalFits
 from engine.panel import EventPanel, Exclusion
 from engine.plan import Plan
 from engine.sessions import Window
@@ -43,33 +44,39 @@ class DealResults:
 
 def deal_results(
     study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars],
-    groups: Sequence[tuple[str, Ints]], exclusions: Sequence[Exclusion],
+    groups: Sequence[tuple[str, Ints]], exclusions: Sequence[Exclusion], options: Mapping[str, Any],
 ) -> DealResults:  # fmt: skip
     """Combined CARs and gains of the study's windows, CARs of its named windows, and the tests of both."""
     spec, tables, lost = study.spec, {}, []
     answers: list[tuple[str, str, Significance]] = []
     if spec.deals is not None:
-        known = fitted(panel, fits, spec.model.name, plan.regressors)
+        known = fitted(panel, fits, spec.model.name, plan.regressors, options)
         deals = deals_of(sides_of(study), known, cars, exclusions)
         tables["deals"] = deals_table(deals, cars, spec.deals.currency, spec.significance.alternative)
-        answers += _of_deals(deals, groups, spec)
+        answers += _of_deals(deals, groups, spec, fits.lacks)
     if spec.windows.named:
-        named = named_cars(study, plan, panel)
+        named = named_cars(study, plan, panel, options)
         tables["deal_windows"] = deal_windows_table(study, panel, named, spec.significance.alternative)
         lost = [row for one in named for row in span_exclusions(one.name, one.spans, panel)]
-        answers += _of_spans(named, groups, spec)
+        answers += _of_spans(named, groups, spec, fits.lacks)
     if tables:
         tables["deal_significance"] = deal_significance_table(answers)
     return DealResults(tables, lost)
 
 
-def named_cars(study: Study, plan: Plan, panel: EventPanel) -> list[SpanCars]:
+def named_cars(study: Study, plan: Plan, panel: EventPanel, options: Mapping[str, Any]) -> list[SpanCars]:
     """The CARs of every named window, in the order of the study."""
     spec, rows = study.spec, _rows(study, panel)
     log_returns = spec.prices.returns == "log" if spec.outcome.name == "return" else None
     return [
         span_cars(
-            name, find_spans(panel, rows, ends, plan.stamped), panel, spec.model.name, plan.regressors, log_returns
+            name,
+            find_spans(panel, rows, ends, plan.stamped),
+            panel,
+            spec.model.name,
+            plan.regressors,
+            options,
+            log_returns,
         )
         for name, ends in spec.named_windows.items()
     ]
@@ -90,7 +97,7 @@ def _rows(study: Study, panel: EventPanel) -> list[int]:
 
 
 def _of_spans(
-    named: Sequence[SpanCars], groups: Sequence[tuple[str, Ints]], spec: StudySpec
+    named: Sequence[SpanCars], groups: Sequence[tuple[str, Ints]], spec: StudySpec, lacks: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Significance]]:
     """A group of which no event has the window has no rows."""
     for one in named:
@@ -100,22 +107,23 @@ def _of_spans(
                 continue
             windows = [w for i in inside if (w := one.spans[i].window) is not None]
             hull = Window(min(w.start for w in windows), max(w.end for w in windows)) if windows else Window(0, 0)
-            sample = _sample(group, hull, one.car[inside], one.se[inside], one.dof[inside], spec)
+            sample = _sample(group, hull, one.car[inside], one.se[inside], one.dof[inside], spec, lacks)
             yield from (("car", one.name, evaluate(test, sample)) for test in TESTS)
 
 
 def _of_deals(
-    deals: Sequence[Deal], groups: Sequence[tuple[str, Ints]], spec: StudySpec
+    deals: Sequence[Deal], groups: Sequence[tuple[str, Ints]], spec: StudySpec, lacks: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Significance]]:
     """A deal is in a group where all that enter its combined CAR are; a group that never holds one has no rows."""
     for window in sorted({deal.window for deal in deals}):
-        whole = [(d, d.combined) for d in deals if d.window == window and d.combined is not None and not d.reason]
+        here = [d for d in deals if d.window == window and (not d.reason or COVARIANCE in lacks)]
+        whole = [(d, d.combined) for d in here if d.combined is not None]
         for group, members in groups:
             inside = [c for d, c in whole if _entering(d) <= set(members.tolist())]
             if not inside and group != "all":
                 continue
             car, se = (np.array([getattr(c, name) for c in inside], np.float64) for name in ("car", "se"))
-            sample = _sample(group, window, car, se, np.array([c.dof for c in inside], np.int64), spec)
+            sample = _sample(group, window, car, se, np.array([c.dof for c in inside], np.int64), spec, lacks)
             yield from (("combined", str(window), evaluate(test, sample)) for test in TESTS)
 
 
@@ -123,17 +131,19 @@ def _entering(deal: Deal) -> set[int]:
     return {i for i, reason in zip(deal.members, deal.reasons, strict=True) if not reason}
 
 
-def _sample(group: str, window: Window, car: Floats, se: Floats, dof: Ints, spec: StudySpec) -> CarSample:
+def _sample(
+    group: str, window: Window, car: Floats, se: Floats, dof: Ints, spec: StudySpec, lacks: Mapping[str, str]
+) -> CarSample:
     """CARs with standard errors of their own, as `TESTS` see them; nothing by day.
 
-    window: from the earliest to the latest day of any event. residuals: one an event, of the size that gives its se over that
-    window, which tells an interval where to look (`CarSample.rough_error`) and enters no number.
+    window: from the earliest to the latest day of any event. residuals: one an event, of the size that gives its se (without
+    one, its CAR) over that window, which tells an interval where to look (`CarSample.rough_error`) and enters no number.
     """
-    n = len(car)
+    n, size = len(car), np.where(np.isfinite(se), se, np.abs(car))
     days = np.zeros((n, 1), np.int64)
     return CarSample(
         group=group, window=window, event_window=window, car=car, car_se=se, scar=car / se, sigma=np.full(n, np.nan),
-        dof=dof, ar=np.full((n, len(window)), np.nan), residuals=(se / np.sqrt(len(window)))[:, None],
+        dof=dof, ar=np.full((n, len(window)), np.nan), residuals=(size / np.sqrt(len(window)))[:, None],
         residual_days=days, event_days=np.zeros((n, len(window)), np.int64), dates=days[:, 0], firms=np.arange(n),
-        alternative=spec.significance.alternative, alpha=spec.significance.alpha, bhar=np.full(n, np.nan),
+        alternative=spec.significance.alternative, alpha=spec.significance.alpha, bhar=np.full(n, np.nan), lacks=lacks,
     )  # fmt: skip

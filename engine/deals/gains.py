@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from engine.abnormal import Cars
 from engine.combined import Combined, DayErrors, combine, day_errors
 from engine.deals.sides import ROLES, Side
-from engine.models import NormalFits, fit
+from engine.models import REFIT, NormalFits, fit
 from engine.panel import EventPanel, Exclusion
 from engine.sessions import Window
 
@@ -41,10 +42,19 @@ class Fitted:
     estimation_basis: npt.NDArray[np.float64]
 
 
-def fitted(panel: EventPanel, fits: NormalFits, model: str, regressors: Sequence[str]) -> Fitted:
-    """The same fits, with the basis of the estimation rows as if they were the event's."""
-    again = fit(model, panel.returns, panel.regressors, panel.regressors, panel.estimation_rows, panel.own, regressors)
-    return Fitted(panel, fits, again.forecast_basis)
+def fitted(
+    panel: EventPanel, fits: NormalFits, model: str, regressors: Sequence[str], options: Mapping[str, Any]
+) -> Fitted:
+    """The same fits, with the basis of the estimation rows as if they were the event's.
+
+    A model that is no least squares on all its rows (it lacks a `REFIT`) does not say what an estimation day does to a forecast:
+    its basis is zero there, and the sides are taken to be as dependent as the days of their windows are common.
+    """
+    again = fit(
+        model, panel.returns, panel.regressors, panel.regressors, panel.estimation_rows, panel.own, regressors, options
+    )
+    basis = again.forecast_basis if REFIT not in fits.lacks else np.zeros_like(again.forecast_basis)
+    return Fitted(panel, fits, basis)
 
 
 def deals_of(

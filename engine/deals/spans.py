@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,8 +87,9 @@ def _span(
 
 
 def span_cars(
-    name: str, spans: Sequence[Span], panel: EventPanel, model: str, regressors: Sequence[str], log_returns: bool | None
-) -> SpanCars:
+    name: str, spans: Sequence[Span], panel: EventPanel, model: str, regressors: Sequence[str],
+    options: Mapping[str, Any], log_returns: bool | None,
+) -> SpanCars:  # fmt: skip
     """The CARs of one named window, by the fits of the study carried on to the window's days.
 
     log_returns: None for an outcome that is no return, which has no bhar.
@@ -106,7 +108,9 @@ def span_cars(
         return made
     windows = [w for span in spans if (w := span.window) is not None]
     wide = _carried_on(panel.take(held), Window(min(w.start for w in windows), max(w.end for w in windows)))
-    fits = fit(model, wide.returns, wide.regressors, wide.event_regressors, wide.estimation_rows, wide.own, regressors)
+    fits = fit(
+        model, wide.returns, wide.regressors, wide.event_regressors, wide.estimation_rows, wide.own, regressors, options
+    )
     fits = replace(fits, expected=fits.expected + wide.event_riskfree)
     abnormal = abnormal_returns(wide.event_returns, fits, wide.event_window)
     for window in sorted(set(windows)):
