@@ -211,18 +211,55 @@ def cells_of(folder: Path, symbol: str) -> tuple[np.ndarray, list[str]]:
 @pytest.mark.parametrize("model", ["market", "market_adjusted", "mean_adjusted"])
 def test_the_combined_error_by_matrices(model: str, gaps: bool, tmp_path: Path) -> None:
     result = deal_study(tmp_path, model, gaps)
-    market, _ = cells_of(tmp_path, "MKT")
+    market, dates = cells_of(tmp_path, "MKT")
     rows = rows_of(result, "deals", role="combined")
     assert len(rows) == 9
     for row in rows.iter_rows(named=True):
         i = int(row["event_id"][1])
         sides, values = [f"S{2 * i}", f"S{2 * i + 1}"], [1000.0 + 377 * 2 * i, 1000.0 + 377 * (2 * i + 1)]
-        cells = [cells_of(tmp_path, s)[0] for s in sides]
-        day0, span = 100 + 3 * i, (row["window_start"], row["window_end"])
-        car, se = second.combined(cells, market, day0, span, (-60, -11), model, values)
+        span = (row["window_start"], row["window_end"])
+        found = [(dates, cells_of(tmp_path, s)[0], market, 100 + 3 * i) for s in sides]
+        car, se = second.combined(found, span, (-60, -11), model, values)
         assert row["car"] == pytest.approx(car, rel=1e-9)
         assert row["se"] == pytest.approx(se, rel=1e-9)
         assert row["gain_se"] == pytest.approx(se * sum(values), rel=1e-9)
+
+
+def test_two_exchanges_share_the_days_that_both_have(tmp_path: Path) -> None:
+    """News after the close in Hong Kong on 30 June 2020: day 0 is 30 June in New York and 2 July in Hong Kong, shut on the
+    1st; the windows have some days in common, as the estimation days have, and no session is matched by its number."""
+    rng, series = np.random.default_rng(8), {}
+    days = {x: [str(d) for d in exchange_sessions(x, 2020).dates if str(d) > "2019-09"] for x in ("XHKG", "XNYS")}
+    shared = {d: rng.normal(0, 0.02) for d in sorted({*days["XHKG"], *days["XNYS"]})}
+    for symbol, index, exchange in (("0001.HK", "^HSI", "XHKG"), ("TGT", "^GSPC", "XNYS")):
+        own = days[exchange]
+        market = rng.normal(0, 0.01, len(own))
+        series[index] = returns(own, market.tolist())
+        mine = 0.8 * market + rng.normal(0, 0.01, len(own)) + [shared[d] for d in own]
+        series[symbol] = returns(own, mine.tolist())
+    event = {"event_id": "d", "announced_at": "2020-06-30T18:00:00+08:00", "currency": "USD"}
+    events = [
+        event | {"symbol": "0001.HK", "role": "acquirer", "market_value": "900"},
+        event | {"symbol": "TGT", "role": "target", "market_value": "400"},
+    ]
+    options = FOUR | {
+        "model": {"name": "market", "estimation_window": [-120, -6]}, "sessions": {"calendar": "exchange"},
+        "windows": {"event": [-5, 5], "car": [[0, 0], [-1, 1], [-5, 5]]},
+        "benchmark": {"default": "^GSPC", "by_exchange": {"XHKG": "^HSI"}},
+    }  # fmt: skip
+    result = run(make_study(tmp_path, events, series, **options))
+    sides = [
+        (days[x], np.array(series[s]["return"]), np.array(series[m]["return"]), days[x].index(day))
+        for s, m, x, day in (("0001.HK", "^HSI", "XHKG", "2020-07-02"), ("TGT", "^GSPC", "XNYS", "2020-06-30"))
+    ]
+    rows = rows_of(result, "deals", role="combined")
+    assert len(rows) == 3
+    for row in rows.iter_rows(named=True):
+        span = (row["window_start"], row["window_end"])
+        car, se = second.combined(sides, span, (-120, -6), "market", [900, 400])
+        assert (row["car"], row["se"]) == (pytest.approx(car, rel=1e-9), pytest.approx(se, rel=1e-9))
+        assert row["common_days"] < 115
+        assert row["correlation"] > 0.5
 
 
 @pytest.mark.parametrize("model", ["lad", "huber"])
@@ -417,7 +454,7 @@ def test_named_windows_by_matrices(model: str, log: bool, tmp_path: Path) -> Non
         assert [str(row["first"]), str(row["last"])] == [dates[span[0]], dates[span[1]]]
         own = cells_of(tmp_path, row["symbol"])[0]
         relative = (span[0] - day0, span[1] - day0)
-        car, se = second.combined([own], market, day0, relative, (-60, -11), model, [1.0])
+        car, se = second.combined([(dates, own, market, day0)], relative, (-60, -11), model, [1.0])
         assert row["car"] == pytest.approx(car, rel=1e-9)
         assert row["se"] == pytest.approx(se, rel=1e-9)
     held = rows.filter(rows["reason"].is_null() & (rows["name"] == "markup"))

@@ -25,7 +25,7 @@ def deal_words(found: Findings) -> list[str]:
         said.append(
             f"Both sides of {len(told)} of {count(len(both), 'deal')} are measured and have a market value. The combined CAR "
             "weighs each side by its market value before the window; the gain is CAR times market value, and its standard error "
-            "allows for the correlation of the sides' residuals on the calendar days that both have."
+            "allows for the correlation of the sides' residuals on the calendar days that both have (Bradley, Desai & Kim 1988)."
         )
         reasons = Counter(one_line(part) for r in both if r["gain"] is None for part in (r["reason"] or "").split("; "))
         if reasons:
