@@ -15,7 +15,8 @@ Alternative = Literal["two-sided", "greater", "less"]
 @dataclass(frozen=True)
 class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
-    the tests that need ``[resampling]``. outcomes: what may be measured. covariances: of the cross-section."""
+    the tests that need ``[resampling]``. outcomes: what may be measured. bridged: the models of
+    trade-to-trade returns. covariances: of the cross-section."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
@@ -23,6 +24,7 @@ class Known:
     resampling: frozenset[str]
     charts: frozenset[str]
     outcomes: frozenset[str]
+    bridged: frozenset[str]
     covariances: frozenset[str]
 
 
