@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Line:
-    """One listing on its S sessions.
+    """One listing on its S sessions; exchange: whose they are, "" where they are the benchmark's.
 
     returns: (S,), NaN where the rule gives no return. regressors: (K, S) benchmark first, then factors; NaN in all where one is
     missing, but not where the listing alone has no return, so that its neighbours still know what the benchmark did.
@@ -32,6 +32,7 @@ class Line:
 
     symbol: str
     benchmark: str
+    exchange: str
     dates: Days
     returns: Floats
     regressors: Floats
@@ -50,7 +51,8 @@ class Market:
     a closing time such as "14:30 Europe/London". factors: the factor series, in order. riskfree: None without excess.
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
     baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones. own_weight: of a
-    listing in its benchmark, to be taken out of it.
+    listing in its benchmark, to be taken out of it. prices: the series as they were read, where ``series`` hold another outcome
+    than the return.
     """
 
     series: Mapping[str, PriceSeries]
@@ -64,6 +66,7 @@ class Market:
     baskets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     own_weight: Mapping[str, float] = field(default_factory=dict)
+    prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
     return Line(
         symbol=symbol,
         benchmark=benchmark,
+        exchange=grid.exchange,
         dates=grid.dates[first:],
         returns=np.where(known, returns, np.nan)[first:],
         regressors=np.where(around, stacked, np.nan)[:, first:],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,22 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
+from engine.calendar_time import in_calendar_time
+from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
-from engine.inputs import Study, group_columns, load_study
+from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
+from engine.inputs import Study, group_columns, load_study, market_values
 from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
 from engine.models import PSEUDO_DATES, REFIT, NormalFits, fit, model_of
 from engine.panel import EventPanel, Exclusion, usable
-from engine.placebo import Placebo, clusters, pseudo_events
+from engine.placebo import Design, Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult
 from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
+    FIRM_TESTS,
     PSEUDO_DATE_TESTS,
     REGRESSION_TESTS,
     SIGNIFICANCE_TESTS,
@@ -38,6 +42,7 @@ from engine.tables import (
     SCHEMAS,
     abnormal_table,
     averages_table,
+    calendar_time_tables,
     cars_table,
     contamination_table,
     dry_run_table,
@@ -89,42 +94,24 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     log_returns = spec.prices.returns == "log"
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
     cars = [cumulate(abnormal, fits, window, log_returns) for window in sorted(spec.car_windows)]
+    if spec.outcome.name != "return":
+        none = np.full(len(panel.pairs), np.nan)
+        cars = [replace(c, bhar=none, simple=none, log=none, compound=none) for c in cars]
     exclusions += _incomplete(panel, abnormal.ar, sorted(spec.car_windows))
     if plan.firms.joint:
         parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
         cars = [c for c, _ in parted]
         exclusions += [row for _, lost in parted for row in lost]
 
-    placebo = None
-    if (
-        spec.resampling is not None
-        and PSEUDO_DATE_TESTS & set(spec.significance.tests)
-        and PSEUDO_DATES not in fits.lacks
-    ):
-        placebo = pseudo_events(
-            panel,
-            real_days(plan),
-            model_of(spec.model.name, options),
-            sorted(spec.car_windows),
-            spec.model.min_estimation_days,
-            log_returns,
-            spec.resampling.draws,
-            plan.firms.left_out,
-            np.random.default_rng(spec.resampling.seed),
-            lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
-        )
-
+    draws = _draws(
+        study, plan, panel, fits, cars, options,
+        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
+    )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
-    resampling = None
-    if spec.resampling is not None:
-        cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
-        resampling = Resampling(cluster, spec.resampling.draws, spec.resampling.seed)
     samples = [
-        _sample(name, members, c, panel, abnormal, fits, spec, placebo, firms, resampling)
-        for name, members in groups
-        for c in cars
+        _sample(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
     ]
     group_tests = [t for t in spec.significance.tests if t in SIGNIFICANCE_TESTS]
     answers = [evaluate(test, sample) for sample in samples for test in group_tests]
@@ -134,6 +121,10 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     ]  # group all is first
     event_answers = [(members, s, evaluate_events(test, s)) for members, s in every for test in event_tests]
     p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
+
+    everyone = _regressions(panel, fits, np.arange(len(panel.pairs))) if needs_regressions(spec) else None
+    driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, everyone)
+    exclusions += driven.exclusions
 
     on_progress("tables", 4, 4)
     tables = {
@@ -147,9 +138,50 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
+    tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
+    tables |= _in_calendar_time(study, plan, panel, groups, firms)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What the resampling tests of the study draw from; None where no test asks for it."""
+
+    dates: Placebo | None = None
+    firms: FirmPlacebo | None = None
+    clusters: Resampling | None = None
+
+
+def _draws(
+    study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars], options: Mapping[str, Any],
+    on_progress: Callable[[int, int], None],
+) -> _Draws:  # fmt: skip
+    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed."""
+    spec, tests = study.spec, set(study.spec.significance.tests)
+    rule = spec.resampling
+    if rule is None:
+        return _Draws()
+    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+    resampling = Resampling(cluster, rule.draws, rule.seed)
+    log_returns = spec.prices.returns == "log"
+    design = Design(
+        model=model_of(spec.model.name, options),
+        event_window=spec.event_window,
+        windows=tuple(sorted(spec.car_windows)),
+        min_days=spec.model.min_estimation_days,
+        log_returns=log_returns,
+        left_out=plan.firms.left_out,
+    )
+    real, dates, firms = real_days(plan), None, None
+    elsewhere = PSEUDO_DATES not in fits.lacks
+    if PSEUDO_DATE_TESTS & tests and elsewhere:
+        dates = pseudo_events(panel, real, design, rule.draws, np.random.default_rng(rule.seed), on_progress)
+    if FIRM_TESTS & tests and elsewhere:
+        rng = resampling.generator("firm_permutation")
+        firms = firm_pseudo_events(panel, cars, plan.controls, real, design, rule.draws, rng)
+    return _Draws(dates, firms, resampling)
 
 
 def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:
@@ -264,20 +296,39 @@ def _incomplete(panel: EventPanel, returns: npt.NDArray[np.float64], windows: Se
 def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
     """The whole sample and every value of every group column, as positions in the panel; an empty cell is in no group."""
     columns = group_columns(study)
-    keys = study.announcements.table.select("event_id", "symbol").rows()
-    row_of = {key: i for i, key in enumerate(keys)}
-    rows = [row_of[p.event_id, p.symbol] for p in panel.pairs]
     groups = [("all", np.arange(len(panel.pairs)))]
     for name in study.spec.significance.group_by:
-        values = [columns[name][i] for i in rows]
+        values = _of_pairs(study, panel, columns[name])
         for value in sorted({v for v in values if v is not None}):
             groups.append((f"{name}={value}", np.flatnonzero([v == value for v in values])))
     return groups
 
 
+def _in_calendar_time(
+    study: Study, plan: Plan, panel: EventPanel, groups: Sequence[tuple[str, Ints]], firms: Ints
+) -> dict[str, pl.DataFrame]:
+    """Portfolios in real time and RATS, where the study has the table ``[calendar_time]``."""
+    spec, chosen = study.spec, study.spec.significance
+    if spec.calendar_time is None:
+        return {}
+    values = np.array(_of_pairs(study, panel, market_values(study)))
+    held = in_calendar_time(
+        panel, spec.calendar_time, plan.regressors, groups, firms, values, spec.prices.returns == "log",
+        chosen.alternative, chosen.alpha,
+    )  # fmt: skip
+    return calendar_time_tables(held, spec.calendar_time.rats)
+
+
+def _of_pairs(study: Study, panel: EventPanel, column: Sequence[Any]) -> list[Any]:
+    """The values of the panel's pairs in a column of the calendar."""
+    keys = study.announcements.table.select("event_id", "symbol").rows()
+    row_of = {key: i for i, key in enumerate(keys)}
+    return [column[row_of[p.event_id, p.symbol]] for p in panel.pairs]
+
+
 def _sample(
     group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, placebo: Placebo | None, firms: Ints, resampling: Resampling | None,
+    spec: StudySpec, firms: Ints, draws: _Draws,
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
@@ -289,6 +340,7 @@ def _sample(
         car=cars.car[inside],
         car_se=cars.se[inside],
         scar=cars.scar[inside],
+        bhar=cars.bhar[inside],
         sigma=fits.sigma[inside],
         dof=cars.dof[inside],
         ar=abnormal.ar[inside],
@@ -299,11 +351,12 @@ def _sample(
         firms=firms[inside],
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
-        pseudo=placebo.sample(inside, cars.window, members) if placebo is not None else None,
+        pseudo=draws.dates.sample(inside, cars.window, members) if draws.dates is not None else None,
+        pseudo_firms=draws.firms.sample(inside, cars.window) if draws.firms is not None else None,
         shared=cars.shared[inside],
         regressions=_regressions(panel, fits, inside) if refits and REFIT not in fits.lacks else None,
         lacks=fits.lacks,
-        resampling=replace(resampling, cluster=resampling.cluster[inside]) if resampling is not None else None,
+        resampling=replace(draws.clusters, cluster=draws.clusters.cluster[inside]) if draws.clusters else None,
     )
 
 

@@ -14,6 +14,7 @@ from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
 from engine.market.alignment import is_closing_time
 from engine.market.factors import RISK_FREE, SET_VENUES, factor_file, read_factors, set_columns
+from engine.market.outcomes import measured
 from engine.sessions import known_exchange
 from engine.spec import Factors, StudySpec
 
@@ -36,10 +37,10 @@ def read_market(
     rule = spec.benchmark
     indices, members = indices_of(spec, benchmarks)
     _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
-    listings = set(table["symbol"])
-    currencies = _currencies(spec, sorted(listings | indices | members), snapshot)
+    listings, controls = set(table["symbol"]), controls_of(spec)
+    currencies = _currencies(spec, sorted(listings | indices | members | controls), snapshot)
     fx = _fx_symbols(spec, currencies)
-    series = _read_prices(spec, listings, indices | members | set(fx.values()), snapshot)
+    series = _read_prices(spec, listings, indices | members | controls | set(fx.values()), snapshot)
     hashes = _hashes(snapshot, [snapshot.file_of(s) for s in series])
     factors: list[PriceSeries] = []
     riskfree = None
@@ -54,8 +55,9 @@ def read_market(
             )
     on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
     auxiliary = [*factors, *([riskfree] if riskfree is not None else [])]
+    outcomes = measured(spec.outcome.name, {s: series[s] for s in {*series} - {*fx.values()}}, snapshot)
     market = Market(
-        series=series,
+        series=series | outcomes,
         log_returns=spec.prices.returns == "log",
         venues=_venues(
             spec, sorted(indices), sorted(members), auxiliary, sorted(fx.values()), on_exchange, snapshot, other
@@ -68,6 +70,7 @@ def read_market(
         baskets=rule.baskets,
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
+        prices=series,
     )
     return market, dict(sorted(hashes.items()))
 
@@ -78,6 +81,11 @@ def indices_of(spec: StudySpec, benchmarks: Sequence[str]) -> tuple[set[str], se
     named = {*benchmarks, *([spec.model.peers] if spec.model.peers is not None else [])}
     members = {m for b in named & set(baskets) for m in baskets[b]}
     return set(benchmarks) - {""} - set(baskets), members
+
+
+def controls_of(spec: StudySpec) -> set[str]:
+    """The listings without an event that may stand in for those with one (`firm_permutation`)."""
+    return set(spec.resampling.controls) if spec.resampling is not None else set()
 
 
 def _market_values(members: set[str], snapshot: Snapshot) -> dict[str, float]:
@@ -98,7 +106,7 @@ def _market_values(members: set[str], snapshot: Snapshot) -> dict[str, float]:
 
 
 def check_names(symbols: set[str]) -> None:
-    """Raises SpecError for a benchmark that is a path."""
+    """Raises SpecError for a benchmark or a control that is a path."""
     for symbol in sorted(symbols):
         if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
             raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
@@ -121,14 +129,14 @@ def _hashes(snapshot: Snapshot, paths: Sequence[Path]) -> dict[str, str]:
 
 
 def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot: Snapshot) -> dict[str, PriceSeries]:
-    """others: benchmarks, members of baskets and currencies, without which nothing goes."""
+    """others: benchmarks, members of baskets, controls and currencies, without which nothing goes."""
     check_names(others)
     series, missing = read_series(snapshot, listings | others)
     lost = [s for s in missing if s not in others]
     rates = [s for s in missing if s in others and s.endswith("=X")]
     lost_others = [s for s in missing if s in others and s not in rates]
     if lost_others or rates or (lost and not spec.limits.allow_missing_symbols):
-        what = [f"benchmark {', '.join(lost_others)}"] if lost_others else []
+        what = [f"benchmark or control {', '.join(lost_others)}"] if lost_others else []
         what += [f"exchange rate {', '.join(rates)}"] if rates else []
         what += [f"listing {', '.join(lost)}"] if lost else []
         do = ["Add a file <symbol>.csv for each to a snapshot of your own"]
@@ -139,9 +147,7 @@ def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot
         )
     for symbol in sorted(others):
         if not np.isfinite(series[symbol].values).any():
-            raise DataError(
-                f"{snapshot.file_of(symbol)}: benchmark {symbol} has no value in any row. Fill it, or give another."
-            )
+            raise DataError(f"{snapshot.file_of(symbol)}: {symbol} has no value in any row. Fill it, or give another.")
     return series
 
 

@@ -13,17 +13,19 @@ ENGINE = ROOT / "engine"
 # Floor by floor: what each room may import besides itself.
 GROUND = {"errors"}
 FIRST = GROUND | {"sessions"}
-ARRAYS = FIRST | {"orthonormal", "models", "significance"}
+ARRAYS = FIRST | {"orthonormal", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"spec", "announcements", "market"}
 PANEL = FIRST | {"announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "placebo", "tables", "results"}
+CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "sessions": GROUND,
+    "formula": GROUND,
     "orthonormal": set(),
     "models": FIRST | {"orthonormal"},
     "significance": FIRST | {"orthonormal"},
-    "spec": FIRST,
+    "crosssection": FIRST | {"orthonormal", "formula", "significance"},
+    "spec": FIRST | {"formula"},
     "csvtext": GROUND,
     "announcements": FIRST | {"csvtext"},
     "market": FIRST | {"csvtext"},
@@ -32,16 +34,19 @@ MAY_IMPORT = {
     "abnormal": ARRAYS,
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
-    "tables": ARRAYS | PANEL | {"abnormal"},
+    "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "calendar_time": ARRAYS | {"lines", "panel", "spec"},
+    "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
     "results": GROUND | {"tables"},
     "supply": TABLES | {"lines"},
     "usercode": GROUND,
     "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint", "usercode"},
     "needs": TABLES | {"inputs", "supply"},
     "firm_events": TABLES | {"inputs", "lines", "panel"},
-    "plan": ARRAYS | TABLES | {"inputs", "lines", "panel", "firm_events"},
+    "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest"},
+    "drivers": ARRAYS | PANEL | {"spec", "abnormal", "tables", "inputs", "joint"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest", "drivers"},
     "replication": GROUND | {"golden", "results", "tables"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
@@ -117,7 +122,8 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    if room_of(path) in ("models", "significance", "abnormal", "joint", "placebo"):
+    arrays = ("models", "significance", "crosssection", "abnormal", "joint", "placebo", "firm_placebo", "calendar_time")
+    if room_of(path) in arrays:
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
 
@@ -153,7 +159,8 @@ def test_the_front_door_opens_late() -> None:
 def test_oracles_do_not_know_the_engine() -> None:
     for path in (ROOT / "fixtures" / "oracles").rglob("*.py"):
         assert "engine" not in rooms_and_packages(path), path
-    assert "engine" not in rooms_and_packages(ROOT / "tests" / "second.py")
+    for name in ("second.py", "second_crosssection.py"):
+        assert "engine" not in rooms_and_packages(ROOT / "tests" / name)
 
 
 def rooms_and_packages(path: Path) -> set[str]:

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 CHARTS: dict[str, str] = {
     "caar_path": "engine.report.caar_path:draw",
     "car_forest": "engine.report.car_forest:draw",
+    "crosssection_partial": "engine.report.crosssection_partial:draw",
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
+    "calendar_time": "engine.report.calendar_time:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 
 __all__ = [
-    "CHARTS", "FORMATS", "answer", "headline_rows", "memo_html", "memo_markdown", "render_chart", "write_report",
+    "CHARTS", "FORMATS", "answer", "headline_rows", "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
 ]  # fmt: skip
 
 
@@ -35,6 +37,14 @@ def answer(result: StudyResult) -> str:
     from engine.report.findings import read_findings
 
     return answer(read_findings(result))
+
+
+def which_tests(result: StudyResult) -> str:
+    """What the study is, and which tests fit it, in one line; "" where nothing was measured."""
+    from engine.report.findings import read_findings
+    from engine.report.memo import which_tests
+
+    return which_tests(read_findings(result))
 
 
 def headline_rows(result: StudyResult) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from engine.significance.bootstrap import block_bootstrap, wild_bootstrap
+from engine.significance.buy_and_hold import bhar_bootstrap, bhar_skewness_t, bhar_t
 from engine.significance.clustered import clustered_t_both, clustered_t_date, clustered_t_firm, hac_t
 from engine.significance.dependence import adjusted_patell, kolari_pape_pynnonen
 from engine.significance.parametric import (
@@ -23,11 +24,12 @@ from engine.significance.parametric import (
 )
 from engine.significance.rank import corrado, corrado_zivney, corrado_zivney_adjusted, grank_t, grank_z
 from engine.significance.regression import conformal, portfolio_t, sur_f
-from engine.significance.resampling import event_permutation, permutation
+from engine.significance.resampling import event_permutation, firm_permutation, permutation
 from engine.significance.sample import (
     CarSample,
     EventSignificance,
     PseudoCars,
+    PseudoFirms,
     Regressions,
     Resampling,
     Significance,
@@ -60,6 +62,7 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "variance_rank": variance_rank,
     "variance_bmp": variance_bmp,
     "permutation": permutation,
+    "firm_permutation": firm_permutation,
     "portfolio_t": portfolio_t,
     "sur_f": sur_f,
     "clustered_t_date": clustered_t_date,
@@ -68,6 +71,9 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "hac_t": hac_t,
     "wild_bootstrap": wild_bootstrap,
     "block_bootstrap": block_bootstrap,
+    "bhar_t": bhar_t,
+    "bhar_skewness_t": bhar_skewness_t,
+    "bhar_bootstrap": bhar_bootstrap,
 }
 
 EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
@@ -78,7 +84,10 @@ EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
 }
 
 PSEUDO_DATE_TESTS = frozenset({"permutation"})
-RESAMPLING_TESTS = PSEUDO_DATE_TESTS | {"wild_bootstrap", "block_bootstrap"}  # that need the table [resampling]
+FIRM_TESTS = frozenset({"firm_permutation"})
+# Those that need the table [resampling].
+RESAMPLING_TESTS = PSEUDO_DATE_TESTS | FIRM_TESTS | {"wild_bootstrap", "block_bootstrap", "bhar_bootstrap"}
+VARIANCE_TESTS = frozenset({"variance_rank", "variance_bmp"})  # of volatility: no effect, no interval of the mean CAR
 REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
 # What a test needs of the model beside abnormal returns and their spread; a model that lacks it says why (`CarSample.lacks`).
 NEEDS: dict[str, str] = {
@@ -96,18 +105,22 @@ NEEDS: dict[str, str] = {
     "portfolio_t": "refit",
     "sur_f": "refit",
     "permutation": "pseudo_dates",
+    "firm_permutation": "pseudo_dates",
 }
 
 __all__ = [
     "EVENT_TESTS",
+    "FIRM_TESTS",
     "NEEDS",
     "PSEUDO_DATE_TESTS",
     "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
     "SIGNIFICANCE_TESTS",
+    "VARIANCE_TESTS",
     "CarSample",
     "EventSignificance",
     "PseudoCars",
+    "PseudoFirms",
     "Regressions",
     "Resampling",
     "Significance",
