@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Line:
-    """One listing on its S sessions.
+    """One listing on its S sessions; exchange: whose they are, "" where they are the benchmark's.
 
     returns: (S,); regressors: (K, S) benchmark first, then factors; NaN where the rule gives no return (then in all).
     riskfree: (S,) what the model's returns are in excess of, zero without excess.
@@ -31,6 +31,7 @@ class Line:
 
     symbol: str
     benchmark: str
+    exchange: str
     dates: Days
     returns: Floats
     regressors: Floats
@@ -96,6 +97,7 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
     return Line(
         symbol=symbol,
         benchmark=benchmark,
+        exchange=grid.exchange,
         dates=grid.dates[first:],
         returns=np.where(known, returns, np.nan)[first:],
         regressors=np.where(known, stacked, np.nan)[:, first:],

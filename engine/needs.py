@@ -14,7 +14,7 @@ from engine.inputs import default_data_path, listing_choices, read_design
 from engine.market import find_snapshot
 from engine.sessions import FIRST_DAY
 from engine.spec import StudySpec
-from engine.supply import check_names, indices_of
+from engine.supply import check_names, controls_of, indices_of
 
 DAYS_A_SESSION, SLACK_DAYS = 1.6, 30  # calendar days to a session, holidays included; and some more
 CURRENCIES = {
@@ -28,7 +28,7 @@ class Needs:
     """What a study asks of its prices.
 
     snapshot: the name in the study. exchanges: listing -> its exchange, None where none is known. benchmarks: indices,
-    members of baskets, factors and currencies, without which nothing goes. first: the first day, long enough before the
+    members of baskets, controls, factors and currencies, without which nothing goes. first: the first day, long enough before the
     earliest event for its estimation window; the first of all where resampling draws pseudo-dates from the whole history.
     """
 
@@ -49,7 +49,8 @@ def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
         listings = {}
     exchanges, benchmarks = listing_choices(spec, table, listings)
     indices, members = indices_of(spec, benchmarks)
-    check_names(indices | members)
+    controls = controls_of(spec)
+    check_names(indices | members | controls)
     before = min([spec.estimation_window.start, *table["estimation_start"].drop_nulls()])
     stamps = table.select(pl.concat_list(pl.col("announced_at", "first_public_at").str.slice(0, 10)).explode())
     days = stamps.to_series().str.to_date("%Y-%m-%d", strict=False).drop_nulls()
@@ -61,7 +62,9 @@ def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
         name=folder.resolve().name,
         snapshot=spec.prices.snapshot,
         exchanges=dict(zip(table["symbol"], exchanges, strict=True)),
-        benchmarks=frozenset(indices | members | _factors(spec) | _currencies(spec, {e for e in exchanges if e})),
+        benchmarks=frozenset(
+            indices | members | controls | _factors(spec) | _currencies(spec, {e for e in exchanges if e})
+        ),
         first=first if spec.resampling is None else date.fromisoformat(str(FIRST_DAY)),
     )
 

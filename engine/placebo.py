@@ -51,48 +51,55 @@ class Placebo:
         own = tuple(np.ascontiguousarray(self.events[i][:, w]) for i in members)
         clusters = np.unique(self.cluster[members])
         if min((len(e) for e in own), default=0) == 0:
-            group = joint = np.empty(0)
+            group = joint = across = np.empty(0)
         elif len(clusters) == 1:
-            group = joint = sum(own[1:], start=own[0].copy()) / len(own)
+            group = joint = across = sum(own[1:], start=own[0].copy()) / len(own)
+            if len(self.draws) > 1:
+                across = np.take(group, self.draws[clusters[0]])
             if len(np.unique(self.cluster[everyone])) > 1:
-                joint = np.take(group, self.draws[clusters[0]])
+                joint = across
         else:
             group = np.zeros(self.draws.shape[1])
             for i, cars in zip(members, own, strict=True):
                 group += np.take(cars, self.draws[self.cluster[i]])
             group /= len(own)
-            joint = group
-        return PseudoCars(group, joint, own, self.non_overlapping[members])
+            joint = across = group
+        return PseudoCars(group, joint, across, own, self.non_overlapping[members])
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a pseudo-event is measured: as the real ones are.
+
+    left_out: by symbol, the days that no estimation row may be (``trim_estimation``), as in the fits of the real events.
+    """
+
+    model: str
+    event_window: Window
+    windows: tuple[Window, ...]
+    min_days: int
+    log_returns: bool
+    left_out: Mapping[str, Days]
 
 
 def pseudo_events(
     panel: EventPanel,
     real: Mapping[str, Days],
-    model: str,
-    windows: Sequence[Window],
-    min_days: int,
-    log_returns: bool,
+    design: Design,
     draws: int,
-    left_out: Mapping[str, Days],
     rng: np.random.Generator,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Placebo:
     """Fit the model at every pseudo-date of the panel's lines, and draw joint pseudo-dates of its clusters.
 
-    real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too. left_out: by
-    symbol, the days that no estimation row may be (``trim_estimation``), as in the fits of the real events.
+    real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too.
     """
     tables: dict[tuple[int, int, int], Floats] = {}
+    windows = design.windows
     kinds = sorted({_kind(panel, i) for i in range(len(panel.pairs))})
     for done, kind in enumerate(kinds):
-        line, own = panel.lines[kind[0]], Window(*kind[1:])
-        at = np.searchsorted(line.dates, real[line.symbol])
-        estimable = line.returns
-        if line.symbol in left_out:
-            estimable = np.where(np.isin(line.dates, left_out[line.symbol]), np.nan, line.returns)
-        tables[kind] = _line_cars(
-            line, estimable, own, panel.event_window, model, tuple(windows), min_days, log_returns, at
-        )
+        line = panel.lines[kind[0]]
+        tables[kind] = line_cars(line, Window(*kind[1:]), real[line.symbol], design)
         on_progress(done + 1, len(kinds))
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     events: list[Floats] = [np.empty((0, len(windows)))] * len(panel.pairs)
@@ -106,7 +113,7 @@ def pseudo_events(
             events[i] = tables[_kind(panel, int(i))][place]
             non_overlapping[i] = _side_by_side(place, len(panel.event_window))
     joint = np.ascontiguousarray((rng.random((draws, len(sizes))) * sizes).astype(np.int64).T)
-    return Placebo(tuple(windows), tuple(events), cluster, joint, non_overlapping)
+    return Placebo(windows, tuple(events), cluster, joint, non_overlapping)
 
 
 def clusters(event_ids: Sequence[str], event_days: Sequence[np.datetime64]) -> Ints:
@@ -127,33 +134,34 @@ def _kind(panel: EventPanel, i: int) -> tuple[int, int, int]:
     return int(panel.line[i]), int(panel.own[i, 0]), int(panel.own[i, 1])
 
 
-def _line_cars(
-    line: Line, estimable: Floats, own: Window, event_window: Window, model: str, windows: tuple[Window, ...],
-    min_days: int, log_returns: bool, real: Ints,
-) -> Floats:  # fmt: skip
+def line_cars(line: Line, own: Window, real: Days, design: Design) -> Floats:
     """(S, W) CARs with day 0 at each session of a line; NaN where that session is not feasible.
 
-    estimable: (S,) the line's returns that may be estimation rows.
+    own: the estimation window. real: the days of real events, whose event windows a pseudo-window may not touch.
     """
-    cars = np.full((len(line.dates), len(windows)), np.nan)
+    event_window = design.event_window
+    estimable = line.returns
+    if line.symbol in design.left_out:
+        estimable = np.where(np.isin(line.dates, design.left_out[line.symbol]), np.nan, line.returns)
+    cars = np.full((len(line.dates), len(design.windows)), np.nan)
     first = max(-event_window.start, 0)
     at = np.arange(first, len(line.dates) - max(event_window.end, 0))
     if not len(at):
         return cars
     complete = np.isfinite(line.returns[at[:, None] + event_window.days]).all(axis=1)
-    apart = (np.abs(at[:, None] - real) >= len(event_window)).all(axis=1)
+    apart = (np.abs(at[:, None] - np.searchsorted(line.dates, real)) >= len(event_window)).all(axis=1)
     counted = np.concatenate([[0], np.cumsum(np.isfinite(estimable))])
     upper = np.clip(at + own.end + 1, 0, len(line.dates))
     n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
-    at = at[complete & apart & (n_obs >= min_days)]
+    at = at[complete & apart & (n_obs >= design.min_days)]
     events = _windows(line.returns - line.riskfree, event_window), _windows(line.regressors, event_window)
     estimation = _windows(estimable - line.riskfree, own), _windows(line.regressors, own)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
-        fits = MODELS[model](*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
+        fits = MODELS[design.model](*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
         abnormal = abnormal_returns(events[0][part], fits, event_window)
-        for w, window in enumerate(windows):
-            car = cumulate(abnormal, fits, window, log_returns).car
+        for w, window in enumerate(design.windows):
+            car = cumulate(abnormal, fits, window, design.log_returns).car
             cars[part, w] = np.where(fits.degenerate == "", car, np.nan)
     return cars
 

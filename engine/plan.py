@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from engine.announcements import Reaction, exchange_of_benchmark, reaction_days
-from engine.errors import DataError
+from engine.announcements import Reaction, exchange_of, exchange_of_benchmark, reaction_days
+from engine.announcements.reaction import unresolved_exchange
+from engine.errors import DataError, SpecError
 from engine.firm_events import FirmEvents, firm_events_of
 from engine.inputs import Study
-from engine.lines import Grid, Line, benchmark_days, build_line
+from engine.lines import Grid, Line, Market, benchmark_days, build_line
 from engine.market.alignment import Clock, exchange_clock, is_closing_time, weekday_clock
 from engine.market.quality import report_on
 from engine.models import WITHOUT_BENCHMARK
 from engine.panel import EventPanel, Exclusion, Pair, build_panel, reaction_exclusion
 from engine.sessions import FARTHEST, FIRST_DAY, Days, Sessions, Window, closes_on, exchange_sessions, known_exchange
 from engine.spec import StudySpec
+from engine.supply import controls_of
 
 LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 
@@ -27,7 +29,8 @@ LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes
 @dataclass(frozen=True)
 class Plan:
     """What a run looks at: the reaction of every pair, the panel of all pairs with a day 0 and a price file (None if
-    there is none), the names of its regressors, the pairs lost before it, and what else happened to their firms."""
+    there is none), the names of its regressors, the pairs lost before it, what else happened to their firms, and the lines of
+    listings without an event."""
 
     reactions: tuple[Reaction, ...]
     lines: tuple[Line, ...]
@@ -36,6 +39,7 @@ class Plan:
     exclusions: tuple[Exclusion, ...]
     firms: FirmEvents
     pairs: tuple[Pair, ...]
+    controls: tuple[Line, ...]
 
 
 def plan_study(study: Study) -> Plan:
@@ -57,6 +61,7 @@ def plan_study(study: Study) -> Plan:
     lost: list[Exclusion] = []
     pairs: list[Pair] = []
     lines: dict[tuple[str, str, str], Line] = {}
+    homes: dict[tuple[str, str], Grid] = {}
     for row, reaction, exchange, benchmark in zip(
         table.iter_rows(named=True), reactions, study.exchanges, study.benchmarks, strict=True
     ):
@@ -71,9 +76,11 @@ def plan_study(study: Study) -> Plan:
         key = (symbol, benchmark, "" if on_benchmark else str(exchange))
         if key not in lines:
             dates = grids[benchmark] if on_benchmark else None
-            grid = _grid(dates, calendars[exchange] if exchange is not None else None, clocks)
+            known = calendars[exchange] if exchange is not None else None
+            grid = _grid(dates, known, clocks)
             against = benchmark if explains else ""
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
+            homes[against, grid.exchange] = grid
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
     others = _elsewhere(study, dict(zip(table["symbol"], zip(sessions, days, strict=True), strict=True)))
@@ -86,7 +93,29 @@ def plan_study(study: Study) -> Plan:
         exclusions=(*lost, *firms.excluded),
         firms=firms,
         pairs=tuple(pairs),
+        controls=tuple(_control_lines(study, homes, market, on_benchmark)),
     )
+
+
+def _control_lines(
+    study: Study, homes: Mapping[tuple[str, str], Grid], market: Market, on_benchmark: bool
+) -> Iterator[Line]:
+    """Every control, against each benchmark that listings of its exchange have, on the same sessions.
+
+    Raises SpecError for a control whose exchange is not known or not one of the study's.
+    """
+    for symbol in sorted(controls_of(study.spec)):
+        found = exchange_of(symbol, "", study.snapshot.listings)
+        if found is None and not on_benchmark:
+            raise unresolved_exchange(symbol, f"[resampling] controls: {symbol}")
+        exchange = "" if on_benchmark else known_exchange(str(found), f"[resampling] controls: {symbol}")
+        fitting = sorted(home for home in homes if home[1] == exchange)
+        if not fitting and homes:
+            raise SpecError(
+                f"[resampling] controls: {symbol} trades on {exchange}, where no listing of the study has an event. Remove it."
+            )
+        for home in fitting:
+            yield build_line(symbol, home[0], homes[home], market, first_is_base=on_benchmark)
 
 
 def _elsewhere(study: Study, hours: Mapping[str, tuple[Sessions | None, Days | None]]) -> list[Reaction]:

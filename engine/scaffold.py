@@ -60,7 +60,7 @@ car = [[-1, 1], [0, 0], [-5, 5], [-10, 10]]     # the first is the primary windo
 tests = [
     "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "kolari_pape_pynnonen", "crude_dependence_t",
     "skewness_adjusted_t", "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation",
-    "wild_bootstrap", "block_bootstrap", "forecast_error_t", "sq", "conformal", "portfolio_t", "sur_f",
+    "firm_permutation", "wild_bootstrap", "block_bootstrap", "forecast_error_t", "sq", "conformal", "portfolio_t", "sur_f",
     "clustered_t_date", "clustered_t_firm", "clustered_t_both", "hac_t",
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
@@ -73,6 +73,7 @@ policy = "flag"                 # "exclude": events with another of the firm in 
 [resampling]
 seed = 1
 draws = 9999
+controls = []                   # listings without an event that firm_permutation may draw, beside the study's own
 
 [limits]
 max_excluded_share = 0.10       # of (event, symbol) pairs; more lost stops the run

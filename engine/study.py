@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +12,19 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.errors import DataError, SpecError
+from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.inputs import Study, group_columns, load_study
 from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
 from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
-from engine.placebo import Placebo, clusters, pseudo_events
+from engine.placebo import Design, Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult
 from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
+    FIRM_TESTS,
     PSEUDO_DATE_TESTS,
     REGRESSION_TESTS,
     SIGNIFICANCE_TESTS,
@@ -86,32 +88,14 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         cars = [c for c, _ in parted]
         exclusions += [row for _, lost in parted for row in lost]
 
-    placebo = None
-    if spec.resampling is not None and PSEUDO_DATE_TESTS & set(spec.significance.tests):
-        placebo = pseudo_events(
-            panel,
-            real_days(plan),
-            spec.model.name,
-            sorted(spec.car_windows),
-            spec.model.min_estimation_days,
-            log_returns,
-            spec.resampling.draws,
-            plan.firms.left_out,
-            np.random.default_rng(spec.resampling.seed),
-            lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
-        )
-
+    draws = _draws(
+        study, plan, panel, cars, lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4)
+    )
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
-    resampling = None
-    if spec.resampling is not None:
-        cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
-        resampling = Resampling(cluster, spec.resampling.draws, spec.resampling.seed)
     samples = [
-        _sample(name, members, c, panel, abnormal, fits, spec, placebo, firms, resampling)
-        for name, members in groups
-        for c in cars
+        _sample(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
     ]
     group_tests = [t for t in spec.significance.tests if t in SIGNIFICANCE_TESTS]
     answers = [evaluate(test, sample) for sample in samples for test in group_tests]
@@ -137,6 +121,39 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What the resampling tests of the study draw from; None where no test asks for it."""
+
+    dates: Placebo | None = None
+    firms: FirmPlacebo | None = None
+    clusters: Resampling | None = None
+
+
+def _draws(
+    study: Study, plan: Plan, panel: EventPanel, cars: Sequence[Cars], on_progress: Callable[[int, int], None]
+) -> _Draws:
+    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed."""
+    spec, tests = study.spec, set(study.spec.significance.tests)
+    rule = spec.resampling
+    if rule is None:
+        return _Draws()
+    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+    resampling = Resampling(cluster, rule.draws, rule.seed)
+    log_returns = spec.prices.returns == "log"
+    design = Design(
+        spec.model.name, spec.event_window, tuple(sorted(spec.car_windows)), spec.model.min_estimation_days, log_returns,
+        plan.firms.left_out,
+    )  # fmt: skip
+    real, dates, firms = real_days(plan), None, None
+    if PSEUDO_DATE_TESTS & tests:
+        dates = pseudo_events(panel, real, design, rule.draws, np.random.default_rng(rule.seed), on_progress)
+    if FIRM_TESTS & tests:
+        rng = resampling.generator("firm_permutation")
+        firms = firm_pseudo_events(panel, cars, plan.controls, real, design, rule.draws, rng)
+    return _Draws(dates, firms, resampling)
 
 
 def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:
@@ -248,7 +265,7 @@ def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
 
 def _sample(
     group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, placebo: Placebo | None, firms: Ints, resampling: Resampling | None,
+    spec: StudySpec, firms: Ints, draws: _Draws,
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
@@ -269,10 +286,11 @@ def _sample(
         firms=firms[inside],
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
-        pseudo=placebo.sample(inside, cars.window, members) if placebo is not None else None,
+        pseudo=draws.dates.sample(inside, cars.window, members) if draws.dates is not None else None,
+        pseudo_firms=draws.firms.sample(inside, cars.window) if draws.firms is not None else None,
         shared=cars.shared[inside],
         regressions=_regressions(panel, fits, inside) if REGRESSION_TESTS & set(spec.significance.tests) else None,
-        resampling=replace(resampling, cluster=resampling.cluster[inside]) if resampling is not None else None,
+        resampling=replace(draws.clusters, cluster=draws.clusters.cluster[inside]) if draws.clusters else None,
     )
 
 

@@ -36,10 +36,10 @@ def read_market(
     rule = spec.benchmark
     indices, members = indices_of(spec, benchmarks)
     _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
-    listings = set(table["symbol"])
-    currencies = _currencies(spec, sorted(listings | indices | members), snapshot)
+    listings, controls = set(table["symbol"]), controls_of(spec)
+    currencies = _currencies(spec, sorted(listings | indices | members | controls), snapshot)
     fx = _fx_symbols(spec, currencies)
-    series = _read_prices(spec, listings, indices | members | set(fx.values()), snapshot)
+    series = _read_prices(spec, listings, indices | members | controls | set(fx.values()), snapshot)
     hashes = _hashes(snapshot, [snapshot.file_of(s) for s in series])
     factors: list[PriceSeries] = []
     riskfree = None
@@ -78,8 +78,13 @@ def indices_of(spec: StudySpec, benchmarks: Sequence[str]) -> tuple[set[str], se
     return set(benchmarks) - {""} - set(baskets), members
 
 
+def controls_of(spec: StudySpec) -> set[str]:
+    """The listings without an event that may stand in for those with one (`firm_permutation`)."""
+    return set(spec.resampling.controls) if spec.resampling is not None else set()
+
+
 def check_names(symbols: set[str]) -> None:
-    """Raises SpecError for a benchmark that is a path."""
+    """Raises SpecError for a benchmark or a control that is a path."""
     for symbol in sorted(symbols):
         if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
             raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
@@ -102,14 +107,14 @@ def _hashes(snapshot: Snapshot, paths: Sequence[Path]) -> dict[str, str]:
 
 
 def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot: Snapshot) -> dict[str, PriceSeries]:
-    """others: benchmarks, members of baskets and currencies, without which nothing goes."""
+    """others: benchmarks, members of baskets, controls and currencies, without which nothing goes."""
     check_names(others)
     series, missing = read_series(snapshot, listings | others)
     lost = [s for s in missing if s not in others]
     rates = [s for s in missing if s in others and s.endswith("=X")]
     lost_others = [s for s in missing if s in others and s not in rates]
     if lost_others or rates or (lost and not spec.limits.allow_missing_symbols):
-        what = [f"benchmark {', '.join(lost_others)}"] if lost_others else []
+        what = [f"benchmark or control {', '.join(lost_others)}"] if lost_others else []
         what += [f"exchange rate {', '.join(rates)}"] if rates else []
         what += [f"listing {', '.join(lost)}"] if lost else []
         do = ["Add a file <symbol>.csv for each to a snapshot of your own"]
@@ -120,9 +125,7 @@ def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot
         )
     for symbol in sorted(others):
         if not np.isfinite(series[symbol].values).any():
-            raise DataError(
-                f"{snapshot.file_of(symbol)}: benchmark {symbol} has no value in any row. Fill it, or give another."
-            )
+            raise DataError(f"{snapshot.file_of(symbol)}: {symbol} has no value in any row. Fill it, or give another.")
     return series
 
 

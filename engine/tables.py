@@ -48,6 +48,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
         "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
         "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER, "note": TEXT,
+        "p_holm_groups": NUMBER, "p_bh_groups": NUMBER, "p_romano_wolf_groups": NUMBER,
     },
     "event_significance": {
         "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE,
@@ -202,7 +203,8 @@ def averages_table(groups: Sequence[tuple[str, Ints]], abnormal: AbnormalReturns
 
 
 def significance_table(answers: Sequence[Significance], alternative: str) -> pl.DataFrame:
-    """``significance.csv``: one row for each group, window and test."""
+    """``significance.csv``: one row for each group, window and test; adjusted over the windows of a test and group, and over
+    the windows and groups of one group column."""
     columns: dict[str, list[Any]] = {
         "group": [a.group for a in answers],
         "window_start": [a.window.start for a in answers],
@@ -216,6 +218,10 @@ def significance_table(answers: Sequence[Significance], alternative: str) -> pl.
     families = [(a.group, a.name) for a in answers]
     columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
     columns["p_romano_wolf"] = _stepped_down(families, columns["statistic"], [a.draws for a in answers], alternative)
+    wider = [(a.group.partition("=")[0], a.name) for a in answers]  # all groups of one column, as claims are
+    columns["p_holm_groups"], columns["p_bh_groups"] = _adjusted(wider, columns["p_value"])
+    across = _stepped_down(wider, columns["statistic"], [a.across for a in answers], alternative)
+    columns["p_romano_wolf_groups"] = across
     return table("significance", columns)
 
 

@@ -17,7 +17,7 @@ import pytest
 from engine import load_study, run_study
 from engine.results import StudyResult, to_csv
 from engine.sessions import Window
-from engine.significance import CarSample, PseudoCars, Regressions, Resampling
+from engine.significance import CarSample, PseudoCars, PseudoFirms, Regressions, Resampling
 
 NO_SHARED_DATA = "the shared market data are not on the data path (EVENTSTUDY_DATA)"
 
@@ -205,7 +205,8 @@ def sample_of(
         firms=np.arange(n),
         alternative=alternative,
         alpha=0.05,
-        pseudo=PseudoCars(drawn, drawn, (drawn,) * n, np.full(n, len(drawn))),
+        pseudo=PseudoCars(drawn, drawn, drawn, (drawn,) * n, np.full(n, len(drawn))),
+        pseudo_firms=PseudoFirms(drawn, np.zeros(len(drawn)), 0.0, 0.0, np.full(n, len(drawn))) if len(drawn) else None,
         regressions=Regressions(np.ones((n, 1, residuals.shape[1])), np.ones((n, 1, 3)), np.zeros((n, 1))),
         resampling=Resampling(np.arange(n) if cluster is None else np.array(cluster), 999, 1),
     )

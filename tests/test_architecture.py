@@ -17,7 +17,7 @@ FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "models", "significance"}
 TABLES = FIRST | {"spec", "announcements", "market"}
 PANEL = FIRST | {"announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "placebo", "tables", "results"}
+CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "sessions": GROUND,
@@ -33,13 +33,14 @@ MAY_IMPORT = {
     "abnormal": ARRAYS,
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
+    "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
     "tables": ARRAYS | PANEL | {"abnormal"},
     "results": GROUND | {"tables"},
     "supply": TABLES | {"lines"},
     "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint"},
     "needs": TABLES | {"inputs", "supply"},
     "firm_events": TABLES | {"inputs", "lines", "panel"},
-    "plan": ARRAYS | TABLES | {"inputs", "lines", "panel", "firm_events"},
+    "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
     "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest"},
     "replication": GROUND | {"golden", "results", "tables"},
@@ -117,7 +118,7 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    if room_of(path) in ("models", "significance", "abnormal", "joint", "placebo"):
+    if room_of(path) in ("models", "significance", "abnormal", "joint", "placebo", "firm_placebo"):
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
 

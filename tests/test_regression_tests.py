@@ -87,11 +87,16 @@ def test_the_portfolio_on_several_dates_in_statsmodels(tmp_path: Path, model: st
     series = prices({})
     result = study(tmp_path, model, SEVERAL_DATES, series)
     check(result, "portfolio_t", fitted(model, SEVERAL_DATES, series))
-    linear = model in ("market_adjusted", "mean_adjusted")  # the portfolio's CAR is the mean CAR
-    row = rows_of(result, "significance", test="portfolio_t", window_start=-3).row(0, named=True)
-    assert (row["se"] is None) == (not linear)
-    assert (row["ci_low"] is None) == (not linear)
     assert set(rows_of(result, "significance", test="sur_f")["unavailable"]) == {"needs one date, has 3"}
+
+
+def test_the_interval_of_the_portfolio_is_about_its_own_car(tmp_path: Path) -> None:
+    """On several dates the portfolio is fitted again, and its CAR is not the mean CAR."""
+    result = study(tmp_path, "market", SEVERAL_DATES, prices({}))
+    for row in rows_of(result, "significance", test="portfolio_t").iter_rows(named=True):
+        middle = (row["ci_low"] + row["ci_high"]) / 2
+        assert middle == pytest.approx(row["statistic"] * row["se"], rel=1e-9)
+        assert middle != pytest.approx(row["estimate"], rel=1e-3)
 
 
 def test_the_interval_of_the_portfolio_is_about_the_mean_car(tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ from engine.significance.parametric import (
 )
 from engine.significance.rank import corrado, corrado_zivney, corrado_zivney_adjusted, grank_t, grank_z
 from engine.significance.regression import conformal, portfolio_t, sur_f
-from engine.significance.resampling import event_permutation, permutation
+from engine.significance.resampling import event_permutation, firm_permutation, permutation
 from engine.significance.sample import (
     CarSample,
     EventSignificance,
     PseudoCars,
+    PseudoFirms,
     Regressions,
     Resampling,
     Significance,
@@ -59,6 +60,7 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "variance_rank": variance_rank,
     "variance_bmp": variance_bmp,
     "permutation": permutation,
+    "firm_permutation": firm_permutation,
     "portfolio_t": portfolio_t,
     "sur_f": sur_f,
     "clustered_t_date": clustered_t_date,
@@ -77,18 +79,25 @@ EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
 }
 
 PSEUDO_DATE_TESTS = frozenset({"permutation"})
-RESAMPLING_TESTS = PSEUDO_DATE_TESTS | {"wild_bootstrap", "block_bootstrap"}  # that need the table [resampling]
+FIRM_TESTS = frozenset({"firm_permutation"})
+RESAMPLING_TESTS = (
+    PSEUDO_DATE_TESTS | FIRM_TESTS | {"wild_bootstrap", "block_bootstrap"}
+)  # that need the table [resampling]
+VARIANCE_TESTS = frozenset({"variance_rank", "variance_bmp"})  # of volatility: no effect, no interval of the mean CAR
 REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
 
 __all__ = [
     "EVENT_TESTS",
+    "FIRM_TESTS",
     "PSEUDO_DATE_TESTS",
     "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
     "SIGNIFICANCE_TESTS",
+    "VARIANCE_TESTS",
     "CarSample",
     "EventSignificance",
     "PseudoCars",
+    "PseudoFirms",
     "Regressions",
     "Resampling",
     "Significance",

@@ -8,15 +8,16 @@ dates that overlap are not kept together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.significance.inversion import NOWHERE, REJECTED, Ends, crossing, of_draws
 from engine.significance.parametric import ZERO_MEAN
 from engine.significance.sample import CarSample, Significance, empirical_p, noise, unavailable
 
 Floats = npt.NDArray[np.float64]
-Resample = Callable[[Floats, Floats, int, np.random.Generator], Iterator[tuple[Floats, Floats]]]
 FEWEST_CLUSTERS = 6
 MOST_ENUMERATED = 12
 CELLS = 1 << 20  # numbers drawn at once
@@ -28,10 +29,10 @@ def wild_bootstrap(sample: CarSample) -> Significance:
 
     Draw: S*_g = v_g S_g, v_g = 1 or -1 with equal chance, and t* from S* as t from S. Up to 12 clusters all 2^G sign
     changes, the exact p; with more B draws. p = (1 + b)/(1 + B), b the draws at least as extreme; where all are
-    taken, the one that changes nothing is the 1. Unavailable below 6 clusters. No interval: it would need the draws of every
-    mean. Cameron, Gelbach & Miller (2008), wild cluster bootstrap-t with a constant as the only regressor.
+    taken, the one that changes nothing is the 1. Unavailable below 6 clusters. The interval imposes each effect on the same
+    draws. Cameron, Gelbach & Miller (2008), wild cluster bootstrap-t with a constant as the only regressor.
     """
-    return _bootstrap(sample, "wild_bootstrap", _change_signs)
+    return _bootstrap(sample, "wild_bootstrap", _wild)
 
 
 def block_bootstrap(sample: CarSample) -> Significance:
@@ -41,11 +42,25 @@ def block_bootstrap(sample: CarSample) -> Significance:
     t. Two-sided by |t*|; the interval is mean -+ q se, q the |t*| that p = alpha needs. A block is a date cluster, not
     a stretch of days. Unavailable below 6 clusters. Cameron, Gelbach & Miller (2008), pairs cluster bootstrap-t.
     """
-    return _bootstrap(sample, "block_bootstrap", _draw_clusters)
+    return _bootstrap(sample, "block_bootstrap", _block)
 
 
-def _bootstrap(sample: CarSample, name: str, resample: Resample) -> Significance:
-    """The answer from t and the draws of t*."""
+@dataclass(frozen=True)
+class _Clusters:
+    """sums, sizes: (G,) sum and number of CARs of each date cluster; mean, t, se of all; floor: what rounding leaves."""
+
+    sums: Floats
+    sizes: Floats
+    mean: float
+    t: float
+    se: float
+    floor: float
+
+
+def _bootstrap(
+    sample: CarSample, name: str, draw: Callable[[_Clusters, int, np.random.Generator, float], tuple[Floats, Ends]]
+) -> Significance:
+    """The answer from t, the draws of t* and the interval that go with them."""
     plan = sample.resampling
     if plan is None:
         return unavailable(sample, name, "no date clusters and no seed are known", ZERO_MEAN)
@@ -53,25 +68,21 @@ def _bootstrap(sample: CarSample, name: str, resample: Resample) -> Significance
     code = np.argsort(np.argsort(first))[inverse]  # in order of appearance, whatever the labels
     sums = np.asarray(np.bincount(code, weights=sample.car), dtype=np.float64)
     sizes = np.bincount(code).astype(np.float64)
-    count = len(sums)
-    if count < FEWEST_CLUSTERS:
-        reason = f"needs at least {FEWEST_CLUSTERS} date clusters, has {count}"
+    if len(sums) < FEWEST_CLUSTERS:
+        reason = f"needs at least {FEWEST_CLUSTERS} date clusters, has {len(sums)}"
         return unavailable(sample, name, reason, ZERO_MEAN)
     floor = noise(sample.car)
     t, se = (float(values[0]) for values in _t_and_se(sums[None], sizes[None], floor))
     if not se > floor:
         return unavailable(sample, name, "the CARs do not vary across date clusters", ZERO_MEAN)
-    chunks = resample(sums, sizes, plan.draws, plan.generator(name))
-    drawn = np.concatenate([_t_and_se(*chunk, floor)[0] for chunk in chunks])
+    known = _Clusters(sums, sizes, float(sample.car.mean()), t, se, floor)
+    drawn, ends = draw(known, plan.draws, plan.generator(name), sample.alpha)
     tie = TIE * max(1.0, abs(t))
     below, above, beyond = drawn <= t + tie, drawn >= t - tie, np.abs(drawn) >= abs(t) - tie
     p = float(empirical_p(below.sum(), above.sum(), beyond.sum(), len(drawn), sample.alternative))
-    mean, ci = float(sample.car.mean()), (float("nan"), float("nan"))
-    if resample is _draw_clusters:
-        ci = _interval(mean, se, drawn, sample.alpha)
     return Significance(
-        name, sample.group, sample.window, ZERO_MEAN, sample.n, mean, t, f"{name}({len(drawn)})", p, se=se, ci=ci,
-        note=f"{count} date clusters",
+        name, sample.group, sample.window, ZERO_MEAN, sample.n, known.mean, t, f"{name}({len(drawn)})", p, se=se, ci=ends,
+        note=f"{len(sums)} date clusters",
     )  # fmt: skip
 
 
@@ -80,44 +91,65 @@ def _t_and_se(sums: Floats, sizes: Floats, floor: float) -> tuple[Floats, Floats
     clusters, n = sums.shape[1], sizes.sum(axis=1)
     mean = sums.sum(axis=1) / n
     apart = sums - sizes * mean[:, None]
-    se = np.sqrt(clusters / (clusters - 1) * (apart * apart).sum(axis=1)) / n
+    return _over(mean, np.sqrt(clusters / (clusters - 1) * (apart * apart).sum(axis=1)) / n, floor)
+
+
+def _over(mean: Floats, se: Floats, floor: float) -> tuple[Floats, Floats]:
     flat = se <= floor
     without = np.where(np.abs(mean) > floor, np.copysign(np.inf, mean), 0.0)
     return np.where(flat, without, mean / np.where(flat, 1.0, se)), se
 
 
-def _change_signs(sums: Floats, sizes: Floats, draws: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
-    """Clusters with the signs of their CARs changed: all other 2^G - 1 ways up to 12 clusters, else ``draws`` of them."""
-    count = len(sums)
+def _wild(known: _Clusters, draws: int, rng: np.random.Generator, alpha: float) -> tuple[Floats, Ends]:
+    """t* (B,) with the signs of whole clusters changed, and the effects whose p exceeds alpha on the same draws."""
+    sums, sizes = known.sums, known.sizes
+    moments = []
+    drawn = []
+    for signs in _signs(len(sums), draws, rng):
+        drawn.append(_t_and_se(signs * sums, sizes[None], known.floor)[0])
+        moments.append(np.stack([(signs * w).sum(axis=1) for w in (sums, sizes, sizes * sums, sizes**2)]))
+    of_sums, of_sizes, of_both, of_squares = np.concatenate(moments, axis=1)
+    n, factor = sizes.sum(), len(sums) / (len(sums) - 1)
+    squares = (sums**2).sum(), (sizes * sums).sum(), (sizes**2).sum()
+
+    def kept(tau: float) -> float:
+        """p less alpha with the clusters' sums less tau times their sizes: t* from sums over clusters made once."""
+        mean = (of_sums - tau * of_sizes) / n
+        total = squares[0] - 2 * tau * squares[1] + tau**2 * squares[2]
+        spread = total - 2 * mean * (of_both - tau * of_squares) + mean**2 * squares[2]
+        t, _ = _over(mean, np.sqrt(factor * np.maximum(spread, 0.0)) / n, known.floor)
+        own = abs(known.mean - tau) / known.se
+        beyond = np.abs(t) >= own - TIE * max(1.0, own)
+        return float((1 + beyond.sum()) / (1 + len(t))) - REJECTED * alpha
+
+    ends = -crossing(lambda tau: kept(-tau), -known.mean, known.se), crossing(kept, known.mean, known.se)
+    return np.concatenate(drawn), ends
+
+
+def _signs(count: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """(B, G) signs of 1 and -1: up to 12 clusters all 2^G - 1 ways that change one, else ``draws`` of them."""
     if count <= MOST_ENUMERATED:
         up = np.arange(2**count - 1)[:, None] >> np.arange(count) & 1
-        yield (2.0 * up - 1) * sums, sizes[None]
+        yield np.asarray(2.0 * up - 1, np.float64)
         return
     for rows in _portions(draws, count):
-        yield (2.0 * rng.integers(0, 2, (rows, count)) - 1) * sums, sizes[None]
+        yield np.asarray(2.0 * rng.integers(0, 2, (rows, count)) - 1, np.float64)
 
 
-def _draw_clusters(
-    sums: Floats, sizes: Floats, draws: int, rng: np.random.Generator
-) -> Iterator[tuple[Floats, Floats]]:
-    """As many clusters as there are, with replacement, their CARs less the mean CAR."""
-    count = len(sums)
-    centred = sums - sizes * (sums.sum() / sizes.sum())
+def _block(known: _Clusters, draws: int, rng: np.random.Generator, alpha: float) -> tuple[Floats, Ends]:
+    """t* (B,) of as many clusters as there are, drawn with replacement, their CARs less the mean; mean -+ |t*| se."""
+    count, drawn = len(known.sums), []
+    centred = known.sums - known.sizes * (known.sums.sum() / known.sizes.sum())
     for rows in _portions(draws, count):
         chosen = rng.integers(0, count, (rows, count))
-        yield centred[chosen], sizes[chosen]
+        drawn.append(_t_and_se(centred[chosen], known.sizes[chosen], known.floor)[0])
+    joined = np.concatenate(drawn)
+    low, high = of_draws(0.0, joined, alpha)
+    bounded = np.isfinite(high)
+    return joined, (known.mean + low * known.se, known.mean + high * known.se) if bounded else NOWHERE
 
 
 def _portions(draws: int, clusters: int) -> Iterator[int]:
     """``draws`` in portions of at most `CELLS` numbers."""
     most = max(CELLS // clusters, 1)
     yield from (min(most, draws - begin) for begin in range(0, draws, most))
-
-
-def _interval(mean: float, se: float, drawn: Floats, alpha: float) -> tuple[float, float]:
-    """The means that a two-sided test at alpha does not reject; NaN where the draws are too few or have no such bound."""
-    last = int(np.floor(alpha * (1 + len(drawn)) + TIE))
-    quantile = np.sort(np.abs(drawn))[-last] if last >= 1 else np.inf
-    if not np.isfinite(quantile):
-        return float("nan"), float("nan")
-    return float(mean - quantile * se), float(mean + quantile * se)

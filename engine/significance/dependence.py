@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.parametric import bmp, correlations, mean_residual_correlation, patell
-from engine.significance.sample import CarSample, Significance, normal_p, t_p
+from engine.significance.parametric import correlations, mean_residual_correlation, patell, t_of_scars
+from engine.significance.sample import CarSample, Significance, interval, normal_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -21,9 +21,13 @@ def adjusted_patell(sample: CarSample) -> Significance:
     """
     r = max(mean_residual_correlation(sample.residuals, sample.residual_days), 0.0)
     answer = replace(patell(sample), name="adjusted_patell")
-    statistic = answer.statistic / float(np.sqrt(1 + (sample.n - 1) * r))
+    if answer.unavailable:
+        return answer
+    wider = float(np.sqrt(1 + (sample.n - 1) * r))
+    statistic, se = answer.statistic / wider, answer.se * wider
+    ends = interval(sum(answer.ci) / 2, se, sample.alpha)
     p = normal_p(statistic, sample.alternative)
-    return answer if answer.unavailable else replace(answer, statistic=statistic, p_value=p, note=f"mean r = {r:.4f}")
+    return replace(answer, statistic=statistic, p_value=p, se=se, ci=ends, note=f"mean r = {r:.4f}")
 
 
 def kolari_pape_pynnonen(sample: CarSample) -> Significance:
@@ -33,11 +37,7 @@ def kolari_pape_pynnonen(sample: CarSample) -> Significance:
     events on different dates; on one date it is kolari_pynnonen.
     """
     r = max(mean_shared_correlation(sample.residuals, sample.residual_days, sample.window_days), 0.0)
-    answer = replace(bmp(sample), name="kolari_pape_pynnonen")
-    statistic = answer.statistic * float(np.sqrt(max(1 - r, 0.0) / (1 + (sample.n - 1) * r)))
-    p = float(t_p(statistic, sample.n - 1, sample.alternative))
-    note = f"mean r = {r:.4f} on shared days"
-    return answer if answer.unavailable else replace(answer, statistic=statistic, p_value=p, note=note)
+    return t_of_scars(sample, "kolari_pape_pynnonen", r, f"mean r = {r:.4f} on shared days")
 
 
 def mean_shared_correlation(residuals: Floats, residual_days: Ints, window_days: Ints) -> float:

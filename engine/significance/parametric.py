@@ -5,15 +5,29 @@ N events, L days in the window, SCAR = CAR / se(CAR) with the full forecast-erro
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.sample import CarSample, Significance, interval, noise, normal_p, t_p, unavailable
+from engine.significance.inversion import inverted, of_standardised_mean, of_weighted_sum
+from engine.significance.sample import (
+    CarSample,
+    Significance,
+    interval,
+    noise,
+    normal_p,
+    quantile_of,
+    t_p,
+    unavailable,
+    with_interval,
+)
 
 Floats = npt.NDArray[np.float64]
 
 ZERO_MEAN = "the mean CAR is zero"
 ZERO_MEAN_STANDARDISED = "the mean standardised CAR is zero"
+SYMMETRIC = 1e-8  # below this skewness the cubic is a line to the last digit
 INFINITE_VARIANCE = "an event has 2 degrees of freedom or fewer: the variance of its SCAR is infinite"
 SAME_WITHOUT_ONE = "without one of the events the standardised CARs do not vary"
 
@@ -23,7 +37,10 @@ def cross_sectional_t(sample: CarSample) -> Significance:
 
     Brown & Warner (1980), appendix A.3; MacKinlay (1997), eq. 15 with the cross-sectional variance.
     """
-    return _t_of_mean(sample, "cross_sectional_t", sample.car, ZERO_MEAN, scale=1.0)
+    answer = _t_of_mean(sample, "cross_sectional_t", sample.car, ZERO_MEAN, scale=1.0)
+    se = standard_error(sample.car)
+    ci = interval(answer.estimate, se, sample.alpha, sample.n - 1)
+    return answer if answer.unavailable else replace(answer, se=se, ci=ci)
 
 
 def skewness_adjusted_t(sample: CarSample) -> Significance:
@@ -42,10 +59,23 @@ def skewness_adjusted_t(sample: CarSample) -> Significance:
     mean = float(sample.car.mean())
     s, g = mean / sd, float(stats.skew(sample.car, bias=False))
     statistic = np.sqrt(n) * (s + g * s**2 / 3 + g**2 * s**3 / 27 + g / (6 * n))
+    q = quantile_of(sample.alpha)
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN, n, mean, float(statistic), "normal",
-        normal_p(statistic, sample.alternative), se=sd / np.sqrt(n), note=f"skewness {g:.3f}",
+        normal_p(statistic, sample.alternative), se=sd / np.sqrt(n),
+        ci=(mean - sd * _from_hall(q, g, n), mean - sd * _from_hall(-q, g, n)), note=f"skewness {g:.3f}",
     )  # fmt: skip
+
+
+def _from_hall(statistic: float, skewness: float, n: int) -> float:
+    """The S = mean/sd that has this skewness-adjusted t: Hall's transform is ((1 + gS/3)^3 - 1)/g + g/(6N) in units of sqrt N.
+
+    Hall (1992), section 4, the inverse of the cubic.
+    """
+    rest = statistic / np.sqrt(n) - skewness / (6 * n)
+    if abs(skewness) < SYMMETRIC:
+        return float(rest)
+    return float(3 / skewness * (np.cbrt(1 + skewness * rest) - 1))
 
 
 def crude_dependence_t(sample: CarSample) -> Significance:
@@ -84,10 +114,13 @@ def patell(sample: CarSample) -> Significance:
         return unavailable(sample, "patell", INFINITE_VARIANCE, ZERO_MEAN_STANDARDISED)
     variance = (sample.dof / (sample.dof - 2)).sum()
     statistic = float(sample.scar.sum() / np.sqrt(variance))
-    return Significance(
+    q = quantile_of(sample.alpha)
+    ends = of_weighted_sum(sample.scar, sample.car_se, float(1 / np.sqrt(variance)), q)
+    answer = Significance(
         "patell", sample.group, sample.window, ZERO_MEAN_STANDARDISED, sample.n, float(sample.car.mean()), statistic,
         "normal", normal_p(statistic, sample.alternative),
     )  # fmt: skip
+    return with_interval(answer, ends, q)
 
 
 def bmp(sample: CarSample) -> Significance:
@@ -95,7 +128,7 @@ def bmp(sample: CarSample) -> Significance:
 
     Boehmer, Musumeci & Poulsen (1991), eq. 6.
     """
-    return _t_of_mean(sample, "bmp", sample.scar, ZERO_MEAN_STANDARDISED, scale=1.0)
+    return t_of_scars(sample, "bmp", 0.0)
 
 
 def kolari_pynnonen(sample: CarSample) -> Significance:
@@ -105,10 +138,23 @@ def kolari_pynnonen(sample: CarSample) -> Significance:
     days never meet, and the test hardly rejects.
     """
     r = max(mean_residual_correlation(sample.residuals, sample.residual_days), 0.0)
-    scale = np.sqrt(max(1 - r, 0.0) / (1 + (sample.n - 1) * r))
-    return _t_of_mean(
-        sample, "kolari_pynnonen", sample.scar, ZERO_MEAN_STANDARDISED, scale=float(scale), note=f"mean r = {r:.4f}"
-    )
+    return t_of_scars(sample, "kolari_pynnonen", r, f"mean r = {r:.4f}")
+
+
+def standard_error(values: Floats) -> float:
+    """sd / sqrt(N), ddof 1."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def t_of_scars(sample: CarSample, name: str, r: float, note: str = "") -> Significance:
+    """sqrt(N) mean(SCAR) / sd(SCAR) sqrt((1 - r)/(1 + (N - 1) r)); t(N - 1), r the mean correlation of the events."""
+    scale = float(np.sqrt(max(1 - r, 0.0) / (1 + (sample.n - 1) * r)))
+    answer = _t_of_mean(sample, name, sample.scar, ZERO_MEAN_STANDARDISED, scale, note)
+    if answer.unavailable:
+        return answer
+    q = quantile_of(sample.alpha, sample.n - 1)
+    ends = of_standardised_mean(sample.scar, sample.car_se, scale, q)
+    return with_interval(answer, ends, q)
 
 
 def jackknife(sample: CarSample) -> Significance:
@@ -120,13 +166,30 @@ def jackknife(sample: CarSample) -> Significance:
     name, n, null = "jackknife", sample.n, ZERO_MEAN_STANDARDISED
     if n < 3:
         return unavailable(sample, name, f"needs at least 3 events to leave one out, has {n}", null)
-    variances = variances_without(sample.scar)
-    if variances is None:
+    pseudo = _pseudo_means(sample.scar)
+    if pseudo is None:
         return unavailable(sample, name, SAME_WITHOUT_ONE, null)
-    mean, sd = sample.scar.mean(), sample.scar.std(ddof=1)
-    without = (n * mean - sample.scar) / (n - 1) / (sd * np.sqrt(variances))
-    pseudo = n * mean / sd - (n - 1) * without
-    return t_of_pseudo_values(sample, name, null, pseudo)
+    answer = t_of_pseudo_values(sample, name, null, pseudo)
+    if answer.unavailable:
+        return answer
+
+    def statistic(tau: float) -> float:
+        apart = _pseudo_means(sample.scar - tau / sample.car_se)
+        return float("nan") if apart is None else float(np.sqrt(n) * apart.mean() / apart.std(ddof=1))
+
+    q = quantile_of(sample.alpha, n - 1)
+    return with_interval(answer, inverted(statistic, q, answer.estimate, standard_error(sample.car)), q)
+
+
+def _pseudo_means(values: Floats) -> Floats | None:
+    """The pseudo-values of mean / sd of N > 2 values; None where without one of them there is no sd."""
+    n = len(values)
+    variances = variances_without(values)
+    if variances is None:
+        return None
+    mean, sd = values.mean(), values.std(ddof=1)
+    without = (n * mean - values) / (n - 1) / (sd * np.sqrt(variances))
+    return np.asarray(n * mean / sd - (n - 1) * without)
 
 
 def t_of_pseudo_values(sample: CarSample, name: str, null: str, pseudo: Floats, note: str = "") -> Significance:
@@ -190,17 +253,13 @@ def correlations(one: Floats, others: Floats) -> Floats:
 
 
 def _t_of_mean(sample: CarSample, name: str, values: Floats, null: str, scale: float, note: str = "") -> Significance:
-    """sqrt(N) mean / sd of ``values``, ddof 1, times ``scale``; t(N - 1). The se and interval are of the mean CAR."""
+    """sqrt(N) mean / sd of ``values``, ddof 1, times ``scale``; t(N - 1)."""
     n = sample.n
     sd = float(values.std(ddof=1))
     if not sd > noise(values):
         return unavailable(sample, name, "the values do not vary across events", null)
     statistic = float(np.sqrt(n) * values.mean() / sd * scale)
-    mean = float(sample.car.mean())
-    on_cars = values is sample.car
-    se = sd / np.sqrt(n) if on_cars else float("nan")
     return Significance(
-        name, sample.group, sample.window, null, n, mean, statistic, f"t({n - 1})",
-        float(t_p(statistic, n - 1, sample.alternative)), se=se,
-        ci=interval(mean, se, sample.alpha, n - 1) if on_cars else (float("nan"), float("nan")), note=note,
+        name, sample.group, sample.window, null, n, float(sample.car.mean()), statistic, f"t({n - 1})",
+        float(t_p(statistic, n - 1, sample.alternative)), note=note,
     )  # fmt: skip

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.sample import CarSample, Significance, noise, normal_p, t_p, unavailable
+from engine.significance.inversion import inverted
+from engine.significance.sample import (
+    CarSample,
+    Significance,
+    noise,
+    normal_p,
+    quantile_of,
+    t_p,
+    unavailable,
+    with_interval,
+)
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Daily = Callable[[Floats, Ints], tuple[Floats, Bools]]
 
 NULL_RANK = "the ranks of the abnormal returns in the window are those of any other days"
 SAME_SCARS = "the standardised CARs do not vary across events"
+MOST_RANKED = 30_000_000  # values to rank again for one end of an interval; beyond it none is given
 
 
 def corrado(sample: CarSample) -> Significance:
@@ -19,10 +36,9 @@ def corrado(sample: CarSample) -> Significance:
     k_t is the mean deviation of the mid-ranks from (M_i + 1)/2 over the events present on day t, S^2 the mean of k_t^2
     over all estimation and event days. Corrado (1989), eq. 3-5; several days: Cowan (1992), eq. 5.
     """
-    ranks, counts = _ranks(all_rows(sample))
-    deviation = ranks - (counts[:, None] + 1) / 2
-    daily, used = _mean_over_events(deviation)
-    return _day_statistic(sample, "corrado", daily, used, multi_day="mean")
+    return rank_test(
+        sample, "corrado", all_rows(sample), NULL_RANK, _mean_deviations, lambda tau: _shifted(sample, tau)
+    )
 
 
 def corrado_zivney(sample: CarSample) -> Significance:
@@ -31,7 +47,8 @@ def corrado_zivney(sample: CarSample) -> Significance:
     Standardised ranks: right with unequal or missing histories. Corrado & Zivney (1992), eq. 4-6, without their
     restandardisation for event-induced variance.
     """
-    return standardised_rank_test(sample, "corrado_zivney", all_rows(sample), NULL_RANK)
+    rows = all_rows(sample)
+    return rank_test(sample, "corrado_zivney", rows, NULL_RANK, standardised_sums, lambda tau: _shifted(sample, tau))
 
 
 def corrado_zivney_adjusted(sample: CarSample) -> Significance:
@@ -40,15 +57,43 @@ def corrado_zivney_adjusted(sample: CarSample) -> Significance:
     All other days enter as AR / sigma. Corrado & Zivney (1992), their adjustment for event-induced variance; as in the
     paper sigma is without the forecast error, which the sd across events takes out again.
     """
-    rows = all_rows(sample) / sample.sigma[:, None]
-    window = rows[:, sample.residuals.shape[1] :][:, sample.columns]
-    sd = window.std(axis=0, ddof=1)
-    if not all(s > noise(day) for s, day in zip(sd, window.T, strict=True)):
+    name, sigma = "corrado_zivney_adjusted", sample.sigma[:, None]
+    rows = all_rows(sample) / sigma
+    columns = _window_columns(sample)
+    sd = rows[:, columns].std(axis=0, ddof=1)
+    if not all(s > noise(day) for s, day in zip(sd, rows[:, columns].T, strict=True)):
         return unavailable(
-            sample, "corrado_zivney_adjusted", "on a day of the window the standardised returns do not vary", NULL_RANK
-        )
-    window /= sd
-    return standardised_rank_test(sample, "corrado_zivney_adjusted", rows, NULL_RANK)
+            sample, name, "on a day of the window the standardised returns do not vary", NULL_RANK
+        )  # fmt: skip
+
+    def window(tau: float) -> Floats:
+        scaled = _shifted(sample, tau) / sigma
+        return np.asarray(scaled / scaled.std(axis=0, ddof=1))
+
+    rows[:, columns] = window(0.0)
+    return rank_test(sample, name, rows, NULL_RANK, standardised_sums, window)
+
+
+def rank_test(
+    sample: CarSample, name: str, rows: Floats, null: str, daily: Daily, window: Callable[[float], Floats] | None
+) -> Significance:
+    """The window's sum of a daily series of ranks over sqrt(L) times its root mean square; N(0,1).
+
+    rows: (N, R + E) values of the estimation and event days. daily: from their ranks and counts. window: the (N, L) values of
+    the window with an effect taken away, None for a test that looks at no mean effect.
+    """
+    ranks, counts = _ranks(rows)
+    statistic = _of_days(sample, *daily(ranks, counts))
+    if np.isnan(statistic):
+        return unavailable(sample, name, "all ranks are tied", null)
+    answer = Significance(
+        name, sample.group, sample.window, null, sample.n, float(sample.car.mean()), statistic, "normal",
+        normal_p(statistic, sample.alternative),
+    )  # fmt: skip
+    if window is None:
+        return answer
+    again = _reranked(rows, _window_columns(sample))
+    return _with_interval(sample, answer, None, lambda tau: _of_days(sample, *daily(again(window(tau)), counts)))
 
 
 def grank_t(sample: CarSample) -> Significance:
@@ -61,24 +106,26 @@ def grank_t(sample: CarSample) -> Significance:
     points = _generalised_points(sample)
     if points is None:
         return unavailable(sample, name, SAME_SCARS, NULL_RANK)
-    u, used = _mean_ranks(points)
-    share = np.isfinite(points).sum(axis=0) / sample.n
-    t_points = int(used.sum())
-    s = np.sqrt((share * u * u)[used].sum() / t_points)
-    z = float(u[-1] / s) if s > noise(np.ones(1)) else float("nan")
-    if not (t_points > 2 and t_points - 1 - z * z > 0):
-        return unavailable(sample, name, "too few estimation days for the rank distribution", NULL_RANK)
-    statistic = z * float(np.sqrt((t_points - 2) / (t_points - 1 - z * z)))
-    return Significance(
-        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), statistic,
-        f"t({t_points - 2})", float(t_p(statistic, t_points - 2, sample.alternative)),
-    )  # fmt: skip
-
-
-def _mean_ranks(points: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """U, the mean over the events of each point's rank / (1 + points) - 1/2, and the points that any event has."""
     ranks, counts = _ranks(points)
-    return _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
+    share = np.isfinite(points).sum(axis=0) / sample.n
+    t_points = int((share > 0).sum())
+
+    def statistic(ranked: Floats) -> float:
+        u, used = _mean_ranks(ranked, counts)
+        s = np.sqrt((share * u * u)[used].sum() / t_points)
+        z = float(u[-1] / s) if s > noise(np.ones(1)) else float("nan")
+        left = t_points - 1 - z * z
+        return z * float(np.sqrt((t_points - 2) / left)) if t_points > 2 and left > 0 else float("nan")
+
+    own = statistic(ranks)
+    if np.isnan(own):
+        return unavailable(sample, name, "too few estimation days for the rank distribution", NULL_RANK)
+    answer = Significance(
+        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own,
+        f"t({t_points - 2})", float(t_p(own, t_points - 2, sample.alternative)),
+    )  # fmt: skip
+    again = _reranked(points, slice(-1, None))
+    return _with_interval(sample, answer, t_points - 2, lambda tau: statistic(again(_generalised(sample, tau))))
 
 
 def grank_z(sample: CarSample) -> Significance:
@@ -91,33 +138,22 @@ def grank_z(sample: CarSample) -> Significance:
     points = _generalised_points(sample)
     if points is None:
         return unavailable(sample, name, SAME_SCARS, NULL_RANK)
-    u, used = _mean_ranks(points)
-    t_points = int(used.sum())
+    ranks, counts = _ranks(points)
+    t_points = int(np.isfinite(points).any(axis=0).sum())
     if t_points < 2:
         return unavailable(sample, name, "no estimation day to rank the events among", NULL_RANK)
-    statistic = float(u[-1] * np.sqrt(12 * sample.n * (t_points + 1) / (t_points - 1)))
-    return Significance(
-        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), statistic, "normal",
-        normal_p(statistic, sample.alternative),
+
+    def statistic(ranked: Floats) -> float:
+        u, _ = _mean_ranks(ranked, counts)
+        return float(u[-1] * np.sqrt(12 * sample.n * (t_points + 1) / (t_points - 1)))
+
+    own = statistic(ranks)
+    answer = Significance(
+        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own, "normal",
+        normal_p(own, sample.alternative),
     )  # fmt: skip
-
-
-def standardised_rank_test(sample: CarSample, name: str, rows: Floats, null: str) -> Significance:
-    """The statistic of `corrado_zivney` on ``rows``, (N, R + E) values of the estimation and event days."""
-    ranks, counts = _ranks(rows)
-    u = ranks / (1 + counts[:, None]) - 0.5
-    per_day = np.isfinite(u).sum(axis=0)
-    used = per_day > 0
-    z = np.where(np.isfinite(u), u, 0.0).sum(axis=0) / np.sqrt(np.maximum(per_day, 1))
-    return _day_statistic(sample, name, z, used, multi_day="sum", null=null)
-
-
-def _generalised_points(sample: CarSample) -> Floats | None:
-    """Estimation SARs and, last, the SCAR over its cross-sectional sd, (N, R + 1); None where the SCARs do not vary."""
-    sd = float(sample.scar.std(ddof=1))
-    if not sd > noise(sample.scar):
-        return None
-    return np.concatenate([sample.residuals / sample.sigma[:, None], (sample.scar / sd)[:, None]], axis=1)
+    again = _reranked(points, slice(-1, None))
+    return _with_interval(sample, answer, None, lambda tau: statistic(again(_generalised(sample, tau))))
 
 
 def all_rows(sample: CarSample) -> Floats:
@@ -125,7 +161,47 @@ def all_rows(sample: CarSample) -> Floats:
     return np.concatenate([sample.residuals, sample.ar], axis=1)
 
 
-def _ranks(values: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+def standardised_sums(ranks: Floats, counts: Ints) -> tuple[Floats, Bools]:
+    """sum_i U_it / sqrt(n_t), U = rank / (1 + count) - 1/2, and the days on which any event has a rank."""
+    u = ranks / (1 + counts[:, None]) - 0.5
+    per_day = np.isfinite(u).sum(axis=0)
+    return np.where(np.isfinite(u), u, 0.0).sum(axis=0) / np.sqrt(np.maximum(per_day, 1)), per_day > 0
+
+
+def _mean_deviations(ranks: Floats, counts: Ints) -> tuple[Floats, Bools]:
+    return _mean_over_events(ranks - (counts[:, None] + 1) / 2)
+
+
+def _mean_ranks(ranks: Floats, counts: Ints) -> tuple[Floats, Bools]:
+    """U, the mean over the events of each point's rank / (1 + points) - 1/2, and the points that any event has."""
+    return _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
+
+
+def _generalised_points(sample: CarSample) -> Floats | None:
+    """Estimation SARs and, last, the SCAR over its cross-sectional sd, (N, R + 1); None where the SCARs do not vary."""
+    if not float(sample.scar.std(ddof=1)) > noise(sample.scar):
+        return None
+    return np.concatenate([sample.residuals / sample.sigma[:, None], _generalised(sample, 0.0)], axis=1)
+
+
+def _generalised(sample: CarSample, tau: float) -> Floats:
+    """(N, 1) SCARs with an effect taken from the CARs, over their cross-sectional sd."""
+    scar = sample.scar - tau / sample.car_se if tau else sample.scar
+    return np.asarray((scar / scar.std(ddof=1))[:, None])
+
+
+def _shifted(sample: CarSample, tau: float) -> Floats:
+    """(N, L) abnormal returns of the window with an effect taken from them in equal parts."""
+    return sample.ar[:, sample.columns] - tau / len(sample.window)
+
+
+def _window_columns(sample: CarSample) -> slice:
+    """The columns of `all_rows` that are the tested window."""
+    before = sample.residuals.shape[1]
+    return slice(before + sample.columns.start, before + sample.columns.stop)
+
+
+def _ranks(values: Floats) -> tuple[Floats, Ints]:
     """Mid-ranks within each row, NaN where missing, and the number of values in each row."""
     from scipy import stats
 
@@ -134,27 +210,47 @@ def _ranks(values: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     return np.where(present, ranks, np.nan), present.sum(axis=1)
 
 
-def _mean_over_events(values: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _reranked(values: Floats, columns: slice) -> Callable[[Floats], Floats]:
+    """A function of new (N, L) values of ``columns`` that gives the ranks of all, without sorting the others again."""
+    from scipy import stats
+
+    others = values.copy()
+    others[:, columns] = np.nan
+    among, _ = _ranks(others)
+
+    def again(new: Floats) -> Floats:
+        ranks: Floats = among + new.shape[1]
+        own = np.empty(new.shape)
+        for day in range(new.shape[1]):
+            less, not_more = others < new[:, day, None], others <= new[:, day, None]
+            ranks -= 0.5 * less + 0.5 * not_more
+            own[:, day] = 0.5 * (less.sum(axis=1) + not_more.sum(axis=1))
+        ranks[:, columns] = own + stats.rankdata(new, axis=1)
+        return ranks
+
+    return again
+
+
+def _mean_over_events(values: Floats) -> tuple[Floats, Bools]:
     """Mean of each column over the events present, and which columns have any."""
     present = np.isfinite(values)
     per_day = present.sum(axis=0)
     return np.where(present, values, 0.0).sum(axis=0) / np.maximum(per_day, 1), per_day > 0
 
 
-def _day_statistic(
-    sample: CarSample, name: str, daily: Floats, used: npt.NDArray[np.bool_], multi_day: str, null: str = NULL_RANK
-) -> Significance:
-    """The window's sum (or sqrt(L) times its mean) of a daily series over its root mean square; N(0,1)."""
+def _of_days(sample: CarSample, daily: Floats, used: Bools) -> float:
+    """The window's sum of a daily series over sqrt(L) times its root mean square; NaN where that is zero."""
     s = float(np.sqrt((daily[used] ** 2).mean()))
     if not s > noise(np.ones(1)):
-        return unavailable(sample, name, "all ranks are tied", null)
-    length = len(sample.window)
-    inside = daily[sample.residuals.shape[1] :][sample.columns]
-    if multi_day == "mean":
-        statistic = float(np.sqrt(length) * inside.mean() / s)
-    else:
-        statistic = float(inside.sum() / (np.sqrt(length) * s))
-    return Significance(
-        name, sample.group, sample.window, null, sample.n, float(sample.car.mean()), statistic, "normal",
-        normal_p(statistic, sample.alternative),
-    )  # fmt: skip
+        return float("nan")
+    return float(daily[_window_columns(sample)].sum() / (np.sqrt(len(sample.window)) * s))
+
+
+def _with_interval(
+    sample: CarSample, answer: Significance, dof: int | None, statistic: Callable[[float], float]
+) -> Significance:
+    values = sample.residuals.size + sample.ar.size
+    if values * len(sample.window) > MOST_RANKED:
+        return replace(answer, note="no interval: too many ranks")
+    q = quantile_of(sample.alpha, dof)
+    return with_interval(answer, inverted(statistic, q, answer.estimate, sample.rough_error), q)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.orthonormal import orthonormal
+from engine.significance.inversion import NOWHERE, REJECTED, crossing
 from engine.significance.parametric import ZERO_MEAN
 from engine.significance.sample import (
     CarSample,
@@ -18,6 +19,7 @@ from engine.significance.sample import (
     Significance,
     interval,
     noise,
+    quantile_of,
     t_p,
     unavailable,
 )
@@ -41,7 +43,7 @@ def conformal(sample: CarSample) -> EventSignificance:
     """
     n, length = sample.n, len(sample.window)
     statistic, p = np.full(n, np.nan), np.full(n, np.nan)
-    note, missing = [""] * n, [""] * n
+    note, missing, ends = [""] * n, [""] * n, np.full((n, 2), np.nan)
     for i in range(n):
         fits = sample.regressions
         if fits is None or (sample.shared is not None and sample.shared[i]):
@@ -51,18 +53,42 @@ def conformal(sample: CarSample) -> EventSignificance:
         values = np.concatenate([sample.residuals[i, known], sample.ar[i, sample.columns]])
         design = np.concatenate([fits.rows[i][:, known], fits.event_rows[i][:, sample.columns]], axis=1)
         unit, _ = _orthonormal(design, design[:, :0])
-        left = _residuals(values, unit)
-        around = np.concatenate([left, left[: length - 1]])
-        sums = np.lib.stride_tricks.sliding_window_view(around, length).sum(axis=1)
-        own = float(sums[len(left) - length])
-        statistic[i] = 1 + (sums < own - noise(values) * length).sum()
-        p[i] = _share(sums, own, noise(values) * length, sample.alternative)
-        note[i] = f"{len(sums)} blocks, {len(left) // length} side by side"
-    nothing = np.full(n, np.nan)
+        effect = np.concatenate([np.zeros(int(known.sum())), np.full(length, 1 / length)])
+        sums, unit_sums = _block_sums(_residuals(values, unit), length), _block_sums(_residuals(effect, unit), length)
+        tie = noise(values) * length
+        own = float(sums[-length])
+        statistic[i] = 1 + (sums < own - tie).sum()
+        p[i] = _share(sums, own, tie, sample.alternative)
+        ends[i] = _block_interval(sums, unit_sums, length, tie, sample.alpha, float(sample.car_se[i]))
+        note[i] = f"{len(sums)} blocks, {len(sums) // length} side by side"
     return EventSignificance(
-        "conformal", sample.window, NULL_BLOCK, statistic, ["" if m else "exact" for m in missing], p, nothing, nothing,
-        nothing, note, missing,
+        "conformal", sample.window, NULL_BLOCK, statistic, ["" if m else "exact" for m in missing], p,
+        (ends[:, 1] - ends[:, 0]) / (2 * quantile_of(sample.alpha)), ends[:, 0], ends[:, 1], note, missing,
     )  # fmt: skip
+
+
+def _block_sums(values: Floats, length: int) -> Floats:
+    """(D,) the sum of each block of ``length`` values, the first of them following the last."""
+    around = np.concatenate([values, values[: length - 1]])
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(around, length).sum(axis=1))
+
+
+def _block_interval(
+    sums: Floats, unit: Floats, length: int, tie: float, alpha: float, step: float
+) -> tuple[float, float]:
+    """The effects tau whose block sums, sums - tau unit, do not make the window's own extreme at alpha, two-sided.
+
+    From the effect that leaves the window no sum to the first on either side that is rejected.
+    """
+    centre = float(sums[-length] / unit[-length]) if unit[-length] > DEPENDENT else float("nan")
+    if not np.isfinite(centre):
+        return NOWHERE
+
+    def kept(tau: float) -> float:
+        left = sums - tau * unit
+        return _share(left, float(left[-length]), tie, "two-sided") - REJECTED * alpha
+
+    return -crossing(lambda tau: kept(-tau), -centre, step), crossing(kept, centre, step)
 
 
 def portfolio_t(sample: CarSample) -> Significance:
@@ -98,8 +124,7 @@ def portfolio_t(sample: CarSample) -> Significance:
     same = abs(car - mean) <= 1e-9 * se
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN, sample.n, mean, car / se, f"t({nu})",
-        float(t_p(car / se, nu, sample.alternative)), se=se if same else float("nan"),
-        ci=interval(mean, se, sample.alpha, nu) if same else (float("nan"), float("nan")),
+        float(t_p(car / se, nu, sample.alternative)), se=se, ci=interval(car, se, sample.alpha, nu),
         note="" if same else f"CAR of the portfolio {car:.6f}, standard error {se:.6f}",
     )  # fmt: skip
 
@@ -107,7 +132,8 @@ def portfolio_t(sample: CarSample) -> Significance:
 def sur_f(sample: CarSample) -> Significance:
     """F = W (nu - N + 1)/(nu N), W = car' S^-1 car / (1'V1), S = E'E/nu, V = I + X0 (X'X)^-1 X0'; F(N, nu - N + 1).
 
-    One date, many firms on the same regressors: all CARs are zero. Exact for normal returns.
+    One date, many firms on the same regressors: all CARs are zero. Exact for normal returns. The interval is of the mean CAR,
+    by the means of all vectors of CARs that F does not reject (Scheffe 1953).
     Schipper & Thompson (1985); Binder (1985); the distribution: Rao (1973), section 8b.
     """
     from scipy import stats
@@ -126,10 +152,12 @@ def sur_f(sample: CarSample) -> Significance:
         return unavailable(sample, name, "the residuals of a firm are a combination of the others'", ALL_ZERO)
     scaled = sample.ar[:, sample.columns].sum(axis=1) / spread
     w = float(scaled @ np.linalg.solve(correlation, scaled)) / v
+    mean, se = float(sample.car.mean()), float(np.sqrt(v * (spread @ correlation @ spread))) / n
+    half = se * float(np.sqrt(stats.f.isf(sample.alpha, n, nu - n + 1) * nu * n / (nu - n + 1)))
     statistic = w * (nu - n + 1) / (nu * n)
     return Significance(
         name, sample.group, sample.window, ALL_ZERO, n, float(sample.car.mean()), statistic, f"F({n},{nu - n + 1})",
-        float(stats.f.sf(statistic, n, nu - n + 1)),
+        float(stats.f.sf(statistic, n, nu - n + 1)), se=se, ci=(mean - half, mean + half),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,32 @@ class PseudoCars:
 
     group: (B,) mean CAR of the group at each joint draw of pseudo-dates.
     joint: the same at draws that every window of the group shares, so that element b is one draw in all of them.
+    across: the same at draws that all groups share.
     events: per event, its CAR at every pseudo-date of its own, the same dates in every window.
     non_overlapping: (N,) how many of each event's pseudo-windows fit side by side.
     """
 
     group: Floats
     joint: Floats
+    across: Floats
     events: tuple[Floats, ...]
     non_overlapping: Ints
+
+
+@dataclass(frozen=True)
+class PseudoFirms:
+    """CARs of one group and window with other listings in the place of its own (`firm_permutation`).
+
+    draws: (B,) mean CAR of the stand-ins less that of the pools they come from. shares: (B,) the share of the group's own
+    listings among them, less that in the pools. centre, share: the two means over the pools. others: (N,) how many other
+    listings can stand in for each event, 0 where none can. Element b is one draw in all groups and windows.
+    """
+
+    draws: Floats
+    shares: Floats
+    centre: float
+    share: float
+    others: Ints
 
 
 @dataclass(frozen=True)
@@ -68,8 +86,8 @@ class CarSample:
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
     residual_days: (N, R) the calendar day of each residual, as a day number; event_days: (N, E) of each ``ar``.
     dates: (N,) the day number of day 0. firms: (N,) a code for the firm, equal for all its listings.
-    pseudo: the CARs at pseudo-dates, None unless a resampling test was asked for. regressions: None unless a test asked
-        for fits again (`REGRESSION_TESTS`).
+    pseudo: the CARs at pseudo-dates, pseudo_firms: those of stand-ins, None unless such a test was asked for.
+    regressions: None unless a test asked for fits again (`REGRESSION_TESTS`).
     resampling: the date clusters, draws and seed of a bootstrap, None unless one was asked for.
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
@@ -95,6 +113,7 @@ class CarSample:
     shared: npt.NDArray[np.bool_] | None = None
     regressions: Regressions | None = None
     resampling: Resampling | None = None
+    pseudo_firms: PseudoFirms | None = None
 
     @property
     def n(self) -> int:
@@ -106,6 +125,12 @@ class CarSample:
         return self.window.within(self.event_window)
 
     @property
+    def rough_error(self) -> float:
+        """About the standard error of the mean CAR: sd of the residuals times sqrt(L/N). Where to look, not what to report."""
+        spread = float(np.sqrt(np.nanmean(self.residuals**2)))
+        return spread * float(np.sqrt(len(self.window) / self.n))
+
+    @property
     def window_days(self) -> Ints:
         """(N, L) the day number of each day of the tested window."""
         return self.event_days[:, self.columns]
@@ -115,9 +140,11 @@ class CarSample:
 class Significance:
     """The answer of one test on one group and window: numbers, or the reason why there are none.
 
-    null: the hypothesis tested, in words. estimate: mean CAR of the n events used. se, ci: of the estimate, where the
-    test has them on the scale of returns. note: what a reader must know to judge the p-value. draws: (B,) the statistic
-    under the null, element b one joint draw of all windows of the group (`romano_wolf`); empty where there are none.
+    null: the hypothesis tested, in words. estimate: mean CAR of the n events used. ci: the constant effects that the test
+    does not reject, two-sided at alpha (`inversion`), NaN at an end without bound and for tests of a variance; se: of the
+    effect, the test's own or the one that ci implies. note: what a reader must know to judge the p-value. draws: (B,) the
+    statistic under the null, element b one joint draw of all windows of the group; across: one of all groups and windows
+    (`romano_wolf`); empty where there are none.
     """
 
     name: str
@@ -134,6 +161,7 @@ class Significance:
     note: str = ""
     unavailable: str = ""
     draws: Floats = field(default_factory=lambda: np.empty(0))
+    across: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -194,12 +222,23 @@ def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alter
     return np.asarray((1 + b) / (1 + np.asarray(draws)), dtype=np.float64)
 
 
-def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
-    """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
+def quantile_of(alpha: float, dof: int | None = None) -> float:
+    """The two-sided quantile at alpha: Student t with ``dof``, normal without."""
     from scipy import stats
 
-    quantile = stats.norm.isf(alpha / 2) if dof is None else stats.t.isf(alpha / 2, dof)
+    return float(stats.norm.isf(alpha / 2) if dof is None else stats.t.isf(alpha / 2, dof))
+
+
+def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
+    """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
+    quantile = quantile_of(alpha, dof)
     return float(estimate - quantile * se), float(estimate + quantile * se)
+
+
+def with_interval(answer: Significance, ends: tuple[float, float], quantile: float) -> Significance:
+    """The answer with an interval, and the standard error that this implies if the test has none of its own."""
+    implied = (ends[1] - ends[0]) / (2 * quantile)
+    return replace(answer, ci=ends, se=answer.se if np.isfinite(answer.se) else implied)
 
 
 def unavailable(sample: CarSample, name: str, reason: str, null: str = "") -> Significance:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.significance.sample import CarSample, Significance, normal_p, unavailable
+from engine.significance.inversion import inverted, of_counts
+from engine.significance.sample import CarSample, Significance, normal_p, quantile_of, unavailable, with_interval
 
 
 def sign(sample: CarSample) -> Significance:
@@ -18,10 +20,14 @@ def sign(sample: CarSample) -> Significance:
     positive = int((sample.car > 0).sum())
     statistic = float((positive - n / 2) / np.sqrt(n / 4))
     p = float(stats.binomtest(positive, n, 0.5, alternative=sample.alternative).pvalue)
-    return Significance(
+    q = quantile_of(sample.alpha)
+    few = int(stats.binom.ppf(sample.alpha / 2, n, 0.5))  # the fewest above zero that are not rejected
+    few += int(stats.binom.cdf(few, n, 0.5) <= sample.alpha / 2)
+    answer = Significance(
         "sign", sample.group, sample.window, "a CAR is as often above zero as not", n, float(sample.car.mean()),
         statistic, f"binomial({n})", p, note=f"{positive} of {n} above zero",
     )  # fmt: skip
+    return with_interval(answer, of_counts(sample.car, few, n - few), q)
 
 
 def generalized_sign(sample: CarSample) -> Significance:
@@ -37,10 +43,13 @@ def generalized_sign(sample: CarSample) -> Significance:
         return unavailable(sample, "generalized_sign", "the estimation residuals have one sign only", null)
     positive = int((sample.car > 0).sum())
     statistic = float((positive - n * share) / np.sqrt(n * share * (1 - share)))
-    return Significance(
+    q, sd = quantile_of(sample.alpha), np.sqrt(n * share * (1 - share))
+    fewest, most = int(np.floor(n * share - q * sd)) + 1, int(np.ceil(n * share + q * sd)) - 1
+    answer = Significance(
         "generalized_sign", sample.group, sample.window, null, n, float(sample.car.mean()), statistic, "normal",
         normal_p(statistic, sample.alternative), note=f"{positive} of {n} above zero, {share:.4f} expected",
     )  # fmt: skip
+    return with_interval(answer, of_counts(sample.car, fewest, most), q)
 
 
 def wilcoxon(sample: CarSample) -> Significance:
@@ -58,7 +67,41 @@ def wilcoxon(sample: CarSample) -> Significance:
     p = float(stats.wilcoxon(car, alternative=sample.alternative, method="auto").pvalue)
     n, sizes = int(np.count_nonzero(car)), len(np.unique(np.abs(car)))
     exact = sample.n <= (50 if n == sizes == sample.n else 13)
-    return Significance(
+    answer = Significance(
         "wilcoxon", sample.group, sample.window, null, sample.n, float(car.mean()), float(z.zstatistic),
         f"wilcoxon({n})" if exact else "normal", p, note=f"W+ = {z.statistic:g} of {n * (n + 1) // 2}",
     )  # fmt: skip
+    return with_interval(answer, _walsh_interval(sample, exact), quantile_of(sample.alpha))
+
+
+def _walsh_interval(sample: CarSample, exact: bool) -> tuple[float, float]:
+    """The effects for which W+ of CAR - tau is not rejected: order statistics of the Walsh averages where it is exact.
+
+    Hollander & Wolfe (1999), section 3.3; beyond the exact distribution by its normal approximation.
+    """
+    from scipy import stats
+
+    n, car = sample.n, sample.car
+    pairs = n * (n + 1) // 2
+    if exact:
+        walsh = (car[:, None] + car)[np.triu_indices(n)] / 2
+        few = int(np.searchsorted(_signed_rank_cdf(n), sample.alpha / 2, side="right"))
+        return of_counts(walsh, few, pairs - few)
+    sd = float(np.sqrt(pairs * (2 * n + 1) / 12))
+
+    def statistic(tau: float) -> float:
+        ranks = stats.rankdata(np.abs(car - tau))
+        return (float(ranks[car > tau].sum()) - pairs / 2) / sd
+
+    return inverted(statistic, quantile_of(sample.alpha), float(np.median(car)), sample.rough_error)
+
+
+def _signed_rank_cdf(n: int) -> npt.NDArray[np.float64]:
+    """P(W+ <= w) for w = 0 .. n(n + 1)/2: each rank is in the sum or not, with equal chance."""
+    chances = np.ones(1)
+    for rank in range(1, n + 1):
+        longer = np.zeros(len(chances) + rank)
+        longer[: len(chances)] = chances / 2
+        longer[rank:] += chances / 2
+        chances = longer
+    return np.cumsum(chances)

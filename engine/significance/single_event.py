@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
-from engine.significance.sample import CarSample, EventSignificance, empirical_p, t_p
+from engine.significance.sample import CarSample, EventSignificance, empirical_p, quantile_of, t_p
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 ZERO_CAR = "the CAR of this event is zero"
 
@@ -55,7 +59,19 @@ def sq(sample: CarSample) -> EventSignificance:
     p = empirical_p(below, above, np.minimum(below, above), m, sample.alternative)
     if sample.alternative == "two-sided":
         p = np.minimum(2 * p, 1.0)
+    ends = _rank_interval(sample, ar[:, 0], m)
     return EventSignificance(
-        "sq", sample.window, ZERO_CAR, 1.0 + strictly_below, ["exact"] * n, p, nothing, nothing, nothing,
+        "sq", sample.window, ZERO_CAR, 1.0 + strictly_below, ["exact"] * n, p,
+        (ends[:, 1] - ends[:, 0]) / (2 * quantile_of(sample.alpha)), ends[:, 0], ends[:, 1],
         [f"rank among {k} estimation days" for k in m], [""] * n,
     )  # fmt: skip
+
+
+def _rank_interval(sample: CarSample, ar: Floats, m: Ints) -> Floats:
+    """(N, 2) AR less the k-th largest and k-th smallest estimation AR, k = alpha/2 (1 + M); NaN where that is below 1."""
+    ordered = np.sort(sample.residuals, axis=1)  # the missing last
+    k = np.floor(sample.alpha / 2 * (1 + m) + 1e-9).astype(np.int64)
+    held = np.clip(k, 1, np.maximum(m, 1))
+    lowest = np.take_along_axis(ordered, held[:, None] - 1, axis=1)[:, 0]
+    highest = np.take_along_axis(ordered, (m - held)[:, None], axis=1)[:, 0]
+    return np.where((k >= 1)[:, None], np.stack([ar - highest, ar - lowest], axis=1), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.significance.parametric import INFINITE_VARIANCE, SAME_WITHOUT_ONE, t_of_pseudo_values, variances_without
-from engine.significance.rank import all_rows, standardised_rank_test
+from engine.significance.rank import all_rows, rank_test, standardised_sums
 from engine.significance.sample import CarSample, Significance, unavailable
 
 
@@ -16,7 +16,7 @@ def variance_rank(sample: CarSample) -> Significance:
     effect that is large beside sigma also makes |AR| large. The name is this engine's own.
     """
     null = "the absolute abnormal returns in the window rank like those of any other days"
-    return standardised_rank_test(sample, "variance_rank", np.abs(all_rows(sample)), null)
+    return rank_test(sample, "variance_rank", np.abs(all_rows(sample)), null, standardised_sums, None)
 
 
 def variance_bmp(sample: CarSample) -> Significance:

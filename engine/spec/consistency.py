@@ -40,9 +40,18 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
             yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'
     yield from _window_problems(spec)
     yield from _factor_problems(spec, known)
+    yield from _control_problems(spec)
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
         yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
+
+
+def _control_problems(spec: StudySpec) -> Iterator[str]:
+    controls = spec.resampling.controls if spec.resampling is not None else []
+    if controls and "firm_permutation" not in spec.significance.tests:
+        yield '[resampling] controls are listings for the test "firm_permutation", which [significance] tests does not ask for.'
+    for name in sorted({c for c in controls if controls.count(c) > 1}):
+        yield f'[resampling] controls: "{name}" stands there more than once.'
 
 
 def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:

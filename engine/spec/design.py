@@ -101,6 +101,7 @@ class ContaminationRule(_Table):
 class Resampling(_Table):
     seed: int = Field(ge=0)
     draws: int = Field(ge=99, le=1_000_000)
+    controls: list[str] = []
 
 
 class Limits(_Table):
