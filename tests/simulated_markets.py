@@ -10,7 +10,8 @@ nothing else: the same draws serve every effect.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import abnormal_returns, cumulate
+from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.lines import Line
-from engine.models import fit
+from engine.models import NormalFits, fit
 from engine.panel import EventPanel, Pair, build_panel
-from engine.placebo import Placebo, clusters, pseudo_events
-from engine.sessions import Window
-from engine.significance import CarSample, Resampling
-from engine.study import _sample
+from engine.placebo import Design, Placebo, clusters, pseudo_events
+from engine.sessions import Days, Window
+from engine.significance import FIRM_TESTS, PSEUDO_DATE_TESTS, CarSample, Resampling, inversion, rank
+from engine.study import _Draws, _sample
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -39,6 +41,7 @@ EFFECTS = (0.0, 0.005, 0.01, 0.02)
 WINDOWS = (Window(0, 0), Window(-5, 5))  # the first has the power too
 DRAWS = 499
 ALPHA = 0.05
+CONTROLS = 10  # listings without an event
 
 
 @dataclass(frozen=True)
@@ -82,17 +85,27 @@ def seed_of(scenario: str, n: int, replication: int, seed: int = SEED) -> np.ran
     return np.random.SeedSequence(seed, spawn_key=(*scenario.encode(), n, replication))
 
 
-def market(kind: Scenario, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, Ints, Ints]:
-    """Returns (F, S) of the firms, (S,) of the benchmark, and (N,) firm and (N,) day 0 of the events."""
+@dataclass(frozen=True)
+class Market:
+    """returns: (F + CONTROLS, S) of the firms, those without an event last; benchmark: (S,); firm, position: (N,) firm and
+    day 0 of each event."""
+
+    returns: Floats
+    benchmark: Floats
+    firm: Ints
+    position: Ints
+
+
+def market(kind: Scenario, n: int, rng: np.random.Generator) -> Market:
     firms = n if kind.firms_per_event == 1 else max(4, int(n * kind.firms_per_event))
     firm = np.arange(n) % firms
     position = _days_0(kind.dates, n, rng)
     benchmark = rng.normal(0, MARKET_SD, SESSIONS)
-    shape = (firms, SESSIONS)
+    shape = (firms + CONTROLS, SESSIONS)
     own = rng.standard_t(kind.tails, shape) * np.sqrt(1 - 2 / kind.tails) if kind.tails else rng.normal(size=shape)
     residual = np.sqrt(kind.rho) * rng.normal(size=SESSIONS) + np.sqrt(1 - kind.rho) * own
     residual[firm, position] *= kind.spread
-    returns = rng.uniform(*BETA, firms)[:, None] * benchmark + RESIDUAL_SD * residual
+    returns = rng.uniform(*BETA, len(own))[:, None] * benchmark + RESIDUAL_SD * residual
     if kind.traded < 1:
         returns = _thinly_traded(returns, rng.random(shape) < kind.traded)
     if kind.shortest < len(ESTIMATION):
@@ -103,7 +116,7 @@ def market(kind: Scenario, n: int, rng: np.random.Generator) -> tuple[Floats, Fl
         place = position[:, None] + EVENT.days
         gone = rng.random(place.shape) < kind.missing
         returns[np.broadcast_to(firm[:, None], place.shape)[gone], place[gone]] = np.nan
-    return returns, benchmark, firm, position
+    return Market(returns, benchmark, firm, position)
 
 
 def _days_0(dates: str, n: int, rng: np.random.Generator) -> Ints:
@@ -120,55 +133,82 @@ def _thinly_traded(returns: Floats, traded: npt.NDArray[np.bool_]) -> Floats:
     return np.diff(np.take_along_axis(path, last, axis=1), axis=1, prepend=0.0)
 
 
-def panel_of(returns: Floats, benchmark: Floats, firm: Ints, position: Ints) -> EventPanel:
-    """The events as the engine's panel."""
+def panel_of(made: Market) -> tuple[EventPanel, list[Line]]:
+    """The events as the engine's panel, and the lines of the firms without an event."""
     dates = np.datetime64("2020-01-01") + np.arange(SESSIONS)
-    lines = {}
-    for i, own in enumerate(returns):
-        regressors = np.where(np.isfinite(own), benchmark, np.nan)[None]
-        key = (f"F{i:03d}", "MKT", "")
-        lines[key] = Line(key[0], "MKT", dates, own, regressors, np.zeros(SESSIONS), "", "", 0, 0)
-    keys = list(lines)
+    lines = []
+    for i, own in enumerate(made.returns):
+        regressors = np.where(np.isfinite(own), made.benchmark, np.nan)[None]
+        lines.append(Line(f"F{i:03d}", "MKT", "", dates, own, regressors, np.zeros(SESSIONS), "", "", 0, 0))
+    keys = [(line.symbol, "MKT", "") for line in lines]
     pairs = [
         Pair(f"e{i}", keys[f][0], keys[f], dates[p], ESTIMATION)
-        for i, (f, p) in enumerate(zip(firm, position, strict=True))
+        for i, (f, p) in enumerate(zip(made.firm, made.position, strict=True))
     ]
-    return build_panel(pairs, lines, EVENT)
+    return build_panel(pairs, dict(zip(keys, lines, strict=True)), EVENT), lines[-CONTROLS:]
 
 
-def placebo_of(panel: EventPanel, min_days: int, rng: np.random.Generator) -> Placebo:
-    real: dict[str, list[np.datetime64]] = {}
+def draws_of(
+    panel: EventPanel, controls: list[Line], fits: NormalFits, min_days: int, tests: set[str], rng: np.random.Generator
+) -> _Draws:
+    """What the resampling tests draw from, as in `engine.study`."""
+    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+    resampling = Resampling(cluster, DRAWS, int(rng.integers(2**31)))
+    dates_rng, firms_rng = rng.spawn(2)
+    real: dict[str, Days] = {}
     for pair in panel.pairs:
-        real.setdefault(pair.symbol, []).append(pair.event_day)
-    days = {symbol: np.array(taken) for symbol, taken in real.items()}
-    return pseudo_events(panel, days, "market", sorted(WINDOWS), min_days, False, DRAWS, {}, rng)
+        real[pair.symbol] = np.append(real.get(pair.symbol, np.empty(0, "datetime64[D]")), pair.event_day)
+    design = Design("market", EVENT, tuple(sorted(WINDOWS)), min_days, False, {})
+    dates: Placebo | None = None
+    firms: FirmPlacebo | None = None
+    if PSEUDO_DATE_TESTS & tests:
+        dates = pseudo_events(panel, real, design, DRAWS, dates_rng)
+    if FIRM_TESTS & tests:
+        abnormal = abnormal_returns(panel.event_returns, fits, EVENT)
+        cars = [cumulate(abnormal, fits, window, False) for window in design.windows]
+        firms = firm_pseudo_events(panel, cars, controls, real, design, DRAWS, firms_rng)
+    return _Draws(dates, firms, resampling)
+
+
+def with_effect(draws: _Draws, effect: float) -> _Draws:
+    """The pools of `firm_permutation` hold the events' own CARs, which an effect on day 0 shifts in both windows."""
+    if draws.firms is None or not effect:
+        return draws
+    places = zip(draws.firms.pools, draws.firms.seats, strict=True)
+    pools = tuple(pool + effect * (seats >= 0)[:, None] for pool, seats in places)
+    return replace(draws, firms=replace(draws.firms, pools=pools))
+
+
+@contextmanager
+def without_intervals() -> Iterator[None]:
+    """Tests do not search for the ends of their intervals, which takes most of their time and is not looked at here."""
+    kept = inversion.DOUBLINGS, rank.MOST_RANKED
+    inversion.DOUBLINGS = rank.MOST_RANKED = 0
+    try:
+        yield
+    finally:
+        inversion.DOUBLINGS, rank.MOST_RANKED = kept
 
 
 def samples(
-    scenario: str, n: int, replication: int, effects: Iterable[float], tests: set[str], pseudo: bool, seed: int = SEED
+    scenario: str, n: int, replication: int, effects: Iterable[float], tests: set[str], seed: int = SEED
 ) -> Iterator[tuple[Window, float, CarSample]]:
     """The samples of one replication: both windows without effect, the first window with each of the other effects.
 
-    tests: what the samples must hold data for; pseudo: whether pseudo-dates are wanted.
+    tests: what the samples must hold data for.
     """
     kind = SCENARIOS[scenario]
-    source = seed_of(scenario, n, replication, seed)
-    own, drawn = (np.random.default_rng(s) for s in source.spawn(2))
-    returns, benchmark, firm, position = market(kind, n, own)
-    panel = panel_of(returns, benchmark, firm, position)
+    own, drawn = (np.random.default_rng(s) for s in seed_of(scenario, n, replication, seed).spawn(2))
+    made = market(kind, n, own)
+    panel, controls = panel_of(made)
     fits = fit("market", panel.returns, panel.regressors, panel.event_regressors, ESTIMATION, panel.own)
-    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
-    resampling = Resampling(cluster, DRAWS, int(drawn.integers(2**31)))
-    placebo = placebo_of(panel, kind.shortest, drawn) if pseudo else None
+    draws = draws_of(panel, controls, fits, kind.shortest, tests, drawn)
     spec: Any = SimpleNamespace(significance=SimpleNamespace(alternative="two-sided", alpha=ALPHA, tests=tests))
     for effect in effects:
         seen = panel.event_returns + effect * (EVENT.days == 0)
         abnormal = abnormal_returns(seen, fits, EVENT)
         for window in WINDOWS if effect == 0 else WINDOWS[:1]:
             cars = cumulate(abnormal, fits, window, log_returns=False)
-            everyone = np.arange(n)
-            yield (
-                window,
-                effect,
-                _sample("all", everyone, cars, panel, abnormal, fits, spec, placebo, firm, resampling),
-            )
+            with_it = with_effect(draws, effect)
+            sample = _sample("all", np.arange(n), cars, panel, abnormal, fits, spec, made.firm, with_it)
+            yield window, effect, sample

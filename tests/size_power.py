@@ -22,12 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from simulated_markets import ALPHA, EFFECTS, SCENARIOS, SEED, samples
+from simulated_markets import ALPHA, EFFECTS, SCENARIOS, SEED, samples, without_intervals
 from size_power_page import write
 
 from engine.significance import (
     EVENT_TESTS,
-    PSEUDO_DATE_TESTS,
     RESAMPLING_TESTS,
     SIGNIFICANCE_TESTS,
     CarSample,
@@ -77,14 +76,15 @@ APART = 4.5  # standard errors that an independent simulation may be off
 def measure(scenario: str, n: int, numbers: range, tests: set[Test], plan: Plan, seed: int) -> dict[Key, list[Tally]]:
     """The tallies of a stretch of replications, in their order."""
     found: dict[Key, list[Tally]] = {}
-    names = {name for _, name in tests}
     for number in numbers:
-        pseudo = bool(names & PSEUDO_DATE_TESTS) and number < plan.resampled
+        asked = {name for kind, name in tests if number < plan.count((kind, name), True, 0.0)}
         effects = EFFECTS if number < plan.effect else EFFECTS[:1]
-        for window, effect, sample in samples(scenario, n, number, effects, names, pseudo, seed):
-            for test in tests:
-                if number < plan.count(test, len(window) == 1, effect):
-                    found.setdefault((*test, window.start, window.end, effect), []).append(_tally(test, sample, n))
+        with without_intervals():
+            for window, effect, sample in samples(scenario, n, number, effects, asked, seed):
+                for test in tests:
+                    if number < plan.count(test, len(window) == 1, effect):
+                        key = (*test, window.start, window.end, effect)
+                        found.setdefault(key, []).append(_tally(test, sample, n))
     return found
 
 

@@ -1,4 +1,4 @@
-"""docs/size-power.md and its picture, made from docs/size-power.csv: `python tests/size_power.py --write` calls it."""
+"""docs/size-power.md, its picture and the README's table, made from docs/size-power.csv: `python tests/size_power.py --write` calls it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from engine.report.style import GREY, Words, blank, compose, save, style
 from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS
 
 DOCS = Path(__file__).parents[1] / "docs"
+README = DOCS.parent / "README.md"
 PAGE, PICTURE = DOCS / "size-power.md", DOCS / "size-power.png"
 Row = dict[str, str]
+START, END = "<!-- size-power:start -->\n", "<!-- size-power:end -->\n"
+MOST_USED = (
+    "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "kolari_pape_pynnonen", "portfolio_t", "corrado_zivney",
+    "grank_t", "generalized_sign", "permutation", "wild_bootstrap",
+)  # fmt: skip
 # Upper ends of the classes of a rejection rate, in percent, with the colour of each; the third class holds its size.
 CLASSES = ((1, "#7FB4D6"), (3, "#CFE3F0"), (7, "#FFFFFF"), (12, "#FBE3D2"), (25, "#F2B48C"), (101, "#DD7A3F"))
 SHORT = {
@@ -101,6 +107,20 @@ def _power_table(rows: Sequence[Row], scenario: str) -> list[str]:
     ]
 
 
+def in_readme(rows: Sequence[Row]) -> str:
+    """The short table of the README: the most used tests, 50 events, day 0."""
+    shorter = ("null", "variance", "correlation_0.1", "correlation_0.2", "staggered", "thin", "heavy_tails")
+    chosen = [r for r in rows if (r["kind"], r["n"], r["window_start"]) == ("group", "50", "0")]
+    cells = {(r["test"], r["scenario"]): shown(r) for r in chosen if float(r["effect"]) == 0}
+    power = {r["test"]: percent(r) for r in chosen if r["scenario"] == "null" and float(r["effect"]) == 0.005}
+    lines = [
+        "| test | " + " | ".join(SHORT[s] for s in shorter) + " | power, 0.5 % |",
+        "|---|" + "---:|" * (len(shorter) + 1),
+        *(f"| {t} | " + " | ".join(cells[t, s] for s in shorter) + f" | {power[t]} |" for t in MOST_USED),
+    ]
+    return START + "\n".join(lines) + "\n" + END
+
+
 def percent(r: Row) -> str:
     return f"{100 * float(r['rejection_rate']):.1f}" if r["rejection_rate"] else "-"
 
@@ -164,3 +184,5 @@ def _square(x: float, y: float, colour: str) -> Rectangle:
 def write(rows: Sequence[Row]) -> None:
     PAGE.write_text(page(rows), encoding="utf-8")
     PICTURE.write_bytes(picture(rows))
+    before, rest = README.read_text(encoding="utf-8").split(START)
+    README.write_text(before + in_readme(rows) + rest.split(END)[1], encoding="utf-8")

@@ -30,9 +30,11 @@ LAYOUTS = {
     "ten dates": ([200 + 15 * (i % 10) for i in range(30)], (-130, -11), 120),
 }
 ONE_FITS_ALL = {**second.GROUP_TESTS, "portfolio_t": second.portfolio_t, "sur_f": second.sur_f}
-GROUP_TESTS = (*ONE_FITS_ALL, "permutation", "wild_bootstrap", "block_bootstrap")
+GROUP_TESTS = (*ONE_FITS_ALL, "permutation", "firm_permutation", "wild_bootstrap", "block_bootstrap")
 SINGLE_TESTS = (*second.EVENT_TESTS, "permutation")
-SEVERAL_DATES = {"clustered_t_date", "clustered_t_both", "hac_t", "wild_bootstrap", "block_bootstrap"}
+SEVERAL_DATES = {
+    "clustered_t_date", "clustered_t_both", "hac_t", "wild_bootstrap", "block_bootstrap", "firm_permutation",
+}  # fmt: skip
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 alternatives = pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
@@ -68,6 +70,18 @@ def fitted(layout: str) -> list[second.Fitted]:
 @cache
 def pseudo(layout: str) -> dict[int, list[second.Fitted]]:
     return second.pseudo_events(events(layout), prices(), design(layout))
+
+
+@cache
+def on_every_date(layout: str) -> dict[int, list[second.Fitted]]:
+    """All 30 firms fitted on each event day, with an event there or not."""
+    symbols, estimation = [s for s in prices() if s != "MKT"], LAYOUTS[layout][1]
+    return {
+        place: [
+            second.fit_event(second.Event("", s, "", estimation, ""), place, prices(), design(layout)) for s in symbols
+        ]
+        for place in sorted({f.position for f in fitted(layout)})
+    }
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +123,8 @@ def wanted(name: str, layout: str, window: tuple[int, int], alternative: str) ->
         mean = float(np.mean([f.car(days) for f in sample]))
         draws = [float(np.mean([f.car(days) for f in fits])) for fits in pseudo(layout).values()]
         return mean, second.permutation_p(mean, draws, alternative), 0
+    if name == "firm_permutation":
+        return stand_ins(layout, days, alternative)
     clusters = [[f.car(days) for f in c] for c in second.date_clusters(sample)]
     if name == "wild_bootstrap":
         return second.cluster_t(clusters)[0], second.wild_p(clusters, alternative), 0
@@ -122,6 +138,18 @@ def wanted(name: str, layout: str, window: tuple[int, int], alternative: str) ->
     if name in second.EXACT_P:
         return statistic, second.EXACT_P[name](sample, days, alternative), 0
     return statistic, second.p_value(statistic, distribution, alternative), 0
+
+
+def stand_ins(layout: str, days: list[int], alternative: str) -> tuple[float, float, float]:
+    """The three events of each date go to any three of the 30 firms."""
+    pools = [np.array([f.car(days) for f in fits]) for fits in on_every_date(layout).values()]
+    centre = float(np.mean([pool.mean() for pool in pools]))
+    value = float(np.mean([f.car(days) for f in fitted(layout)])) - centre
+    dice, own = np.random.default_rng(3), 5000
+    orders = [np.argsort(dice.random((own, 30)), axis=1)[:, :3] for _ in pools]
+    draws = sum(pool[order].sum(axis=1) for pool, order in zip(pools, orders, strict=True)) / 30 - centre
+    p = second.permutation_p(value, draws.tolist(), alternative)
+    return value, p, 4.5 * (p * (1 - p) * (1 / DRAWS + 1 / own)) ** 0.5 + 1 / DRAWS
 
 
 def answered(name: str, layout: str, alternative: str) -> bool:
