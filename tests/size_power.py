@@ -68,7 +68,7 @@ class Plan:
 
 
 FULL = Plan()
-REDUCED = Plan(first=60, others=40, effect=40, resampled=40, one_event=20)
+REDUCED = Plan(first=60, others=20, effect=20, resampled=20, one_event=12)
 REPLAYED = Plan(FIRST, FIRST, FIRST, FIRST, FIRST)
 APART = 4.5  # standard errors that an independent simulation may be off
 

@@ -1,4 +1,4 @@
-"""docs/size-power.md, its picture and the README's table, made from docs/size-power.csv: `python tests/size_power.py --write` calls it."""
+"""docs/size-power.md, its picture and the table in the README, made from docs/size-power.csv by `size_power.py --write`."""
 
 from __future__ import annotations
 
