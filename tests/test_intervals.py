@@ -87,7 +87,7 @@ def test_the_ends_are_where_the_p_value_crosses_alpha(name: str, window: Window,
     low, high = answer.ci
     assert low < high
     assert answer.se > 0
-    near = 1e-4 * (high - low)
+    near = 1e-3 * (high - low)
     inside = [p_without(name, sample, tau) for tau in (low + near, (low + high) / 2, high - near)]
     outside = [p_without(name, sample, tau) for tau in (low - near, high + near)]
     assert min(inside) > alpha >= max(outside), (inside, outside)

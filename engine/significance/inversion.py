@@ -17,17 +17,19 @@ Ends = tuple[float, float]
 NOWHERE = (float("nan"), float("nan"))
 DOUBLINGS = 24  # an end farther off than 2^24 standard errors is none
 REJECTED = 1 + 1e-9  # times alpha: a p-value of alpha itself rejects, and is told from one above it
-CLOSE = 1e-7  # of a standard error: how near the ends of a statistic that moves in steps are found
+CLOSE, ROUGH = 1e-6, 1e-3  # of a standard error: how near an end is found, and where each look ranks everything again
 
 
-def inverted(statistic: Callable[[float], float], quantile: float, start: float, step: float) -> Ends:
+def inverted(
+    statistic: Callable[[float], float], quantile: float, start: float, step: float, close: float = CLOSE
+) -> Ends:
     """The effects at which a statistic that falls with the effect is +quantile and -quantile; NaN where it never is.
 
     start, step: where the search begins, and in which units it looks, about a standard error.
     """
     return (
-        crossing(lambda tau: statistic(tau) - quantile, start, step),
-        crossing(lambda tau: statistic(tau) + quantile, start, step),
+        crossing(lambda tau: statistic(tau) - quantile, start, step, close),
+        crossing(lambda tau: statistic(tau) + quantile, start, step, close),
     )
 
 

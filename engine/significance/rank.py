@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.inversion import inverted
+from engine.significance.inversion import ROUGH, inverted
 from engine.significance.sample import (
     CarSample,
     Significance,
@@ -23,11 +23,28 @@ from engine.significance.sample import (
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Daily = Callable[[Floats, Ints], tuple[Floats, Bools]]
+Scoring = Callable[[Ints, Ints], "Scores"]
 
 NULL_RANK = "the ranks of the abnormal returns in the window are those of any other days"
 SAME_SCARS = "the standardised CARs do not vary across events"
 MOST_RANKED = 30_000_000  # values to rank again for one end of an interval; beyond it none is given
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A daily series from ranks: weight_t sum_i (slope_i rank_it + offset_i), over the events with a rank on the day.
+
+    slope, offset: (N,); weight: (D,).
+    """
+
+    slope: Floats
+    offset: Floats
+    weight: Floats
+
+    def daily(self, ranks: Floats) -> Floats:
+        """(D,) of (N, D) ranks, NaN where there is none."""
+        scored = ranks * self.slope[:, None] + self.offset[:, None]
+        return np.asarray(np.where(np.isfinite(scored), scored, 0.0).sum(axis=0) * self.weight)
 
 
 def corrado(sample: CarSample) -> Significance:
@@ -75,25 +92,31 @@ def corrado_zivney_adjusted(sample: CarSample) -> Significance:
 
 
 def rank_test(
-    sample: CarSample, name: str, rows: Floats, null: str, daily: Daily, window: Callable[[float], Floats] | None
+    sample: CarSample, name: str, rows: Floats, null: str, scoring: Scoring, window: Callable[[float], Floats] | None
 ) -> Significance:
     """The window's sum of a daily series of ranks over sqrt(L) times its root mean square; N(0,1).
 
-    rows: (N, R + E) values of the estimation and event days. daily: from their ranks and counts. window: the (N, L) values of
-    the window with an effect taken away, None for a test that looks at no mean effect.
+    rows: (N, R + E) values of the estimation and event days. window: the (N, L) values of the window with an effect taken
+    away, None for a test that looks at no mean effect.
     """
-    ranks, counts = _ranks(rows)
-    statistic = _of_days(sample, *daily(ranks, counts))
-    if np.isnan(statistic):
+    ranks, scores, used = _scored(rows, scoring)
+    columns, length = _window_columns(sample), len(sample.window)
+
+    def statistic(daily: Floats) -> float:
+        s = float(np.sqrt((daily[used] ** 2).mean()))
+        return float(daily[columns].sum() / (np.sqrt(length) * s)) if s > noise(np.ones(1)) else float("nan")
+
+    own = statistic(scores.daily(ranks))
+    if np.isnan(own):
         return unavailable(sample, name, "all ranks are tied", null)
     answer = Significance(
-        name, sample.group, sample.window, null, sample.n, float(sample.car.mean()), statistic, "normal",
-        normal_p(statistic, sample.alternative),
+        name, sample.group, sample.window, null, sample.n, float(sample.car.mean()), own, "normal",
+        normal_p(own, sample.alternative),
     )  # fmt: skip
     if window is None:
         return answer
-    again = _reranked(rows, _window_columns(sample))
-    return _with_interval(sample, answer, None, lambda tau: _of_days(sample, *daily(again(window(tau)), counts)))
+    again = _reranked(rows, columns, scores)
+    return _with_interval(sample, answer, None, lambda tau: statistic(again(window(tau))))
 
 
 def grank_t(sample: CarSample) -> Significance:
@@ -102,29 +125,27 @@ def grank_t(sample: CarSample) -> Significance:
     Each event's SCAR over the cross-sectional sd of the SCARs joins its estimation SARs (AR / sigma) as one more
     point; S^2 = (1/T) sum (n_t/N) U_t^2 over all T points. Kolari & Pynnonen (2011), eq. 10-17.
     """
-    name = "grank_t"
     points = _generalised_points(sample)
     if points is None:
-        return unavailable(sample, name, SAME_SCARS, NULL_RANK)
-    ranks, counts = _ranks(points)
+        return unavailable(sample, "grank_t", SAME_SCARS, NULL_RANK)
+    ranks, scores, used = _scored(points, _mean_ranks)
     share = np.isfinite(points).sum(axis=0) / sample.n
-    t_points = int((share > 0).sum())
+    t_points = int(used.sum())
 
-    def statistic(ranked: Floats) -> float:
-        u, used = _mean_ranks(ranked, counts)
+    def statistic(u: Floats) -> float:
         s = np.sqrt((share * u * u)[used].sum() / t_points)
         z = float(u[-1] / s) if s > noise(np.ones(1)) else float("nan")
         left = t_points - 1 - z * z
         return z * float(np.sqrt((t_points - 2) / left)) if t_points > 2 and left > 0 else float("nan")
 
-    own = statistic(ranks)
+    own = statistic(scores.daily(ranks))
     if np.isnan(own):
-        return unavailable(sample, name, "too few estimation days for the rank distribution", NULL_RANK)
+        return unavailable(sample, "grank_t", "too few estimation days for the rank distribution", NULL_RANK)
     answer = Significance(
-        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own,
+        "grank_t", sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own,
         f"t({t_points - 2})", float(t_p(own, t_points - 2, sample.alternative)),
     )  # fmt: skip
-    again = _reranked(points, slice(-1, None))
+    again = _reranked(points, slice(points.shape[1] - 1, None), scores)
     return _with_interval(sample, answer, t_points - 2, lambda tau: statistic(again(_generalised(sample, tau))))
 
 
@@ -134,25 +155,23 @@ def grank_z(sample: CarSample) -> Significance:
     T counts the points, the estimation days with a residual and the event. Independent events: no cross-correlation.
     Kolari & Pynnonen (2011), the variance of uniform ranks (their GRANK-Z).
     """
-    name = "grank_z"
     points = _generalised_points(sample)
     if points is None:
-        return unavailable(sample, name, SAME_SCARS, NULL_RANK)
-    ranks, counts = _ranks(points)
-    t_points = int(np.isfinite(points).any(axis=0).sum())
+        return unavailable(sample, "grank_z", SAME_SCARS, NULL_RANK)
+    ranks, scores, used = _scored(points, _mean_ranks)
+    t_points = int(used.sum())
     if t_points < 2:
-        return unavailable(sample, name, "no estimation day to rank the events among", NULL_RANK)
+        return unavailable(sample, "grank_z", "no estimation day to rank the events among", NULL_RANK)
 
-    def statistic(ranked: Floats) -> float:
-        u, _ = _mean_ranks(ranked, counts)
+    def statistic(u: Floats) -> float:
         return float(u[-1] * np.sqrt(12 * sample.n * (t_points + 1) / (t_points - 1)))
 
-    own = statistic(ranks)
+    own = statistic(scores.daily(ranks))
     answer = Significance(
-        name, sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own, "normal",
+        "grank_z", sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own, "normal",
         normal_p(own, sample.alternative),
     )  # fmt: skip
-    again = _reranked(points, slice(-1, None))
+    again = _reranked(points, slice(points.shape[1] - 1, None), scores)
     return _with_interval(sample, answer, None, lambda tau: statistic(again(_generalised(sample, tau))))
 
 
@@ -161,20 +180,26 @@ def all_rows(sample: CarSample) -> Floats:
     return np.concatenate([sample.residuals, sample.ar], axis=1)
 
 
-def standardised_sums(ranks: Floats, counts: Ints) -> tuple[Floats, Bools]:
-    """sum_i U_it / sqrt(n_t), U = rank / (1 + count) - 1/2, and the days on which any event has a rank."""
-    u = ranks / (1 + counts[:, None]) - 0.5
-    per_day = np.isfinite(u).sum(axis=0)
-    return np.where(np.isfinite(u), u, 0.0).sum(axis=0) / np.sqrt(np.maximum(per_day, 1)), per_day > 0
+def standardised_sums(counts: Ints, per_day: Ints) -> Scores:
+    """sum_i U_it / sqrt(n_t), U = rank / (1 + count) - 1/2."""
+    return Scores(1 / (1 + counts), np.full(len(counts), -0.5), 1 / np.sqrt(np.maximum(per_day, 1)))
 
 
-def _mean_deviations(ranks: Floats, counts: Ints) -> tuple[Floats, Bools]:
-    return _mean_over_events(ranks - (counts[:, None] + 1) / 2)
+def _mean_deviations(counts: Ints, per_day: Ints) -> Scores:
+    """The mean over the events of rank - (count + 1)/2."""
+    return Scores(np.ones(len(counts)), -(counts + 1) / 2, 1 / np.maximum(per_day, 1))
 
 
-def _mean_ranks(ranks: Floats, counts: Ints) -> tuple[Floats, Bools]:
-    """U, the mean over the events of each point's rank / (1 + points) - 1/2, and the points that any event has."""
-    return _mean_over_events(ranks / (counts[:, None] + 1) - 0.5)
+def _mean_ranks(counts: Ints, per_day: Ints) -> Scores:
+    """U, the mean over the events of rank / (1 + count) - 1/2."""
+    return Scores(1 / (1 + counts), np.full(len(counts), -0.5), 1 / np.maximum(per_day, 1))
+
+
+def _scored(rows: Floats, scoring: Scoring) -> tuple[Floats, Scores, Bools]:
+    """The ranks of each row, what makes a daily series of them, and the days on which any event has one."""
+    ranks, counts = _ranks(rows)
+    per_day = np.isfinite(rows).sum(axis=0)
+    return ranks, scoring(counts, per_day), per_day > 0
 
 
 def _generalised_points(sample: CarSample) -> Floats | None:
@@ -210,40 +235,32 @@ def _ranks(values: Floats) -> tuple[Floats, Ints]:
     return np.where(present, ranks, np.nan), present.sum(axis=1)
 
 
-def _reranked(values: Floats, columns: slice) -> Callable[[Floats], Floats]:
-    """A function of new (N, L) values of ``columns`` that gives the ranks of all, without sorting the others again."""
-    from scipy import stats
+def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Floats], Floats]:
+    """A function of new (N, L) values of ``columns`` that gives the daily series of all, without ranking the others again.
 
+    A value of the others ranks one lower for each of the new above it: the ranks among themselves are made once.
+    """
     others = values.copy()
     others[:, columns] = np.nan
-    among, _ = _ranks(others)
+    fixed, half = scores.daily(_ranks(others)[0]), 0.5 * scores.slope[:, None]
+    whole = (np.isfinite(others) * scores.slope[:, None]).sum(axis=0)
 
     def again(new: Floats) -> Floats:
-        ranks: Floats = among + new.shape[1]
-        own = np.empty(new.shape)
-        for day in range(new.shape[1]):
+        length = new.shape[1]
+        above = np.zeros(
+            others.shape, np.uint8 if length < 128 else np.uint16
+        )  # how many of the new are, twice, ties once
+        own = 0.5 + 0.5 * ((new[:, None, :] < new[:, :, None]) * 2 + (new[:, None, :] == new[:, :, None])).sum(axis=2)
+        for day in range(length):
             less, not_more = others < new[:, day, None], others <= new[:, day, None]
-            ranks -= 0.5 * less + 0.5 * not_more
-            own[:, day] = 0.5 * (less.sum(axis=1) + not_more.sum(axis=1))
-        ranks[:, columns] = own + stats.rankdata(new, axis=1)
-        return ranks
+            above += less.view(np.uint8)
+            above += not_more.view(np.uint8)
+            own[:, day] += 0.5 * (np.count_nonzero(less, axis=1) + np.count_nonzero(not_more, axis=1))
+        daily: Floats = fixed + scores.weight * (length * whole - (above * half).sum(axis=0))
+        daily[columns] = (own * scores.slope[:, None] + scores.offset[:, None]).sum(axis=0) * scores.weight[columns]
+        return daily
 
     return again
-
-
-def _mean_over_events(values: Floats) -> tuple[Floats, Bools]:
-    """Mean of each column over the events present, and which columns have any."""
-    present = np.isfinite(values)
-    per_day = present.sum(axis=0)
-    return np.where(present, values, 0.0).sum(axis=0) / np.maximum(per_day, 1), per_day > 0
-
-
-def _of_days(sample: CarSample, daily: Floats, used: Bools) -> float:
-    """The window's sum of a daily series over sqrt(L) times its root mean square; NaN where that is zero."""
-    s = float(np.sqrt((daily[used] ** 2).mean()))
-    if not s > noise(np.ones(1)):
-        return float("nan")
-    return float(daily[_window_columns(sample)].sum() / (np.sqrt(len(sample.window)) * s))
 
 
 def _with_interval(
@@ -253,4 +270,4 @@ def _with_interval(
     if values * len(sample.window) > MOST_RANKED:
         return replace(answer, note="no interval: too many ranks")
     q = quantile_of(sample.alpha, dof)
-    return with_interval(answer, inverted(statistic, q, answer.estimate, sample.rough_error), q)
+    return with_interval(answer, inverted(statistic, q, answer.estimate, sample.rough_error, ROUGH), q)
