@@ -126,6 +126,29 @@ def test_without_other_listings_it_says_so(tmp_path: Path) -> None:
     assert row["unavailable"] == "for 2 of 2 events no other listing can stand in: name some in [resampling] controls"
 
 
+def test_stand_ins_are_of_the_same_exchange(tmp_path: Path) -> None:
+    """A control on another exchange is refused; a listing of the study there, without an event that day, does not stand in."""
+    series = simulated(3, ["A0", "A1", "A2", "B0.T", "B1.T"], 160, "2015-01-05")
+    dates = weekdays(160, "2015-01-05")
+    events = [
+        {"event_id": s, "symbol": s, "announced_at": dates[d]} for s, d in (("A0", 120), ("A1", 120), ("B0.T", 140))
+    ]
+    options = {
+        "windows": {"event": [-1, 1], "car": [[0, 0]]},
+        "significance": ONE_TEST,
+        "sessions": {"calendar": "exchange"},
+    }
+    options |= {"limits": {"max_excluded_share": 0.5}, "model": {"min_estimation_days": 40}}
+    controls = {**DRAWN, "controls": ["A2", "B1.T"]}
+    result = run(make_study(tmp_path, events, series, resampling=controls, **options))
+    note = rows_of(result, "significance").row(0, named=True)
+    assert note["note"] == "1 to 1 other listings can stand in for an event", note
+    elsewhere = {**DRAWN, "controls": ["0005.HK"]}
+    folder = make_study(tmp_path / "hk", events, series | {"0005.HK": series["A2"]}, resampling=elsewhere, **options)
+    with pytest.raises(SpecError, match=r"0005\.HK trades on XHKG"):
+        run(folder)
+
+
 @pytest.mark.parametrize(
     ("tests", "resampling", "error", "said"),
     [

@@ -134,6 +134,7 @@ def significance(cars: Any, kinds: list[str], p: float, tests: list[str]) -> pl.
                     "p_value": p if known else np.nan, "unavailable": "" if known else f"needs at least 2 events, has {n}",
                     "se": 0.01, "ci_low": mean - 0.02 if known else np.nan, "ci_high": mean + 0.02 if known else np.nan,
                     "p_holm": 2 * p if known else np.nan, "p_bh": p, "p_romano_wolf": np.nan, "note": "a|note",
+                    **dict.fromkeys(("p_holm_groups", "p_bh_groups", "p_romano_wolf_groups"), np.nan),
                 })  # fmt: skip
     return table("significance", {k: [r[k] for r in rows] for k in rows[0]} if rows else {})
 
@@ -660,6 +661,24 @@ def test_advice_remarks_on_few_events_long_windows_and_many_tests():
     assert "calendar-time" in said
     assert "3 windows and 2 groups" in said
     assert advise([], []).shape.startswith("N = 0")
+
+
+@pytest.mark.parametrize(
+    ("days", "asked", "said"),
+    [
+        (list(range(40)), ["bmp"], ""),
+        (list(range(40)), ["variance_bmp"], "read variance_rank and variance_bmp;"),
+        (
+            [i // 2 for i in range(40)],
+            ["variance_rank"],
+            "read variance_rank; variance_bmp takes events as independent",
+        ),
+        (list(range(8)), ["variance_rank"], "read variance_rank; variance_bmp rejects somewhat too often"),
+    ],
+)
+def test_advice_on_volatility_where_a_study_asks_for_it(days: list[int], asked: list[str], said: str):
+    remarks = " ".join(advise(days, [f"S{i}" for i in range(len(days))], tests_asked=asked).remarks)
+    assert said in remarks if said else "Volatility" not in remarks
 
 
 def test_names_cost_nothing_to_import():

@@ -23,6 +23,7 @@ def run_one(folder: Path, prices: Path | None, out: Path | None) -> None:
     write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
+    print(f"tests:  {report.which_tests(result)}")
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
 
 

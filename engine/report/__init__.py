@@ -25,7 +25,7 @@ CHARTS: dict[str, str] = {
 FORMATS = ("png", "svg", "pdf")
 
 __all__ = [
-    "CHARTS", "FORMATS", "answer", "headline_rows", "memo_html", "memo_markdown", "render_chart", "write_report",
+    "CHARTS", "FORMATS", "answer", "headline_rows", "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
 ]  # fmt: skip
 
 
@@ -35,6 +35,14 @@ def answer(result: StudyResult) -> str:
     from engine.report.findings import read_findings
 
     return answer(read_findings(result))
+
+
+def which_tests(result: StudyResult) -> str:
+    """What the study is, and which tests fit it, in one line; "" where nothing was measured."""
+    from engine.report.findings import read_findings
+    from engine.report.memo import which_tests
+
+    return which_tests(read_findings(result))
 
 
 def headline_rows(result: StudyResult) -> list[dict[str, str]]:

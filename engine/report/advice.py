@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from engine.report.formats import FEWEST_FOR_STARS
@@ -11,6 +11,7 @@ from engine.report.surroundings import Facts, remarks_on
 
 LONG_HORIZON_DAYS = 60
 FEW_FIRMS = 5
+VOLATILITY = frozenset({"variance_rank", "variance_bmp"})
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Advice:
 
 def advise(
     event_days: Sequence[Hashable], symbols: Sequence[str], longest_window: int = 1, windows: int = 1, groups: int = 1,
-    known: Facts | None = None,
+    known: Facts | None = None, tests_asked: Collection[str] = (),
 ) -> Advice:  # fmt: skip
     """Advice for N events: the event day and the listing of each, the longest CAR window in days, windows and groups.
 
-    known: what else happened; without it every listing is a firm of its own.
+    known: what else happened; without it every listing is a firm of its own. tests_asked: of the study.
     """
     known = Facts(symbols) if known is None else known
     firms = len(set(known.firms))
@@ -40,7 +41,11 @@ def advise(
         f"N = {n}, {len(set(symbols))} {'listing' if len(set(symbols)) == 1 else 'listings'}, "
         f"{len(per_day)} distinct event {'day' if len(per_day) == 1 else 'days'}, at most {busiest} on one day"
     )
-    remarks = (*_remarks(n, len(per_day), busiest, longest_window, windows, groups), *remarks_on(known))
+    remarks = (
+        *_remarks(n, len(per_day), busiest, longest_window, windows, groups),
+        *_volatility(len(per_day), n, tests_asked),
+        *remarks_on(known),
+    )
     tests: tuple[str, ...]
     if n <= 1:
         tests = ("sq", "forecast_error_t", "permutation")
@@ -76,7 +81,8 @@ def _remarks(n: int, days: int, busiest: int, longest_window: int, windows: int,
         )
     if n > 1 and days == 1:
         said.append(
-            "On one date the events share the day's shock: tests that assume independence reject far too often."
+            "On one date the events share the day's shock: tests that assume independence reject far too often; "
+            "firm_permutation asks whether they moved more than other listings did that day."
         )
     elif busiest > 1:
         said.append("Events of one date are one cluster; permutation moves them together.")
@@ -84,7 +90,22 @@ def _remarks(n: int, days: int, busiest: int, longest_window: int, windows: int,
         said.append("Long horizon: calendar-time alpha, or BHAR with a skewness-adjusted bootstrap.")
     if windows * groups > 1:
         said.append(
-            f"{windows} windows and {groups} {'group' if groups == 1 else 'groups'}: the Holm and Benjamini-Hochberg "
-            "columns correct over the windows of one test and group, not over groups or tests."
+            f"{windows} windows and {groups} {'group' if groups == 1 else 'groups'}: the Holm, Benjamini-Hochberg and "
+            "Romano-Wolf columns correct over the windows of one test and group, those that end in _groups also over the "
+            "groups of one column (claims, where they are the groups); none corrects over tests."
         )
     return tuple(said)
+
+
+def _volatility(days: int, n: int, asked: Collection[str]) -> tuple[str, ...]:
+    """Which test of variance fits, where the study asks for one."""
+    if not VOLATILITY & set(asked) or n < 2:
+        return ()
+    shared = days < n
+    first = "variance_rank" if shared or n < FEWEST_FOR_STARS else "variance_rank and variance_bmp"
+    why = (
+        "variance_bmp takes events as independent, and those of one date are not"
+        if shared
+        else "variance_bmp rejects somewhat too often with fat tails, and needs many events"
+    )
+    return (f"Volatility: read {first}; {why}. A large mean effect makes |AR| large too: read the mean first.",)

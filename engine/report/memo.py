@@ -185,8 +185,17 @@ def study_advice(found: Findings) -> Advice:
     longest = max(len(w) for w in found.windows)
     return advise(
         [e.event_day for e in events], [e.symbol for e in events], longest, len(found.windows), len(found.groups),
-        facts(found),
+        facts(found), found.settings["significance"]["tests"],
     )  # fmt: skip
+
+
+def which_tests(found: Findings) -> str:
+    """The advice in two sentences: what the study is, and the tests that fit it."""
+    if not found.measured:
+        return ""
+    advice = study_advice(found)
+    careful = f"; not alone: {', '.join(_ran(found, advice.careful))}" if advice.careful else ""
+    return f"{advice.case}: {advice.shape}. Read first: {', '.join(_ran(found, advice.read))}{careful}."
 
 
 def _ran(found: Findings, tests: Iterable[str]) -> list[str]:

@@ -172,10 +172,19 @@ def all_tests_table(found: Findings, group: str = "all") -> Table:
         statistic = fixed(r["statistic"], _digits(r["test"]))
         rows.append(
             (r["test"], NULLS.get(r["test"], ""), str(r["n"]), statistic, r["distribution"] or NOTHING,
-             p_text(r["p_value"]), p_text(r["p_holm"]), one_line(note))
+             p_text(r["p_value"]), p_text(r["p_holm"]), _effects(r), one_line(note))
         )  # fmt: skip
-    columns = ("Test", "Null", "N", "Statistic", "Distribution", "p", "Holm p", "Note")
-    return Table(columns, (False, False, True, True, False, True, True, False), tuple(rows))
+    interval = f"{level_text(1 - found.alpha)} interval %"
+    columns = ("Test", "Null", "N", "Statistic", "Distribution", "p", "Holm p", interval, "Note")
+    return Table(columns, (False, False, True, True, False, True, True, True, False), tuple(rows))
+
+
+def _effects(row: Row) -> str:
+    """The effects that a test does not reject; an end without bound as a dash."""
+    low, high = row["ci_low"], row["ci_high"]
+    if not is_number(low) and not is_number(high):
+        return NOTHING
+    return f"{percent(low)} to {percent(high)}"
 
 
 def event_tests(found: Findings) -> list[str]:
