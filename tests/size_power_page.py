@@ -153,7 +153,7 @@ def picture(rows: Sequence[Row]) -> bytes:
         words = Words(
             "Which test holds its size where",
             "Share of null samples that are rejected at a nominal 5 %, in percent; 50 events, day 0 alone",
-            "White: 3 to 7 %. Orange: rejects too often. Blue: hardly rejects. Empty: the test does not answer there. "
+            "White: 3 to 7 %, or 5 % is within the band. Orange: rejects too often. Blue: too seldom. Empty: no answer there. "
             "variance_rank and variance_bmp test the variance: under sd x 1.5 theirs is power.",
             "Simulation: tests/size_power.py",
         )
@@ -165,7 +165,8 @@ def picture(rows: Sequence[Row]) -> bytes:
                 if found is None or not found["rejection_rate"]:
                     continue
                 rate = 100 * float(found["rejection_rate"])
-                colour = next(c for end, c in CLASSES if rate < end)
+                chance = float(found["band_low"]) <= 0.05 <= float(found["band_high"])
+                colour = "#FFFFFF" if chance else next(c for end, c in CLASSES if rate < end)
                 axes.add_patch(_square(x, y, colour))
                 axes.text(x, y, f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}", ha="center", va="center", fontsize=7)
         axes.set_yticks(range(len(tests)), [named(*t) for t in tests], fontsize=7.5)

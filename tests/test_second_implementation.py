@@ -74,7 +74,7 @@ def _path(returns: np.ndarray, start: float) -> dict[str, float | None]:
 
 @cache
 def events() -> tuple[second.Event, ...]:
-    """32 events: repeated firms, several on one date, one event with two listings, own windows, some that get lost."""
+    """33 events: repeated firms, several on one date, one event with two listings, own windows, some that get lost."""
     draw = random.Random(7)
     made = []
     days = [130, 131, 160, 200, 200, 200, 235, 260, 260, 290, 294, 318, 350, 390]
@@ -85,9 +85,9 @@ def events() -> tuple[second.Event, ...]:
         made.append(second.Event(event_id, f"S{(5 * i) % 12:02d}", day, (start, end), draw.choice("ab")))
     made.append(second.Event("late start", "S09", SESSIONS[195], ESTIMATION, "a"))
     made.append(second.Event("after the end", "S07", SESSIONS[340], ESTIMATION, "b"))
-    made.append(second.Event("ends in the window", "S07", SESSIONS[296], ESTIMATION, "b"))
-    gap = next(j for j in range(160, 280) if prices()["S04"][SESSIONS[j]] is None)
-    made.append(second.Event("after a gap", "S04", SESSIONS[gap + 5], ESTIMATION, "b"))
+    made.append(second.Event("before a gap", "S08", SESSIONS[294], ESTIMATION, "b"))
+    made.append(second.Event("after a gap", "S08", SESSIONS[318], ESTIMATION, "b"))
+    made.append(second.Event("a gap between", "S06", SESSIONS[131], ESTIMATION, "a"))
     draw.shuffle(made)
     return tuple(made)
 
