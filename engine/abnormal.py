@@ -16,6 +16,7 @@ from engine.models import NormalFits
 from engine.sessions import Window
 
 Floats = npt.NDArray[np.float64]
+LONG = 20  # days; over a longer window sums of simple and of log returns and compounding part ways
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Cars:
     car: (N,) sum of ARs. se: (N,) with the full forecast-error covariance. scar: (N,) car / se.
     bhar: (N,) buy-and-hold abnormal return. complete: (N,) whether every day is there. dof: (N,) of se. shared: (N,)
     whether a joint regression parted days that the window has in common with another event's (`engine.joint`).
+    simple, log, compound: (N,) three ways to cumulate the event's own ARs (`three_ways`), NaN where the window is not
+    longer than `LONG` days.
     """
 
     window: Window
@@ -49,6 +52,9 @@ class Cars:
     complete: npt.NDArray[np.bool_]
     dof: npt.NDArray[np.int64]
     shared: npt.NDArray[np.bool_]
+    simple: Floats
+    log: Floats
+    compound: Floats
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,21 @@ def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_re
         bhar = np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1))
     else:
         bhar = (1 + actual).prod(axis=1) - (1 + expected).prod(axis=1)
-    return Cars(window, car, se, car / se, bhar, complete, fits.dof, np.zeros(len(car), bool))
+    ways = three_ways(actual, expected, log_returns) if len(window) > LONG else np.full((3, len(car)), np.nan)
+    return Cars(window, car, se, car / se, bhar, complete, fits.dof, np.zeros(len(car), bool), *ways)
+
+
+def three_ways(actual: Floats, expected: Floats, log_returns: bool) -> Floats:
+    """(3, N) abnormal returns (N, L) cumulated arithmetically, in logs and by compounding; R, E the simple returns.
+
+    Arithmetic: sum(R - E). Log: sum(ln(1 + R) - ln(1 + E)). Compound: prod(1 + R - E) - 1. R = exp(r) - 1 and E =
+    exp(e) - 1 where the study's returns are logs. No refit. NaN in logs after a total loss.
+    Campbell, Lo & MacKinlay (1997), section 1.4, for simple and log returns.
+    """
+    simple, normal = (np.expm1(actual), np.expm1(expected)) if log_returns else (actual, expected)
+    left = (simple > -1) & (normal > -1)
+    logs = np.log1p(np.where(left, simple, np.nan)) - np.log1p(np.where(left, normal, np.nan))
+    return np.stack([(simple - normal).sum(axis=1), logs.sum(axis=1), (1 + simple - normal).prod(axis=1) - 1])
 
 
 def average(ar: Floats) -> Averages:

@@ -78,7 +78,7 @@ def firm_events_of(
     policy = study.spec.contamination.policy
     panel, found, excluded = _apply(panel, around, policy, joint)
     exchange = dict(zip(symbols, study.exchanges, strict=True))
-    rows += found + _price_rows(panel, study.series, exchange, study.spec.car_windows[0])
+    rows += found + _price_rows(panel, study.market.prices, exchange, study.spec.car_windows[0])
     gone = {(e.event_id, e.symbol) for e in excluded}
     kept = np.array([i for i, p in enumerate(panel.pairs) if (p.event_id, p.symbol) not in gone], np.int64)
     left_out = _left_out(panel, [positions for _, positions in around]) if policy == "trim_estimation" else {}

@@ -21,7 +21,7 @@ from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, w
 from engine.tables import KEYS
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
-WITHHELD = {"abnormal_returns": ("actual", "expected")}
+WITHHELD = {"abnormal_returns": ("actual", "expected"), "portfolios": ("actual",)}
 CHANGELOG = "CHANGELOG.md"
 
 

@@ -13,10 +13,13 @@ import polars as pl
 
 from engine.announcements import Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
+from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
+from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
+from engine.market.outcomes import OUTCOMES
 from engine.models import MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
 from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
@@ -25,6 +28,8 @@ from engine.supply import read_market
 from engine.tables import SCHEMAS
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
+# What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
+DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class Study:
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
-    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts)
+    outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
+    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, covariances)
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -76,7 +82,9 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = frozenset({"caar_path", "car_forest", "event_timeline", "venue_days"}),
+    charts: frozenset[str] = frozenset(
+        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
+    ),
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
 
@@ -132,6 +140,8 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             f"Models with one: {', '.join(JOINT_MODELS)}."
         )
     attributes = announcements.attributes
+    if spec.calendar_time is not None and "value" in spec.calendar_time.weights:
+        numbers_in(attributes, spec.calendar_time.market_value, f"{where}: [calendar_time] market_value")
     available = [*OWN_GROUPS, *attributes.columns[2:]]
     for name in spec.significance.group_by:
         if name not in available:
@@ -141,10 +151,65 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             raise SpecError(
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
+    _check_formulas(spec, available, where)
+    _check_references(spec, attributes, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
         named = ", ".join(sorted(clash))
         raise DataError(f"{announcements.files[0]}: row 1: column {named} has the name of a result column. Rename it.")
+
+
+def market_values(study: Study) -> list[float]:
+    """The market value of every row of the calendar, NaN where the cell is empty or no portfolio is weighted by it."""
+    rule = study.spec.calendar_time
+    if rule is None or "value" not in rule.weights:
+        return [float("nan")] * len(study.announcements.table)
+    return numbers_in(study.announcements.attributes, rule.market_value, "[calendar_time] market_value")
+
+
+def numbers_in(attributes: pl.DataFrame, name: str, where: str) -> list[float]:
+    """A column of the calendar as numbers above zero, NaN for an empty cell. Raises SpecError for any other cell."""
+    available = attributes.columns[2:]
+    if name not in available:
+        raise SpecError(f'{where} = "{name}" is no column of the calendar. {hint(name, available)}')
+    made = []
+    for event_id, symbol, cell in attributes.select("event_id", "symbol", name).rows():
+        try:
+            value = float("nan") if cell is None else float(cell)
+        except ValueError:
+            value = -1.0
+        if not (cell is None or 0 < value < float("inf")):
+            raise SpecError(
+                f'{where} = "{name}": "{cell}" of {event_id} {symbol} is no number above zero. Correct it, or leave it empty.'
+            )
+        made.append(value)
+    return made
+
+
+def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None:
+    """The columns of ``[crosssection]`` are of the calendar, or of what the run makes."""
+    formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    known = [*columns, *DERIVED, "alpha"]
+    for name, text in formulas.items():
+        for column in parse_formula(text).columns:
+            if column not in known and not column.startswith("beta_"):
+                raise SpecError(
+                    f'{where}: [crosssection] formula {name}: "{column}" is no column of the calendar and nothing that the '
+                    f"run makes. {hint(column, [*known, 'beta_market'])}"
+                )
+
+
+def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> None:
+    """A value that ``Treatment`` names stands in its column."""
+    formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    for name, text in formulas.items():
+        for factor in (f for term in parse_formula(text).terms for f in term if f.reference):
+            held = set(attributes[factor.column].drop_nulls()) if factor.column in attributes.columns else None
+            if held is not None and factor.reference not in held:
+                raise SpecError(
+                    f'{where}: [crosssection] formula {name}: the column "{factor.column}" has no value '
+                    f'"{factor.reference}". {hint(factor.reference, held)}'
+                )
 
 
 def group_columns(study: Study) -> dict[str, list[str | None]]:

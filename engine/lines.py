@@ -50,6 +50,7 @@ class Market:
     a closing time such as "14:30 Europe/London". factors: the factor series, in order. riskfree: None without excess.
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
     baskets: equal-weighted benchmarks by name. own_weight: of a listing in its benchmark, to be taken out of it.
+    prices: the series as they were read, where ``series`` hold another outcome than the return.
     """
 
     series: Mapping[str, PriceSeries]
@@ -62,6 +63,7 @@ class Market:
     fx: Mapping[str, PriceSeries] = field(default_factory=dict)
     baskets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     own_weight: Mapping[str, float] = field(default_factory=dict)
+    prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from engine.spec import StudySpec
 
 MANY_CORRELATIONS = 1_000  # pairs of events grow with the square
 BY_DATE = "by date"  # the closes of a benchmark whose exchange is not known
-PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars")
+PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars", "statsmodels")
 
 
 def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) 
         },
         "kernel": "numpy",
         "coefficients": list(fits.names),
+        "specifications": [{"name": n, "formula": f} for n, f in _formulas(spec).items()],
         "closes": dict(sorted((dict.fromkeys(_by_date(study), BY_DATE) | dict(study.market.venues)).items())),
         "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
         "versions": {"event-study-engine": __version__} | {p: _version(p) for p in PACKAGES},
@@ -84,6 +85,11 @@ def _independence(spec: StudySpec, plan: Plan, panel: EventPanel, fits: NormalFi
         "mean_correlation": r,
         "effective_events": None if r is None else n / (1 + (n - 1) * r),
     }
+
+
+def _formulas(spec: StudySpec) -> dict[str, str]:
+    """The formulas of the cross-section in the order of the study, which the sorted settings lose."""
+    return spec.crosssection.formulas if spec.crosssection is not None else {}
 
 
 def _by_date(study: Study) -> set[str]:

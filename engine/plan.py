@@ -207,7 +207,7 @@ def quality_seen(study: Study, panel: EventPanel) -> pl.DataFrame:
         for name in (symbol, benchmark, known_exchange(exchange, symbol) if exchange else ""):
             before = spans.get(name, (first, last))
             spans[name] = (min(before[0], first), max(before[1], last))
-    series = {s: study.series[s] for s in exchanges if s in study.series}
+    series = {s: study.market.prices[s] for s in exchanges if s in study.market.prices}
     report = report_on(series, exchanges, listings, sessions)
     looked = pl.DataFrame(
         {

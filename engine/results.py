@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError, SpecError
-from engine.tables import DAY, DIGITS, KEYS, NUMBER, SCHEMAS, TEXT
+from engine.tables import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
 
 MANY_ROWS = 1_000_000
 # What a run writes into its folder, and nothing else.
@@ -142,8 +142,9 @@ def read_result(folder: Path, whole: bool = True) -> StudyResult:
     """
     manifest = read_manifest(folder)
     paths = {n: p for n in SCHEMAS for p in (folder / f"{n}.csv", folder / f"{n}.parquet") if p.is_file()}
-    if whole and set(paths) | {"abnormal_returns"} != set(SCHEMAS):
-        raise DataError(f"{folder}: lacks {', '.join(sorted(set(SCHEMAS) - set(paths)))}. Run the study again.")
+    missing_tables = set(SCHEMAS) - set(paths) - OPTIONAL
+    if whole and missing_tables:
+        raise DataError(f"{folder}: lacks {', '.join(sorted(missing_tables))}. Run the study again.")
     tables = {name: _read_table(path, name, manifest) for name, path in paths.items()}
     for name, table in tables.items():
         needed = SCHEMAS[name] if whole else KEYS[name]

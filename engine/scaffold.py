@@ -31,6 +31,9 @@ returns = "simple"              # or "log"
 missing = "exclude"             # the first return after a gap is missing
 currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
+[outcome]
+name = "return"                 # or "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
+
 [benchmark]
 {benchmark}
 baskets = {{}}                    # {{peers = ["AAA", "BBB"]}}: equal weights, never the listing itself; then default = "peers"
@@ -61,7 +64,7 @@ tests = [
     "cross_sectional_t", "patell", "bmp", "kolari_pynnonen", "kolari_pape_pynnonen", "crude_dependence_t",
     "skewness_adjusted_t", "corrado", "corrado_zivney", "grank_t", "sign", "generalized_sign", "permutation",
     "firm_permutation", "wild_bootstrap", "block_bootstrap", "forecast_error_t", "sq", "conformal", "portfolio_t", "sur_f",
-    "clustered_t_date", "clustered_t_firm", "clustered_t_both", "hac_t",
+    "clustered_t_date", "clustered_t_firm", "clustered_t_both", "hac_t",    # long windows: "bhar_bootstrap", ...
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
 alternative = "two-sided"       # or "greater", "less"
@@ -75,6 +78,23 @@ seed = 1
 draws = 9999
 controls = []                   # listings without an event that firm_permutation may draw, beside the study's own
 
+# [calendar_time]               # portfolios of the firms that had an event lately, for long horizons
+# frequency = "monthly"         # or "daily"
+# months = 12                   # calendar months after the one of day 0; or, daily, hold = [1, 252] sessions after it
+# weights = ["equal"]           # "value": by the column market_value of events.csv, at the close before day 0
+# market_value = "market_value"
+# min_firms = 5                 # periods with fewer are left out
+# lags = 4                      # of Newey-West; without: floor(4 (T/100)^(2/9)) for T periods
+# rats = false                  # true: a regression across the events for each relative day or month
+
+# [crosssection]                # what drives the CARs, with columns of events.csv
+# formula = "car ~ C(kind) + log(value)"        # or several: {{base = "car ~ kind", full = "car ~ kind*log(value) + decade"}}
+#                               # also year, decade, sigma, r2, n_obs, runup, alpha, beta_market of the run itself
+# windows = []                  # of [windows] car; empty: the primary one
+# covariance = ["HC3"]          # "classical", "HC1", "clustered_date", "clustered_firm", "clustered_both"; events of one
+#                               # date: "benchmarked_t", "benchmarked_rank", against the slopes before the event
+# weights = "none"              # or "forecast_variance": by 1 / se^2 of the CARs
+
 [limits]
 max_excluded_share = 0.10       # of (event, symbol) pairs; more lost stops the run
 allow_missing_symbols = false   # true: listings without prices become rows of exclusions.csv
@@ -83,7 +103,7 @@ allow_missing_symbols = false   # true: listings without prices become rows of e
 abnormal_returns = true
 
 [report]
-charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": the day 0 of one event by exchange
+charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": day 0 by exchange; "calendar_time"
 """
 
 README = """\

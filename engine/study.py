@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
+from engine.calendar_time import in_calendar_time
+from engine.drivers import crosssection_tables, group_tables
 from engine.errors import DataError, SpecError
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
-from engine.inputs import Study, group_columns, load_study
+from engine.inputs import Study, group_columns, load_study, market_values
 from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
 from engine.models import NormalFits, fit
@@ -38,6 +41,7 @@ from engine.tables import (
     SCHEMAS,
     abnormal_table,
     averages_table,
+    calendar_time_tables,
     cars_table,
     contamination_table,
     dry_run_table,
@@ -82,6 +86,9 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     log_returns = spec.prices.returns == "log"
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
     cars = [cumulate(abnormal, fits, window, log_returns) for window in sorted(spec.car_windows)]
+    if spec.outcome.name != "return":
+        none = np.full(len(panel.pairs), np.nan)
+        cars = [replace(c, bhar=none, simple=none, log=none, compound=none) for c in cars]
     exclusions += _incomplete(panel, abnormal.ar, sorted(spec.car_windows))
     if plan.firms.joint:
         parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
@@ -106,6 +113,10 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     event_answers = [(members, s, EVENT_TESTS[test](s)) for members, s in every for test in event_tests]
     p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
 
+    everyone = _regressions(panel, fits, np.arange(len(panel.pairs)))
+    driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, everyone)
+    exclusions += driven.exclusions
+
     on_progress("tables", 4, 4)
     tables = {
         "events": events_table(study.announcements, study.exchanges, plan.reactions),
@@ -118,8 +129,23 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
+    tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
+    if spec.calendar_time is not None:
+        chosen, values = spec.significance, np.array(_of_pairs(study, panel, market_values(study)))
+        held = in_calendar_time(
+            panel,
+            spec.calendar_time,
+            plan.regressors,
+            groups,
+            firms,
+            values,
+            log_returns,
+            chosen.alternative,
+            chosen.alpha,
+        )
+        tables |= calendar_time_tables(held, spec.calendar_time.rats)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
 
 
@@ -252,15 +278,19 @@ def _incomplete(panel: EventPanel, returns: npt.NDArray[np.float64], windows: Se
 def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
     """The whole sample and every value of every group column, as positions in the panel; an empty cell is in no group."""
     columns = group_columns(study)
-    keys = study.announcements.table.select("event_id", "symbol").rows()
-    row_of = {key: i for i, key in enumerate(keys)}
-    rows = [row_of[p.event_id, p.symbol] for p in panel.pairs]
     groups = [("all", np.arange(len(panel.pairs)))]
     for name in study.spec.significance.group_by:
-        values = [columns[name][i] for i in rows]
+        values = _of_pairs(study, panel, columns[name])
         for value in sorted({v for v in values if v is not None}):
             groups.append((f"{name}={value}", np.flatnonzero([v == value for v in values])))
     return groups
+
+
+def _of_pairs(study: Study, panel: EventPanel, column: Sequence[Any]) -> list[Any]:
+    """The values of the panel's pairs in a column of the calendar."""
+    keys = study.announcements.table.select("event_id", "symbol").rows()
+    row_of = {key: i for i, key in enumerate(keys)}
+    return [column[row_of[p.event_id, p.symbol]] for p in panel.pairs]
 
 
 def _sample(
@@ -276,6 +306,7 @@ def _sample(
         car=cars.car[inside],
         car_se=cars.se[inside],
         scar=cars.scar[inside],
+        bhar=cars.bhar[inside],
         sigma=fits.sigma[inside],
         dof=cars.dof[inside],
         ar=abnormal.ar[inside],

@@ -14,6 +14,7 @@ from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
 from engine.market.alignment import is_closing_time
 from engine.market.factors import RISK_FREE, SET_VENUES, factor_file, read_factors
+from engine.market.outcomes import measured
 from engine.sessions import known_exchange
 from engine.spec import Factors, StudySpec
 
@@ -54,8 +55,9 @@ def read_market(
             )
     on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
     auxiliary = [*factors, *([riskfree] if riskfree is not None else [])]
+    outcomes = measured(spec.outcome.name, {s: series[s] for s in {*series} - {*fx.values()}}, snapshot)
     market = Market(
-        series=series,
+        series=series | outcomes,
         log_returns=spec.prices.returns == "log",
         venues=_venues(
             spec, sorted(indices), sorted(members), auxiliary, sorted(fx.values()), on_exchange, snapshot, other
@@ -67,6 +69,7 @@ def read_market(
         fx={currency: series[symbol] for currency, symbol in fx.items()},
         baskets=rule.baskets,
         own_weight=rule.own_weight,
+        prices=series,
     )
     return market, dict(sorted(hashes.items()))
 

@@ -15,6 +15,7 @@ import polars as pl
 from engine.abnormal import AbnormalReturns, Cars, average
 from engine.announcements import Announcements, Reaction
 from engine.announcements.contamination import Contamination
+from engine.calendar_time import InCalendarTime
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
 from engine.significance import CarSample, EventSignificance, Significance, multiplicity, romano_wolf
@@ -38,7 +39,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "cars": {
         "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "car": NUMBER, "se": NUMBER,
-        "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER,
+        "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER, "car_simple": NUMBER, "car_log": NUMBER,
+        "car_compound": NUMBER,
     },
     "averages": {
         "group": TEXT, "relative_day": WHOLE, "n": WHOLE, "aar": NUMBER, "caar": NUMBER, "se_aar": NUMBER,
@@ -56,13 +58,48 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER,
         "note": TEXT,
     },
+    "crosssection": {
+        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "covariance": TEXT, "position": WHOLE,
+        "term": TEXT, "estimate": NUMBER, "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "ci_low": NUMBER,
+        "ci_high": NUMBER, "distribution": TEXT, "n": WHOLE, "lost": WHOLE, "clusters": WHOLE, "r2": NUMBER,
+        "unavailable": TEXT, "note": TEXT,
+    },
+    "partials": {
+        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "position": WHOLE, "term": TEXT,
+        "event_id": TEXT, "symbol": TEXT, "x": NUMBER, "y": NUMBER,
+    },
+    "differences": {
+        "column": TEXT, "first": TEXT, "second": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT,
+        "n": WHOLE, "estimate": NUMBER, "se": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "unavailable": TEXT, "note": TEXT,
+    },
+    "quantiles": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "n": WHOLE, "mean": NUMBER, "sd": NUMBER,
+        "min": NUMBER, "p10": NUMBER, "p25": NUMBER, "p50": NUMBER, "p75": NUMBER, "p90": NUMBER, "max": NUMBER,
+    },
     "contamination": {
         "event_id": TEXT, "symbol": TEXT, "kind": TEXT, "other_event_id": TEXT, "first": DAY, "last": DAY,
         "consequence": TEXT,
     },
     "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
     "quality": {"symbol": TEXT, "kind": TEXT, "first": DAY, "last": DAY, "n": WHOLE, "detail": TEXT},
+    "calendar_time": {
+        "group": TEXT, "weighting": TEXT, "regression": TEXT, "term": TEXT, "n": WHOLE, "estimate": NUMBER, "se": NUMBER,
+        "se_hac": NUMBER, "t": NUMBER, "distribution": TEXT, "p_value": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER,
+        "n_periods": WHOLE, "mean_firms": NUMBER, "periods_left_out": WHOLE, "lags": WHOLE, "unavailable": TEXT,
+    },
+    "portfolios": {
+        "group": TEXT, "weighting": TEXT, "period": DAY, "firms": WHOLE, "actual": NUMBER, "abnormal": NUMBER,
+    },
+    "rats": {
+        "group": TEXT, "relative_period": WHOLE, "n": WHOLE, "alpha": NUMBER, "se": NUMBER, "t": NUMBER,
+        "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
+        "unavailable": TEXT,
+    },
 }  # fmt: skip
+
+# The tables that not every study has.
+OPTIONAL = frozenset({"abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials"})
 
 # What `run --dry-run` prints; not a part of a result.
 DRY_RUN = {
@@ -78,9 +115,16 @@ KEYS: dict[str, tuple[str, ...]] = {
     "averages": ("group", "relative_day"),
     "significance": ("group", "window_start", "window_end", "test"),
     "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
+    "crosssection": ("specification", "window_start", "window_end", "covariance", "position"),
+    "partials": ("specification", "window_start", "window_end", "position", "event_id", "symbol"),
+    "differences": ("column", "first", "second", "window_start", "window_end", "test"),
+    "quantiles": ("group", "window_start", "window_end"),
     "contamination": ("event_id", "symbol", "kind", "other_event_id", "first"),
     "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
     "quality": ("symbol", "kind", "first", "last", "detail"),
+    "calendar_time": ("group", "weighting", "regression", "term"),
+    "portfolios": ("group", "weighting", "period"),
+    "rats": ("group", "relative_period"),
 }
 
 
@@ -181,7 +225,10 @@ def cars_table(
         columns["symbol"] += ids["symbol"]
         columns["window_start"] += [c.window.start] * len(inside)
         columns["window_end"] += [c.window.end] * len(inside)
-        numbers = {"car": c.car, "se": c.se, "t": c.scar, "p_value": p, "scar": c.scar, "bhar": c.bhar}
+        numbers = {
+            "car": c.car, "se": c.se, "t": c.scar, "p_value": p, "scar": c.scar, "bhar": c.bhar, "car_simple": c.simple,
+            "car_log": c.log, "car_compound": c.compound,
+        }  # fmt: skip
         for name, values in numbers.items():
             columns[name] += values[inside].tolist()
         for name in names:
@@ -298,6 +345,13 @@ def exclusions_table(exclusions: Sequence[Exclusion]) -> pl.DataFrame:
 def contamination_table(rows: Sequence[Contamination]) -> pl.DataFrame:
     """``contamination.csv``."""
     return table("contamination", {n: [getattr(r, n) for r in rows] for n in SCHEMAS["contamination"]})
+
+
+def calendar_time_tables(found: InCalendarTime, with_rats: bool) -> dict[str, pl.DataFrame]:
+    """``calendar_time.csv``, ``portfolios.csv``, and ``rats.csv`` where it is asked for."""
+    rows: dict[str, Sequence[Any]] = {"calendar_time": found.alphas, "portfolios": found.portfolios}
+    rows |= {"rats": found.rats} if with_rats else {}
+    return {name: table(name, {c: [getattr(r, c) for r in made] for c in SCHEMAS[name]}) for name, made in rows.items()}
 
 
 def dry_run_table(

@@ -195,6 +195,7 @@ def sample_of(
         car=values,
         car_se=np.ones(n),
         scar=values,
+        bhar=values,
         sigma=np.ones(n),
         dof=np.full(n, dof),
         ar=np.stack([np.zeros(n), values, np.zeros(n)], axis=1),

@@ -53,6 +53,7 @@ class Fitted:
     actual: dict[int, float] = field(default_factory=dict)
     expected: dict[int, float] = field(default_factory=dict)
     rows: dict[int, list[float]] = field(default_factory=dict)
+    log: bool = False
 
     def ar(self, day: int) -> float:
         return self.actual[day] - self.expected[day]
@@ -134,6 +135,7 @@ def fit_event(event: Event, position: int, prices: Prices, design: Design) -> Fi
         return "estimation"
     fitted = FITS[design.model](event, position, known)
     fitted.dates.update({d: sessions[position + d] for d in known})
+    fitted.log = design.log
     for d, (r, x) in inside.items():
         fitted.actual[d] = r
         fitted.rows[d] = [] if design.model == "market_adjusted" else [1.0, *x]
@@ -263,6 +265,33 @@ def skewness_adjusted_t(sample, days, window):
     g = n / ((n - 1) * (n - 2)) * math.fsum(((c - mean) / sd) ** 3 for c in cars)
     s = mean / sd
     return math.sqrt(n) * (s + g * s**2 / 3 + g**2 * s**3 / 27 + g / (6 * n)), stats.norm
+
+
+def bhar_t(sample, days, window):
+    return stats.ttest_1samp([f.bhar(days, f.log) for f in sample], 0.0).statistic, stats.t(len(sample) - 1)
+
+
+def skewness_adjusted(values: Sequence[float], centre: float) -> float:
+    """Hall's t of the mean less ``centre``; endless where the values are one and the same."""
+    n = len(values)
+    mean, sd = _mean_sd(values)
+    if sd < 1e-13:
+        return math.copysign(math.inf, mean - centre) if abs(mean - centre) > 1e-13 else 0.0
+    s, g = (mean - centre) / sd, float(stats.skew(values, bias=False))
+    return math.sqrt(n) * (s + g * s**2 / 3 + g**2 * s**3 / 27 + g / (6 * n))
+
+
+def bhar_skewness_t(sample, days, window):
+    return skewness_adjusted([f.bhar(days, f.log) for f in sample], 0.0), stats.norm
+
+
+def resampled_p(values: Sequence[float], chosen: Iterable[Sequence[int]], alternative: str) -> float:
+    """The share of resamples at or beyond the sample's statistic, and the sample itself."""
+    t, mean = skewness_adjusted(values, 0.0), math.fsum(values) / len(values)
+    drawn = [skewness_adjusted([values[i] for i in one], mean) for one in chosen]
+    below = (1 + sum(d <= t + 1e-9 for d in drawn)) / (1 + len(drawn))
+    above = (1 + sum(d >= t - 1e-9 for d in drawn)) / (1 + len(drawn))
+    return {"less": below, "greater": above, "two-sided": min(1.0, 2 * min(below, above))}[alternative]
 
 
 def mid_rank(value: float, among: Sequence[float]) -> float:
@@ -425,7 +454,7 @@ GROUP_TESTS = {
         cross_sectional_t, crude_dependence_t, patell, bmp, kolari_pynnonen, skewness_adjusted_t, corrado,
         corrado_zivney, grank_t, sign, generalized_sign,
         adjusted_patell, kolari_pape_pynnonen, corrado_zivney_adjusted, grank_z, wilcoxon, jackknife,
-        variance_rank, variance_bmp, clustered_t_date, clustered_t_firm, clustered_t_both, hac_t,
+        bhar_t, bhar_skewness_t, variance_rank, variance_bmp, clustered_t_date, clustered_t_firm, clustered_t_both, hac_t,
     )
 }  # fmt: skip
 

@@ -14,17 +14,19 @@ ENGINE = ROOT / "engine"
 # Floor by floor: what each room may import besides itself.
 GROUND = {"errors"}
 FIRST = GROUND | {"sessions"}
-ARRAYS = FIRST | {"orthonormal", "models", "significance"}
+ARRAYS = FIRST | {"orthonormal", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"spec", "announcements", "market"}
 PANEL = FIRST | {"announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "tables", "results"}
+CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "sessions": GROUND,
+    "formula": GROUND,
     "orthonormal": set(),
     "models": FIRST | {"orthonormal"},
     "significance": FIRST | {"orthonormal"},
-    "spec": FIRST,
+    "crosssection": FIRST | {"orthonormal", "formula", "significance"},
+    "spec": FIRST | {"formula"},
     "csvtext": GROUND,
     "announcements": FIRST | {"csvtext"},
     "market": FIRST | {"csvtext"},
@@ -34,7 +36,8 @@ MAY_IMPORT = {
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
-    "tables": ARRAYS | PANEL | {"abnormal"},
+    "calendar_time": ARRAYS | {"lines", "panel", "spec"},
+    "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
     "results": GROUND | {"tables"},
     "supply": TABLES | {"lines"},
     "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint"},
@@ -42,7 +45,8 @@ MAY_IMPORT = {
     "firm_events": TABLES | {"inputs", "lines", "panel"},
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest"},
+    "drivers": ARRAYS | PANEL | {"abnormal", "tables", "inputs", "joint"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest", "drivers"},
     "replication": GROUND | {"golden", "results", "tables"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
@@ -118,7 +122,8 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    if room_of(path) in ("models", "significance", "abnormal", "joint", "placebo", "firm_placebo"):
+    arrays = ("models", "significance", "crosssection", "abnormal", "joint", "placebo", "firm_placebo", "calendar_time")
+    if room_of(path) in arrays:
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}
 
@@ -163,7 +168,8 @@ def knows_the_engine(source: str) -> bool:
 
 
 def test_oracles_do_not_know_the_engine() -> None:
-    programs = [*(ROOT / "fixtures" / "oracles").rglob("*.py"), ROOT / "tests" / "second.py"]
+    second = [ROOT / "tests" / name for name in ("second.py", "second_crosssection.py")]
+    programs = [*(ROOT / "fixtures" / "oracles").rglob("*.py"), *second]
     assert [path for path in programs if knows_the_engine(path.read_text(encoding="utf-8"))] == []
 
 

@@ -12,7 +12,7 @@ from conftest import make_study, simulated, weekdays
 DATES = weekdays(160)
 TABLES = {
     "events.csv", "fits.csv", "abnormal_returns.csv", "cars.csv", "averages.csv", "significance.csv",
-    "event_significance.csv", "contamination.csv", "exclusions.csv", "quality.csv",
+    "event_significance.csv", "contamination.csv", "exclusions.csv", "quality.csv", "differences.csv", "quantiles.csv",
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ def sample_over(window: Window, seed: int, n: int = 14, one_date: bool = False, 
         car=car,
         car_se=se,
         scar=car / se,
+        bhar=car + car**2,
         sigma=sigma,
         dof=np.isfinite(residuals).sum(axis=1) - 2,
         ar=ar,
@@ -67,7 +68,12 @@ def without(sample: CarSample, tau: float) -> CarSample:
     assert firms is not None
     moved_firms = replace(firms, draws=firms.draws - tau * firms.shares, centre=firms.centre - tau * firms.share)
     return replace(
-        sample, car=sample.car - tau, scar=(sample.car - tau) / sample.car_se, ar=ar, pseudo_firms=moved_firms
+        sample,
+        car=sample.car - tau,
+        bhar=sample.bhar - tau,
+        scar=(sample.car - tau) / sample.car_se,
+        ar=ar,
+        pseudo_firms=moved_firms,
     )
 
 

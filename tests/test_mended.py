@@ -9,6 +9,7 @@ from conftest import make_study, run, simulated, weekdays
 from test_cli import eventstudy
 
 from engine.golden import bless, compare
+from engine.report import headline_rows
 
 DATES = weekdays(160)
 
@@ -55,3 +56,18 @@ def test_a_lost_price_file_is_an_error_not_a_study_left_out(made: Path, tmp_path
 def test_words_of_run_that_do_not_go_together(words: tuple[str, ...], made: Path, tmp_path: Path) -> None:
     assert eventstudy("run", *words, cwd=tmp_path).returncode == 2
     assert not (made / "out").exists()
+
+
+def test_a_group_by_exchange_counts_its_events(tmp_path: Path) -> None:
+    """The exchange is no column of cars.csv: the table of a study that answers event by event finds it in events.csv."""
+    symbols = ["A", "B", "C", "D.T"]
+    series = simulated(2, symbols, 160, "2015-01-05")
+    days = weekdays(160, "2015-01-05")
+    events = [{"event_id": s, "symbol": s, "announced_at": days[120 + i]} for i, s in enumerate(symbols)]
+    tests = {"tests": ["forecast_error_t", "sq"], "group_by": ["exchange"]}
+    model = {"name": "mean_adjusted", "min_estimation_days": 30}
+    options = {"significance": tests, "model": model, "sessions": {"calendar": "exchange"}}
+    found = headline_rows(run(make_study(tmp_path, events, series, **options)))
+    assert [(row["group"], row["p < 5 % (forecast_error_t)"].split()[-1]) for row in found] == [
+        ("all", "4"), ("exchange=XNYS", "3"), ("exchange=XTKS", "1"),
+    ]  # fmt: skip

@@ -65,7 +65,7 @@ def test_golden_and_reference_agree(group: str) -> None:
 
 
 def test_the_study_in_ten_lines_is_a_study() -> None:
-    text, world = blocks("toml")
+    text, world, drivers = blocks("toml")
     assert len(text.strip().splitlines()) == 10
     raw = tomllib.loads(text)
     spec = parse_spec(raw, "README.md", _known())
@@ -76,6 +76,9 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     assert spec.model.name == "factor"
     assert spec.factors is not None
     assert set(spec.sessions.closes) < set(spec.factors.columns)
+    spec = parse_spec(raw | tomllib.loads(drivers), "README.md", _known())
+    assert spec.crosssection is not None
+    assert list(spec.crosssection.formulas) == ["paid", "full"]
 
 
 def _known():  # type: ignore[no-untyped-def]

@@ -81,6 +81,7 @@ def make(
             }),
             "cars": table("cars", long | {
                 "car": cars.ravel(), "se": np.full(2 * n, 0.02), "t": t, "p_value": np.full(2 * n, 0.2), "scar": t, "bhar": t,
+                **dict.fromkeys(("car_simple", "car_log", "car_compound"), np.full(2 * n, np.nan)),
                 "pay": [k or "" for k in kinds] * 2,
             }, {"pay": pl.String}),
             "averages": averages(cars, kinds),

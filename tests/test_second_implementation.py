@@ -39,6 +39,7 @@ CASES = (
 # What this file covers, for the registry: group tests, event tests, models.
 GROUP_TESTS = (
     *second.GROUP_TESTS, "permutation", "firm_permutation", "portfolio_t", "sur_f", "wild_bootstrap", "block_bootstrap",
+    "bhar_bootstrap",
 )  # fmt: skip
 EVENT_TESTS = (*second.EVENT_TESTS, "permutation")
 

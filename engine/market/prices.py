@@ -15,7 +15,7 @@ from engine.errors import DataError, hint
 from engine.market.snapshots import Snapshot, lower_names
 
 VALUES = ("close", "adj_close", "return")
-FURTHER = ("dividend", "split", "volume")
+FURTHER = ("dividend", "split", "volume", "shares")
 RANGE = ("open", "high", "low")  # for the quality report and price limits alone: what is no number is NaN
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
 

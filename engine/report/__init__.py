@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 CHARTS: dict[str, str] = {
     "caar_path": "engine.report.caar_path:draw",
     "car_forest": "engine.report.car_forest:draw",
+    "crosssection_partial": "engine.report.crosssection_partial:draw",
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
+    "calendar_time": "engine.report.calendar_time:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 

@@ -87,7 +87,10 @@ def _remarks(n: int, days: int, busiest: int, longest_window: int, windows: int,
     elif busiest > 1:
         said.append("Events of one date are one cluster; permutation moves them together.")
     if longest_window > LONG_HORIZON_DAYS:
-        said.append("Long horizon: calendar-time alpha, or BHAR with a skewness-adjusted bootstrap.")
+        said.append(
+            "Long horizon: the alpha of a calendar-time portfolio (table [calendar_time]), which allows for events that overlap, "
+            "and bhar_bootstrap, which allows for skewness; cross_sectional_t and bmp of long CARs for neither."
+        )
     if windows * groups > 1:
         said.append(
             f"{windows} windows and {groups} {'group' if groups == 1 else 'groups'}: the Holm, Benjamini-Hochberg and "

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.report.findings import EventCar, Findings
 from engine.report.formats import level_text, one_line, shortened
-from engine.report.wording import model_name
+from engine.report.wording import measured_words, model_name
 from engine.sessions import Window
 
 MOST_GROUPS = 4
@@ -18,7 +18,7 @@ def subtitle(found: Findings, measure: str) -> str:
     """Measure, model, benchmark."""
     settings = found.settings
     window = Window(*settings["model"]["estimation_window"])
-    return f"{measure}; {model_name(settings)} over {window}, {settings['prices']['returns']} returns{_against(found)}"
+    return f"{measure}; {model_name(settings)} over {window}, {measured_words(settings)}{_against(found)}"
 
 
 def _against(found: Findings) -> str:

@@ -12,8 +12,16 @@ from engine.errors import SpecError, hint
 from engine.report import CHARTS, FORMATS
 from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
+from engine.report.drivers import differences_table, quantiles_table, regression_table
 from engine.report.findings import Findings, count, read_findings, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
+from engine.report.long_horizon import (
+    calendar_time_table,
+    calendar_time_words,
+    long_window_words,
+    long_windows_table,
+    rats_table,
+)
 from engine.report.provenance import provenance_table, quality_lines, quality_table, settings_table
 from engine.report.surroundings import facts, first_rows_table, kinds_table, surroundings_words
 from engine.report.tables import (
@@ -25,8 +33,15 @@ from engine.report.tables import (
     main_table,
     windows_table,
 )
-from engine.report.titles import caar_title, forest_title, timeline_title, venue_title
-from engine.report.wording import formula_of_model, formula_of_test
+from engine.report.titles import (
+    caar_title,
+    calendar_time_title,
+    forest_title,
+    partial_title,
+    timeline_title,
+    venue_title,
+)
+from engine.report.wording import OUTCOMES, formula_of_covariance, formula_of_model, formula_of_test, outcome_of
 from engine.results import StudyResult
 
 if TYPE_CHECKING:
@@ -37,8 +52,10 @@ if TYPE_CHECKING:
 TITLES = {
     "caar_path": caar_title,
     "car_forest": forest_title,
+    "crosssection_partial": partial_title,
     "event_timeline": timeline_title,
     "venue_days": venue_title,
+    "calendar_time": calendar_time_title,
 }
 
 
@@ -160,7 +177,15 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "note_on_tests": note_on_tests(found),
         "events": events_table(found),
         "windows": windows_table(found),
+        "regression": regression_table(found),
+        "differences": differences_table(found),
+        "quantiles": quantiles_table(found),
         "charts": [(name, TITLES[name](found)) for name in charts_of(result)],
+        "long_windows": long_windows_table(found),
+        "long_words": long_window_words(found),
+        "calendar_time": calendar_time_table(found),
+        "calendar_words": calendar_time_words(found),
+        "rats": rats_table(found),
         "advice": study_advice(found),
         "advice_read": _ran(found, study_advice(found).read),
         "advice_careful": _ran(found, study_advice(found).careful),
@@ -217,11 +242,13 @@ def note_on_tests(found: Findings) -> str:
 
 
 def methods(found: Findings) -> list[tuple[str, str]]:
-    """Name and formula with citation of the model and of every test of the study."""
+    """Name and formula with citation of the model, of every test and of every covariance of the study."""
     model = str(found.settings["model"]["name"])
+    crosssection = found.settings.get("crosssection") or {"covariance": []}
     return [
         (model, formula_of_model(model)),
         *[(t, formula_of_test(t)) for t in found.settings["significance"]["tests"]],
+        *[(c, formula_of_covariance(c)) for c in crosssection["covariance"]],
     ]
 
 
@@ -230,6 +257,12 @@ def limits(found: Findings) -> list[str]:
     snapshot = found.result.manifest["snapshot"]
     settings = found.settings
     said = [f"Data: {one_line(snapshot['limits'])}."] if snapshot.get("limits") else []
+    outcome = outcome_of(settings)
+    if outcome:
+        name, unit = OUTCOMES[outcome]
+        said.append(
+            f"This study measures {name}: abnormal return, CAR and % stand for {unit}; there is no buy-and-hold return."
+        )
     overlapping = overlapping_events(found)
     if overlapping and not settings["events"].get("joint"):
         said.append(
@@ -240,13 +273,18 @@ def limits(found: Findings) -> list[str]:
     if small and len(found.groups) > 1:
         names = ", ".join(shortened(g, 40) for g in small)
         said.append(f"Groups with fewer than {FEWEST_FOR_STARS} events carry no stars and are descriptive: {names}.")
-    if len(found.groups) > 1:
-        said.append("Groups are described side by side; the difference between two groups is not tested here.")
+    if found.settings.get("crosssection"):
+        said.append(
+            "A regression describes how CARs and attributes go together; attributes are not assigned by chance."
+        )
     said.append(
         f"Abnormal returns are relative to the {settings['model']['name']} model: what else moved the share in the window is in "
         "them, and events that the calendar does not name are not looked for."
     )
-    said.append("A mean CAR is a reaction of prices at the announcement, not the value of the deal or policy itself.")
+    if not outcome:
+        said.append(
+            "A mean CAR is a reaction of prices at the announcement, not the value of the deal or policy itself."
+        )
     return said
 
 

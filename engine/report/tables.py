@@ -21,7 +21,7 @@ from engine.report.formats import (
     shortened,
     stars,
 )
-from engine.report.wording import FLAGS, NULLS
+from engine.report.wording import FLAGS, NULLS, measured_words
 from engine.sessions import Window
 
 MOST_EVENTS = 500
@@ -66,7 +66,10 @@ def _car_rows(found: Findings, group: str, window: Window) -> list[Row]:
     """The rows of ``cars`` of one group and window."""
     column, _, value = group.partition("=")
     inside = found.result.tables["cars"].filter(_at(window))
-    if group != "all":
+    if column == "exchange":
+        there = found.result.tables["events"].filter(pl.col("exchange") == value).select("event_id", "symbol")
+        inside = inside.join(there, on=["event_id", "symbol"], how="semi", maintain_order="left")
+    elif group != "all":
         inside = inside.filter(pl.col(column) == value) if column in inside.columns else inside.head(0)
     return inside.select("event_id", "symbol", "car").to_dicts()
 
@@ -160,7 +163,7 @@ def _foot(found: Findings) -> tuple[str, ...]:
         mark,
         f"Primary window {found.window} (the first of the study), primary test {found.test or 'none'} (the first of the study).",
         f"Model {settings['model']['name']}, estimation window {Window(*settings['model']['estimation_window'])}, "
-        f"{settings['prices']['returns']} returns, benchmark {', '.join(shortened(b, 24) for b in benchmarks) or 'none'}.",
+        f"{measured_words(settings)}, benchmark {', '.join(shortened(b, 24) for b in benchmarks) or 'none'}.",
     )
 
 

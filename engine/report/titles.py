@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.report.answers import rejecting_and_not
 from engine.report.findings import EventCar, Findings, count, span_text
-from engine.report.formats import fixed, p_equals, percent, shortened
+from engine.report.formats import fixed, level_text, p_equals, percent, shortened
 from engine.report.lanes import widest
+from engine.report.long_horizon import NOUNS, alpha_rows
 
 
 def caar_title(found: Findings) -> str:
@@ -68,6 +69,33 @@ def venue_title(found: Findings) -> str:
         return f"Day 0 in {said[0]}"
     start = f"One piece of news, {number} different days 0" if number > 1 else "One day 0 everywhere"
     return f"{start}: {', '.join(said)}"
+
+
+def calendar_time_title(found: Findings) -> str:
+    """The alpha of the first portfolio of all events, and its p-value."""
+    rows = [r for r in alpha_rows(found) if r["group"] == "all" and r["regression"] == "ols" and not r["unavailable"]]
+    if not rows:
+        return "No portfolio in calendar time has an alpha"
+    row, noun = rows[0], NOUNS[found.settings["calendar_time"]["frequency"]]
+    text = f"{row['weighting'].capitalize()}-weighted alpha of {percent(row['estimate'], 3)} % a {noun}"
+    text += f" ({found.p_word}{p_equals(row['p_value'])})"
+    return text if row["p_value"] < found.alpha else f"{text}: not distinguishable from noise"
+
+
+def partial_title(found: Findings) -> str:
+    """How many terms of the first regression differ from zero, by its first covariance."""
+    from engine.report.crosssection_partial import partial_terms
+
+    terms = partial_terms(found)
+    known = [r for r in terms if r["p_value"] is not None]
+    if not terms:
+        return "No cross-section of the CARs"
+    covariance = found.settings["crosssection"]["covariance"][0]
+    hits = sum(r["p_value"] < found.alpha for r in known)
+    return (
+        f"{hits or 'None'} of {count(len(terms), 'term')} {'differs' if hits == 1 else 'differ'} from zero at the "
+        f"{level_text(found.alpha)} level ({covariance})"
+    )
 
 
 def _range(events: tuple[EventCar, ...]) -> str:

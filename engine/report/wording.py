@@ -30,6 +30,7 @@ NULLS: dict[str, str] = {
     "variance_rank": "|AR| ranks as on other days",
     "variance_bmp": "variance as before the event",
     "permutation": "dates like any other dates",
+    "firm_permutation": "listings like the others that day",
     "wild_bootstrap": "mean CAR is 0",
     "block_bootstrap": "mean CAR is 0",
     "forecast_error_t": "CAR of the event is 0",
@@ -38,6 +39,9 @@ NULLS: dict[str, str] = {
     "clustered_t_firm": "mean CAR is 0",
     "clustered_t_both": "mean CAR is 0",
     "hac_t": "mean CAR is 0",
+    "bhar_t": "mean BHAR is 0",
+    "bhar_skewness_t": "mean BHAR is 0",
+    "bhar_bootstrap": "mean BHAR is 0",
     "conformal": "window like any other days",
 }
 
@@ -45,7 +49,7 @@ NULLS: dict[str, str] = {
 INDEPENDENT = frozenset(
     {
         "cross_sectional_t", "patell", "bmp", "skewness_adjusted_t", "sign", "generalized_sign", "wilcoxon", "jackknife",
-        "grank_z", "variance_bmp", "clustered_t_firm",
+        "grank_z", "variance_bmp", "clustered_t_firm", "bhar_t", "bhar_skewness_t", "bhar_bootstrap",
     }
 )  # fmt: skip
 
@@ -75,6 +79,33 @@ def model_name(settings: Mapping[str, Any]) -> str:
     return MODEL_NAMES.get(name, f"model {name}") + with_factors
 
 
+# What is measured where it is not the return: name, and what the numbers are that the memo prints as per cent.
+OUTCOMES = {
+    "log_volume": ("log volume", "100 times abnormal ln(volume)"),
+    "log_turnover": ("log turnover", "100 times abnormal ln(turnover)"),
+    "range_volatility": (
+        "range volatility",
+        "the abnormal daily standard deviation by the day's range, in percentage points",
+    ),
+    "log_range_volatility": (
+        "log range volatility",
+        "100 times abnormal ln(daily standard deviation by the day's range)",
+    ),
+}
+
+
+def outcome_of(settings: Mapping[str, Any]) -> str:
+    """The outcome of a study that measures no return; "" for one that does."""
+    name = str((settings.get("outcome") or {}).get("name", "return"))
+    return "" if name == "return" else name
+
+
+def measured_words(settings: Mapping[str, Any]) -> str:
+    """``simple returns``, ``log volume``."""
+    outcome = outcome_of(settings)
+    return OUTCOMES[outcome][0] if outcome else f"{settings['prices']['returns']} returns"
+
+
 def formula_of_model(model: str) -> str:
     """The formula and citation of a model, from its registry; its name where it is not known here."""
     from engine.models import MODELS
@@ -87,6 +118,13 @@ def formula_of_test(test: str) -> str:
     from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS
 
     return _docstring(SIGNIFICANCE_TESTS.get(test) or EVENT_TESTS.get(test), test)
+
+
+def formula_of_covariance(name: str) -> str:
+    """The formula and citation of a covariance of the cross-section, from its registry."""
+    from engine.crosssection import COVARIANCES
+
+    return _docstring(COVARIANCES.get(name), name)
 
 
 def _docstring(function: object, name: str) -> str:

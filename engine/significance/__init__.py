@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from engine.significance.bootstrap import block_bootstrap, wild_bootstrap
+from engine.significance.buy_and_hold import bhar_bootstrap, bhar_skewness_t, bhar_t
 from engine.significance.clustered import clustered_t_both, clustered_t_date, clustered_t_firm, hac_t
 from engine.significance.dependence import adjusted_patell, kolari_pape_pynnonen
 from engine.significance.parametric import (
@@ -69,6 +70,9 @@ SIGNIFICANCE_TESTS: dict[str, Callable[[CarSample], Significance]] = {
     "hac_t": hac_t,
     "wild_bootstrap": wild_bootstrap,
     "block_bootstrap": block_bootstrap,
+    "bhar_t": bhar_t,
+    "bhar_skewness_t": bhar_skewness_t,
+    "bhar_bootstrap": bhar_bootstrap,
 }
 
 EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
@@ -80,9 +84,8 @@ EVENT_TESTS: dict[str, Callable[[CarSample], EventSignificance]] = {
 
 PSEUDO_DATE_TESTS = frozenset({"permutation"})
 FIRM_TESTS = frozenset({"firm_permutation"})
-RESAMPLING_TESTS = (
-    PSEUDO_DATE_TESTS | FIRM_TESTS | {"wild_bootstrap", "block_bootstrap"}
-)  # that need the table [resampling]
+# Those that need the table [resampling].
+RESAMPLING_TESTS = PSEUDO_DATE_TESTS | FIRM_TESTS | {"wild_bootstrap", "block_bootstrap", "bhar_bootstrap"}
 VARIANCE_TESTS = frozenset({"variance_rank", "variance_bmp"})  # of volatility: no effect, no interval of the mean CAR
 REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
 

@@ -63,11 +63,11 @@ def skewness_adjusted_t(sample: CarSample) -> Significance:
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN, n, mean, float(statistic), "normal",
         normal_p(statistic, sample.alternative), se=sd / np.sqrt(n),
-        ci=(mean - sd * _from_hall(q, g, n), mean - sd * _from_hall(-q, g, n)), note=f"skewness {g:.3f}",
+        ci=(mean - sd * from_hall(q, g, n), mean - sd * from_hall(-q, g, n)), note=f"skewness {g:.3f}",
     )  # fmt: skip
 
 
-def _from_hall(statistic: float, skewness: float, n: int) -> float:
+def from_hall(statistic: float, skewness: float, n: int) -> float:
     """The S = mean/sd that has this skewness-adjusted t: Hall's transform is ((1 + gS/3)^3 - 1)/g + g/(6N) in units of sqrt N.
 
     Hall (1992), section 4, the inverse of the cubic.

@@ -81,7 +81,7 @@ class CarSample:
 
     window: the CAR window; event_window: the window of the columns of ``ar``.
     car, car_se, scar: (N,) cumulative abnormal return, its standard error with the full forecast-error covariance, and
-        their ratio.
+        their ratio. bhar: (N,) buy-and-hold abnormal return.
     sigma: (N,) residual standard deviation of the fit; dof: (N,) degrees of freedom of ``car_se``.
     ar: (N, E) abnormal returns of the whole event window, NaN where missing (never inside ``window``).
     residuals: (N, R) estimation-window abnormal returns by relative day, NaN where missing.
@@ -100,6 +100,7 @@ class CarSample:
     car: Floats
     car_se: Floats
     scar: Floats
+    bhar: Floats
     sigma: Floats
     dof: Ints
     ar: Floats
@@ -224,14 +225,14 @@ def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alter
     return np.asarray((1 + b) / (1 + np.asarray(draws)), dtype=np.float64)
 
 
-def quantile_of(alpha: float, dof: int | None = None) -> float:
+def quantile_of(alpha: float, dof: float | None = None) -> float:
     """The two-sided quantile at alpha: Student t with ``dof``, normal without."""
     from scipy import special
 
     return -float(special.ndtri(alpha / 2) if dof is None else special.stdtrit(dof, alpha / 2))
 
 
-def interval(estimate: float, se: float, alpha: float, dof: int | None = None) -> tuple[float, float]:
+def interval(estimate: float, se: float, alpha: float, dof: float | None = None) -> tuple[float, float]:
     """The two-sided 1 - alpha interval: Student t with ``dof``, normal without."""
     quantile = quantile_of(alpha, dof)
     return float(estimate - quantile * se), float(estimate + quantile * se)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.errors import hint
+from engine.errors import SpecError, hint
+from engine.formula import parse_formula
 from engine.sessions import FARTHEST
 from engine.spec.design import Known, StudySpec
 
@@ -31,6 +32,9 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
             'that the joint regression tells apart. Use "flag" or "trim_estimation", or joint = false.'
         )
     yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
+    yield from _names("outcome", "name", "outcome", [spec.outcome.name], known.outcomes, ())
+    if spec.outcome.name != "return":
+        yield from _outcome_problems(spec)
     yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, ())
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
@@ -40,10 +44,27 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
             yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'
     yield from _window_problems(spec)
     yield from _factor_problems(spec, known)
+    yield from _calendar_time_problems(spec)
+    yield from _crosssection_problems(spec, known)
     yield from _control_problems(spec)
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
         yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
+
+
+def _outcome_problems(spec: StudySpec) -> Iterator[str]:
+    """What has a meaning for returns alone."""
+    said = f'[outcome] name = "{spec.outcome.name}" is no return'
+    if spec.prices.currency != "local":
+        yield f'{said}, and [prices] currency = "{spec.prices.currency}" converts returns. Use "local".'
+    if spec.benchmark.own_weight:
+        yield f"{said}, and [benchmark] own_weight takes a listing's return out of its index. Use a basket, which leaves it out."
+    if spec.factors is not None and spec.factors.set is not None:
+        yield f"{said}, and the factors of [factors] set are. Use columns of the snapshot."
+    if spec.calendar_time is not None:
+        yield f"{said}, and [calendar_time] holds portfolios of returns. Remove the table."
+    for test in (t for t in spec.significance.tests if t.startswith("bhar")):
+        yield f'{said}, and the test "{test}" is of buy-and-hold returns. Remove it.'
 
 
 def _control_problems(spec: StudySpec) -> Iterator[str]:
@@ -78,6 +99,49 @@ def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
         )
     for name in sorted({n for n in factors.columns if factors.columns.count(n) > 1}):
         yield f'[factors] columns: "{name}" stands there more than once.'
+
+
+def _calendar_time_problems(spec: StudySpec) -> Iterator[str]:
+    rule = spec.calendar_time
+    if rule is None:
+        if "calendar_time" in spec.report.charts:
+            yield '[report] charts = "calendar_time" shows the portfolios of the table [calendar_time], which is not there.'
+        return
+    if (rule.hold is None) == (rule.months is None):
+        yield "[calendar_time] needs exactly one of hold = [1, 252], sessions relative to day 0, and months = 12."
+    elif rule.hold is not None and rule.frequency == "monthly":
+        yield (
+            f'[calendar_time] hold = {rule.hold} counts sessions, and frequency = "monthly" needs whole months: a firm held in a '
+            'part of a month has no return of that month. Use months = 12, or frequency = "daily".'
+        )
+    if rule.hold is not None and (rule.hold[0] > rule.hold[1] or max(map(abs, rule.hold)) > FARTHEST):
+        yield (
+            f"[calendar_time] hold = {rule.hold}: the first session must not be after the last, and neither farther than "
+            f"{FARTHEST} from day 0."
+        )
+    for name in sorted({w for w in rule.weights if rule.weights.count(w) > 1}):
+        yield f'[calendar_time] weights: "{name}" stands there more than once.'
+
+
+def _crosssection_problems(spec: StudySpec, known: Known) -> Iterator[str]:
+    """A formula is read here and nowhere run: what the grammar does not know goes no further."""
+    chosen = spec.crosssection
+    if chosen is None:
+        return
+    yield from _names("crosssection", "covariance", "covariance", chosen.covariance, known.covariances, ())
+    if not chosen.formulas:
+        yield '[crosssection] formula is empty: write "car ~ C(kind) + log(value)", or {base = "car ~ ...", full = "car ~ ..."}.'
+    for name, text in chosen.formulas.items():
+        place = f"formula.{name}" if isinstance(chosen.formula, dict) else "formula"
+        try:
+            parse_formula(text)
+        except SpecError as error:
+            yield f"[crosssection] {place}: {error}"
+    for window in chosen.windows:
+        if window not in spec.windows.car:
+            yield f"[crosssection] windows = {window} is not one of [windows] car = {spec.windows.car}."
+        elif chosen.windows.count(window) > 1:
+            yield f"[crosssection] windows: {window} stands there more than once."
 
 
 def _names(

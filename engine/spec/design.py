@@ -15,13 +15,15 @@ Alternative = Literal["two-sided", "greater", "less"]
 @dataclass(frozen=True)
 class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
-    the tests that need ``[resampling]``."""
+    the tests that need ``[resampling]``. outcomes: what may be measured. covariances: of the cross-section."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
     tests: frozenset[str]
     resampling: frozenset[str]
     charts: frozenset[str]
+    outcomes: frozenset[str]
+    covariances: frozenset[str]
 
 
 class _Table(BaseModel):
@@ -43,6 +45,10 @@ class Prices(_Table):
     returns: Literal["simple", "log"]
     missing: Literal["exclude", "trade_to_trade"] = "exclude"
     currency: str = Field(default="local", pattern="^(local|[A-Z]{3})$")
+
+
+class OutcomeChoice(_Table):
+    name: str = "return"
 
 
 class Benchmark(_Table):
@@ -104,6 +110,35 @@ class Resampling(_Table):
     controls: list[str] = []
 
 
+class CalendarTime(_Table):
+    """Portfolios in calendar time. hold: the first and last session relative to day 0 on which a firm is held; months: the
+    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9))."""
+
+    frequency: Literal["daily", "monthly"]
+    hold: list[int] | None = Field(default=None, min_length=2, max_length=2)
+    months: int | None = Field(default=None, ge=1, le=600)
+    weights: list[Literal["equal", "value"]] = Field(default=["equal"], min_length=1)
+    market_value: str = "market_value"
+    min_firms: int = Field(default=5, ge=1)
+    lags: int | None = Field(default=None, ge=0, le=FARTHEST)
+    rats: bool = False
+
+
+class CrossSection(_Table):
+    formula: str | list[str] | dict[str, str]
+    windows: list[list[int]] = []
+    covariance: list[str] = Field(default=["HC3"], min_length=1)
+    weights: Literal["none", "forecast_variance"] = "none"
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Name of each specification -> its formula; without names they are ``1``, ``2``, ..."""
+        if isinstance(self.formula, dict):
+            return self.formula
+        listed = [self.formula] if isinstance(self.formula, str) else self.formula
+        return {str(i): text for i, text in enumerate(listed, 1)}
+
+
 class Limits(_Table):
     max_excluded_share: float = Field(default=0.10, ge=0, le=1)
     allow_missing_symbols: bool = False
@@ -124,6 +159,7 @@ class StudySpec(_Table):
     question: str = ""
     events: Events
     prices: Prices
+    outcome: OutcomeChoice = OutcomeChoice()
     benchmark: Benchmark = Benchmark()
     factors: Factors | None = None
     sessions: SessionRule = SessionRule()
@@ -132,6 +168,8 @@ class StudySpec(_Table):
     significance: SignificanceChoice
     contamination: ContaminationRule = ContaminationRule()
     resampling: Resampling | None = None
+    calendar_time: CalendarTime | None = None
+    crosssection: CrossSection | None = None
     limits: Limits = Limits()
     output: Output = Output()
     report: Report = Report()
@@ -147,6 +185,12 @@ class StudySpec(_Table):
     @property
     def car_windows(self) -> tuple[Window, ...]:
         return tuple(Window(*w) for w in self.windows.car)
+
+    @property
+    def crosssection_windows(self) -> tuple[Window, ...]:
+        """The windows whose CARs are explained, the primary one unless others are asked for."""
+        asked = self.crosssection.windows if self.crosssection is not None else []
+        return tuple(Window(*w) for w in asked) or self.car_windows[:1]
 
     def settings(self) -> dict[str, Any]:
         """Every setting with its value, defaults written out."""

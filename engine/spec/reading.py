@@ -14,7 +14,7 @@ from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
 
 # Declared in the study format, not in this version: (table or table.key) -> the values that are available.
-LATER_TABLES = ("claims", "grid", "backtest", "calendar_time", "crosssection")
+LATER_TABLES = ("claims", "grid", "backtest")
 LATER_VALUES: dict[tuple[str, str], set[Any]] = {
     ("prices", "missing"): {"exclude"},
 }

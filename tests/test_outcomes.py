@@ -1,0 +1,130 @@
+"""Outcomes other than the return: each equals a study whose price files hold the transform by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import make_study, rows_of, run, texts, weekdays
+from polars.testing import assert_frame_equal
+
+from engine.errors import DataError, SpecError
+from engine.market.outcomes import log_range_volatility, log_turnover, log_volume, range_volatility
+from engine.report import memo_markdown
+
+SYMBOLS = ("A", "B", "C", "D")
+DAYS = 160
+EVENTS = [{"event_id": s, "symbol": s, "announced_at": weekdays(DAYS)[120 + i]} for i, s in enumerate(SYMBOLS[:3])]
+HAND = {
+    "log_volume": lambda row: math.log(row["volume"]) if row["volume"] > 0 else None,
+    "log_turnover": lambda row: math.log(100 * row["volume"] / row["shares"] + 0.000255),
+    "range_volatility": lambda row: math.sqrt(math.log(row["high"] / row["low"]) ** 2 / (4 * math.log(2))),
+    "log_range_volatility": lambda row: math.log(
+        math.sqrt(math.log(row["high"] / row["low"]) ** 2 / (4 * math.log(2)))
+    ),
+}
+STUDY: dict[str, Any] = {
+    "model": {"name": "market", "min_estimation_days": 60, "estimation_window": [-100, -11]},
+    "benchmark": {"default": "all", "baskets": {"all": list(SYMBOLS)}},
+    "sessions": {"calendar": "exchange"},
+    "windows": {"event": [-5, 5], "car": [[0, 0], [-1, 1]]},
+    "significance": {"tests": ["sq", "bmp", "corrado_zivney", "permutation", "firm_permutation", "variance_rank"]},
+    "resampling": {"seed": 1, "draws": 199},
+}
+
+
+def rows(symbol: str) -> list[dict[str, Any]]:
+    """Prices that move, ranges and volumes that double on the event day, one day without a trade, one without a volume."""
+    rng = np.random.default_rng(SYMBOLS.index(symbol))
+    close = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, DAYS)))
+    width, volume = np.exp(np.abs(rng.normal(0, 0.02, DAYS)) + 0.001), np.round(np.exp(rng.normal(12, 0.5, DAYS)))
+    event = 120 + SYMBOLS.index(symbol)
+    volume[event], width[event] = volume[event] * 4, width[event] ** 3
+    made = [
+        {"date": d, "close": c, "high": c * w, "low": c / w, "volume": v, "shares": 1e7 * (1 + SYMBOLS.index(symbol))}
+        for d, c, w, v in zip(weekdays(DAYS), close.tolist(), width.tolist(), volume.tolist(), strict=True)
+    ]
+    made[50]["volume"] = 0.0  # the close moved: no stale price, and no logarithm of the volume
+    return made
+
+
+def files(columns: tuple[str, ...]) -> dict[str, dict[str, list[Any]]]:
+    return {s: {c: [row[c] for row in rows(s)] for c in columns} for s in SYMBOLS}
+
+
+@pytest.mark.parametrize("name", sorted(HAND))
+def test_an_outcome_is_its_transform_in_the_place_of_the_return(tmp_path: Path, name: str) -> None:
+    whole = files(("date", "close", "high", "low", "volume", "shares"))
+    by_hand = {s: {"date": [r["date"] for r in rows(s)], "return": [HAND[name](r) for r in rows(s)]} for s in SYMBOLS}
+    ours = run(make_study(tmp_path / "a", EVENTS, whole, outcome={"name": name}, **STUDY))
+    theirs = run(make_study(tmp_path / "b", EVENTS, by_hand, **STUDY))
+    for table in ("fits", "abnormal_returns", "averages", "significance", "event_significance"):
+        assert_frame_equal(ours.tables[table], theirs.tables[table], rel_tol=1e-9, abs_tol=1e-13)
+    cars = ours.tables["cars"]
+    assert_frame_equal(cars.drop("bhar"), theirs.tables["cars"].drop("bhar"), rel_tol=1e-9, abs_tol=1e-13)
+    assert cars["bhar"].null_count() == len(cars) > 0
+    day = rows_of(ours, "cars", window_start=0)["car"]
+    assert day.min() > 0  # what was planted: four times the volume, three times the range
+
+
+def test_the_transforms_by_hand() -> None:
+    two = np.array([100.0, 0.0])
+    np.testing.assert_array_equal(log_volume(two), [math.log(100), math.nan])
+    np.testing.assert_allclose(
+        log_turnover(two, np.array([1e4, 1e4])), [math.log(1.000255), math.log(0.000255)], rtol=1e-14
+    )
+    np.testing.assert_array_equal(log_turnover(two, np.zeros(2)), [math.nan, math.nan])
+    high, low = np.array([math.e, 2.0, 1.0, 1.0]), np.array([1.0, 2.0, 2.0, 0.0])
+    np.testing.assert_allclose(range_volatility(high, low), [0.600561, 0, math.nan, math.nan], atol=1e-6)
+    np.testing.assert_allclose(log_range_volatility(high, low)[:1], [math.log(0.600561)], atol=1e-6)
+    assert np.isnan(log_range_volatility(high, low)[1:]).all()
+
+
+def test_shares_may_stand_in_symbols_csv(tmp_path: Path) -> None:
+    plain = files(("date", "close", "volume", "shares"))
+    with_table = files(("date", "close", "volume"))
+    ours = make_study(tmp_path / "a", EVENTS, with_table, outcome={"name": "log_turnover"}, **STUDY)
+    lines = ["symbol,exchange,shares", *(f"{s},XNYS,{1e7 * (1 + i)}" for i, s in enumerate(SYMBOLS))]
+    (ours / "data" / "symbols.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    theirs = run(make_study(tmp_path / "b", EVENTS, plain, outcome={"name": "log_turnover"}, **STUDY))
+    assert texts(run(ours))["abnormal_returns"] == texts(theirs)["abnormal_returns"]
+
+
+def test_a_stale_day_has_no_outcome(tmp_path: Path) -> None:
+    series = files(("date", "close", "volume", "shares"))
+    series["A"]["volume"][100], series["A"]["close"][100] = 0.0, series["A"]["close"][99]
+    result = run(make_study(tmp_path, EVENTS, series, outcome={"name": "log_turnover"}, **STUDY))
+    n_obs = dict(result.tables["fits"].select("symbol", "n_obs").rows())
+    assert n_obs["A"] == n_obs["B"] - 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"outcome": {"name": "log_volumes"}}, SpecError, 'Did you mean "log_volume"'),
+        ({"outcome": {"name": "range_volatility"}}, DataError, "high and low, which hold nothing for A, B, C, D"),
+        ({"outcome": {"name": "log_volume"}, "prices": {"currency": "USD"}}, SpecError, "converts returns"),
+        ({"outcome": {"name": "log_volume"}, "significance": {"tests": ["bhar_t"]}}, SpecError, "buy-and-hold returns"),
+        (
+            {"outcome": {"name": "log_volume"}, "calendar_time": {"frequency": "daily", "hold": [1, 5]}},
+            SpecError,
+            "portfolios of returns",
+        ),
+        ({"outcome": {"name": "log_volume"}, "benchmark": {"own_weight": {"A": 0.1}}}, SpecError, "Use a basket"),
+    ],
+)
+def test_what_an_outcome_cannot_do(tmp_path: Path, change: dict[str, Any], error: Any, said: str) -> None:
+    folder = make_study(tmp_path, EVENTS, files(("date", "close", "volume")), **(STUDY | change))
+    with pytest.raises(error, match=said):
+        run(folder)
+
+
+def test_the_memo_says_what_was_measured(tmp_path: Path) -> None:
+    series = files(("date", "close", "volume"))
+    text = memo_markdown(run(make_study(tmp_path, EVENTS, series, outcome={"name": "log_volume"}, **STUDY)))
+    assert "This study measures log volume" in text
+    assert "100 times abnormal ln(volume)" in text
+    assert "reaction of prices" not in text
