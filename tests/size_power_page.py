@@ -32,7 +32,10 @@ SHORT = {
 def page(rows: Sequence[Row]) -> str:
     """The page in Markdown."""
     first = f"[{WINDOWS[0].start}, {WINDOWS[0].end}]"
-    counts = sorted({int(r["replications"]) for r in rows}, reverse=True)
+    counts = [
+        int(r["replications"]) for r in rows if r["test"] == "bmp" and r["window_start"] == "0" and r["effect"] == "0"
+    ]
+    few, most = min(counts), max(counts)
     lines = [
         "# Size and power of every test",
         "",
@@ -43,7 +46,7 @@ def page(rows: Sequence[Row]) -> str:
         "",
         f"Market model on [{ESTIMATION.start}, {ESTIMATION.end}] (120 days), event window {WINDOWS[1]}, {SESSIONS} sessions;",
         "market sd 1 %, residual sd 2 %, beta 0.5 to 1.5; the event-day sd x 1.5 is on day 0 alone. "
-        f"Replications: {counts[0]} for [0, 0],",
+        f"Replications: {most if few == most else f'{few} to {most}'} for [0, 0],",
         "fewer for the long window, for power, and for tests that resample (499 draws) or are of one event; the number, the",
         "share that the test answers, and the 95 % band of every rate are in [size-power.csv](size-power.csv). "
         f"Seed {SEED}. What",
