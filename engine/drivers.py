@@ -33,6 +33,7 @@ from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
 from engine.sessions import Window
 from engine.significance import Regressions
+from engine.spec import StudySpec
 from engine.tables import SCHEMAS, table
 
 Floats = npt.NDArray[np.float64]
@@ -40,6 +41,12 @@ Ints = npt.NDArray[np.int64]
 Groups = Sequence[tuple[str, Ints]]
 NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MANY_EVENTS = 50_000  # above, the partial plots have no table
+
+
+def needs_regressions(spec: StudySpec) -> bool:
+    """Whether the cross-section compares with pre-event windows, and the model can be fitted without one of them."""
+    chosen = spec.crosssection
+    return chosen is not None and bool(BENCHMARKED & set(chosen.covariance)) and spec.model.name in JOINT_MODELS
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,12 @@ def group_tables(
 
 def crosssection_tables(
     study: Study, panel: EventPanel, fits: NormalFits, abnormal: AbnormalReturns, cars: Sequence[Cars], firms: Ints,
-    regressions: Regressions,
+    regressions: Regressions | None,
 ) -> CrossSection:  # fmt: skip
-    """``crosssection``: every specification of ``[crosssection]``; ``partials`` of the first one in the first window."""
+    """``crosssection``: every specification of ``[crosssection]``; ``partials`` of the first one in the first window.
+
+    regressions: of every pair of the panel where `needs_regressions`.
+    """
     spec = study.spec
     if spec.crosssection is None:
         return CrossSection({}, ())
@@ -162,8 +172,7 @@ def _sample(
     """The events of a window as the regressions see them; pre-event windows only where a covariance asks for them."""
     chosen = study.spec.crosssection
     pre = None
-    asked = chosen is not None and BENCHMARKED & set(chosen.covariance) and study.spec.model.name in JOINT_MODELS
-    if asked and fits is not None and regressions is not None:
+    if fits is not None and regressions is not None and needs_regressions(study.spec):
         pre = PreEvent(fits.residuals, panel.estimation_days, regressions.rows, len(one.window))
     return CrossSample(
         car=one.car,

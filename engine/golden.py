@@ -1,8 +1,8 @@
 """Golden results: our last number, blessed on purpose, and what differs from it now.
 
-Cells are compared as numbers (relative 1e-9, absolute 1e-12); versions are shown, not compared. Results of prices that
-may not be passed on are kept without the columns from which a price level could be rebuilt; those columns are compared
-by the hash of their values at 9 significant digits.
+Cells are compared as numbers (relative 1e-9, 1e-5 for models that are fitted by a search; absolute 1e-12); versions are
+shown, not compared. Results of prices that may not be passed on are kept without the columns from which a price level
+could be rebuilt; those columns are compared by the hash of their values at 9 significant digits.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError
+from engine.models import ITERATIVE
 from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, write_tables
 from engine.tables import KEYS
 
-RELATIVE, ABSOLUTE = 1e-9, 1e-12
+RELATIVE, SEARCHED, ABSOLUTE = 1e-9, 1e-5, 1e-12
 WITHHELD = {"abnormal_returns": ("actual", "expected"), "portfolios": ("actual",)}
 CHANGELOG = "CHANGELOG.md"
 
@@ -117,6 +118,7 @@ def _rows(result: StudyResult, name: str, new: pl.DataFrame, old: pl.DataFrame) 
             sides = ("there" if column in side.columns else "missing" for side in (old, new))
             yield _difference(result, name, "all rows", column, *sides)
     key = KEYS[name]
+    relative = SEARCHED if result.manifest["settings"]["model"]["name"] in ITERATIVE else RELATIVE
     shared = [c for c in new.columns if c in old.columns and c not in key]
     before = {row[: len(key)]: row[len(key) :] for row in old.select(*key, *shared).iter_rows()}
     after = {row[: len(key)]: row[len(key) :] for row in new.select(*key, *shared).iter_rows()}
@@ -127,13 +129,13 @@ def _rows(result: StudyResult, name: str, new: pl.DataFrame, old: pl.DataFrame) 
             yield _difference(result, name, label, "row", *sides)
             continue
         for column, was, now in zip(shared, before[place], after[place], strict=True):
-            if not _same(was, now):
+            if not _same(was, now, relative):
                 yield _difference(result, name, label, column, _cell(was), _cell(now))
 
 
-def _same(was: Any, now: Any) -> bool:
+def _same(was: Any, now: Any, relative: float) -> bool:
     if isinstance(was, float) and isinstance(now, float):
-        return math.isclose(was, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        return math.isclose(was, now, rel_tol=relative, abs_tol=ABSOLUTE)
     return bool(was == now)
 
 
@@ -155,6 +157,7 @@ def _inputs(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
         yield "study.toml"
     for kind, now, was in (
         ("calendar", new["calendar_sha256"], old.get("calendar_sha256", {})),
+        ("code", new.get("code_sha256", {}), old.get("code_sha256", {})),
         ("prices", new["snapshot"]["sha256"], old.get("snapshot", {}).get("sha256", {})),
     ):
         for name in sorted({*now, *was}):

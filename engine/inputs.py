@@ -26,6 +26,7 @@ from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TEST
 from engine.spec import Known, StudySpec, read_spec
 from engine.supply import read_market
 from engine.tables import SCHEMAS
+from engine.usercode import UserModel, code_file, load_function
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 # What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
@@ -37,7 +38,8 @@ class Study:
     """A study with everything it reads, in memory.
 
     exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
-    "" for a model that needs none. market: every series read; listings without one are lost with a row.
+    "" for a model that needs none. market: every series read; listings without one are lost with a row. function: of the
+    study's own model, None where there is none or it may not run.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Study:
     market: Market
     snapshot: Snapshot
     sha256: dict[str, Any]
+    function: UserModel | None = None
 
     @property
     def series(self) -> Mapping[str, PriceSeries]:
@@ -85,11 +88,13 @@ def load_study(
     charts: frozenset[str] = frozenset(
         {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
     ),
+    allow_code: bool = False,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
 
     data_path: where snapshots are looked up (`default_data_path` if None). prices: a folder or parquet file to use in
-    place of the study's snapshot. Raises SpecError for the study, DataError for calendar and prices.
+    place of the study's snapshot. allow_code: whether the study's own model (``[model] name = "custom"``) may run.
+    Raises SpecError for the study, DataError for calendar and prices.
     """
     folder = Path(folder)
     toml = folder / "study.toml"
@@ -103,6 +108,10 @@ def load_study(
     other = snapshot
     if spec.factors is not None and spec.factors.snapshot is not None:
         other = find_snapshot(spec.factors.snapshot, folder, path)
+    code, function = None, None
+    if spec.model.file is not None and spec.model.function is not None:
+        code = code_file(folder, spec.model.file, str(toml))
+        function = load_function(code, spec.model.function) if allow_code else None
     market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other)
     return Study(
         name=folder.resolve().name,
@@ -116,7 +125,9 @@ def load_study(
             "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
             "calendar": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in announcements.files},
             "snapshot": hashes,
+            "code": {code.name: hashlib.sha256(code.read_bytes()).hexdigest()} if code is not None else {},
         },
+        function=function,
     )
 
 
@@ -212,6 +223,19 @@ def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> 
                 )
 
 
+def _check_control(spec: StudySpec, benchmark: str, row: Mapping[str, Any]) -> None:
+    """Raises SpecError where the model "matched" has no basket for a row."""
+    if spec.model.name != "matched":
+        return
+    if (spec.model.peers if spec.sessions.calendar == "benchmark" else benchmark) in spec.benchmark.baskets:
+        return
+    raise SpecError(
+        f'{row["where"]}: the model "matched" has no control portfolio for {row["symbol"]}. Write [benchmark] baskets = '
+        '{peers = ["AAA", "BBB"]} and [model] peers = "peers"; with calendar = "exchange" a column benchmark may name the '
+        "basket of each row."
+    )
+
+
 def group_columns(study: Study) -> dict[str, list[str | None]]:
     """The columns that may form groups, one value a row of the calendar, None for an empty cell."""
     table = study.announcements.table
@@ -241,6 +265,7 @@ def listing_choices(
             raise unresolved_exchange(row["symbol"], row["where"])
         benchmark = (
             row["benchmark"]
+            or (spec.model.peers if spec.sessions.calendar == "exchange" else None)
             or by_exchange.get(exchange or "")
             or by_exchange.get(calendar)
             or spec.benchmark.default
@@ -253,6 +278,7 @@ def listing_choices(
                 f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "
                 f'by_exchange = {{{exchange} = "..."}}, or a column benchmark in the calendar.'
             )
+        _check_control(spec, benchmark, row)
         exchanges.append(exchange)
         benchmarks.append(benchmark if used else "")
     if any(benchmarks) and not all(benchmarks):

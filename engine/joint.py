@@ -22,7 +22,7 @@ from engine.sessions import Window
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 COLLINEAR = 1e-9  # of a dummy's length left by the columns before it: less is no day of its own
-JOINT_MODELS = ("market", "market_adjusted", "mean_adjusted", "factor")
+JOINT_MODELS = ("market", "market_adjusted", "mean_adjusted", "factor", "raw", "matched")
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,14 @@ def indistinct(panel: EventPanel, clusters: Mapping[tuple[str, str], int]) -> li
 
 
 def regression_of(model: str, returns: Floats, market: Floats) -> tuple[Floats, Floats]:
-    """What a model explains (S,) and its regressors (K, S): `JOINT_MODELS`; market-adjusted returns have none.
+    """What a model explains (S,) and its regressors (K, S): `JOINT_MODELS`; raw, market-adjusted and matched returns have none.
 
     market: (K', S) benchmark and factors, as on the line.
     """
     constant = np.ones((1, len(returns)))
-    if model == "market_adjusted":
+    if model == "raw":
+        return returns, constant[:0]
+    if model in ("market_adjusted", "matched"):
         return returns - market[0], constant[:0]
     if model == "mean_adjusted":
         return returns, constant

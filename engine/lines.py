@@ -23,7 +23,8 @@ Floats = npt.NDArray[np.float64]
 class Line:
     """One listing on its S sessions; exchange: whose they are, "" where they are the benchmark's.
 
-    returns: (S,); regressors: (K, S) benchmark first, then factors; NaN where the rule gives no return (then in all).
+    returns: (S,), NaN where the rule gives no return. regressors: (K, S) benchmark first, then factors; NaN in all where one is
+    missing, but not where the listing alone has no return, so that its neighbours still know what the benchmark did.
     riskfree: (S,) what the model's returns are in excess of, zero without excess.
     against: the benchmark and the factors, each with its first and last day, in words.
     off_session, stale: rows of the price file on days that are no session, and stale rows, for the quality report.
@@ -49,8 +50,9 @@ class Market:
     series: by symbol. venues: of each series that may not keep the listing's days: the exchange whose closes it has, or
     a closing time such as "14:30 Europe/London". factors: the factor series, in order. riskfree: None without excess.
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
-    baskets: equal-weighted benchmarks by name. own_weight: of a listing in its benchmark, to be taken out of it.
-    prices: the series as they were read, where ``series`` hold another outcome than the return.
+    baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones. own_weight: of a
+    listing in its benchmark, to be taken out of it. prices: the series as they were read, where ``series`` hold another outcome
+    than the return.
     """
 
     series: Mapping[str, PriceSeries]
@@ -62,6 +64,7 @@ class Market:
     currencies: Mapping[str, str] = field(default_factory=dict)
     fx: Mapping[str, PriceSeries] = field(default_factory=dict)
     baskets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
     own_weight: Mapping[str, float] = field(default_factory=dict)
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
@@ -94,7 +97,8 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
         regressors.append(_benchmark(symbol, benchmark, returns, grid, market) - riskfree)
     regressors += [_aligned(factor, grid, market) for factor in market.factors]
     stacked = np.array(regressors).reshape(len(regressors), len(returns))
-    known = np.isfinite(returns) & np.isfinite(riskfree) & np.isfinite(stacked).all(axis=0)
+    around = np.isfinite(riskfree) & np.isfinite(stacked).all(axis=0)
+    known = np.isfinite(returns) & around
     dates, first = series.dates, int(first_is_base)
     return Line(
         symbol=symbol,
@@ -102,7 +106,7 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
         exchange=grid.exchange,
         dates=grid.dates[first:],
         returns=np.where(known, returns, np.nan)[first:],
-        regressors=np.where(known, stacked, np.nan)[:, first:],
+        regressors=np.where(around, stacked, np.nan)[:, first:],
         riskfree=np.where(known, riskfree, np.nan)[first:],
         span=_span(series),
         against=", ".join(f"{one.symbol} ({_span(one)})" for one in _others(benchmark, market)),
@@ -137,11 +141,10 @@ def _benchmark(symbol: str, benchmark: str, own: Floats, grid: Grid, market: Mar
     """The benchmark's returns, without the listing itself where it is a basket or the listing's weight is given."""
     if benchmark in market.baskets:
         members = [m for m in market.baskets[benchmark] if m != symbol]
-        found = np.array([_converted(_aligned(market.series[m], grid, market), m, grid, market) for m in members])
-        present = np.isfinite(found)
-        n = present.sum(axis=0)
-        total = np.where(present, found, 0.0).sum(axis=0)
-        return np.where((n > 0) & (2 * n >= len(members)), total / np.maximum(n, 1), np.nan)
+        found = np.array(
+            [_converted(_aligned(market.series[m], grid, market), m, grid, market) for m in members]
+        ).reshape(len(members), len(own))
+        return _basket(found, np.array([market.weights.get(m, 1.0) for m in members]))
     returns = _converted(_aligned(market.series[benchmark], grid, market), benchmark, grid, market)
     weight = market.own_weight.get(symbol, 0.0)
     if not weight:
@@ -149,6 +152,16 @@ def _benchmark(symbol: str, benchmark: str, own: Floats, grid: Grid, market: Mar
     simple = (np.expm1(returns), np.expm1(own)) if market.log_returns else (returns, own)
     without = (simple[0] - weight * simple[1]) / (1 - weight)
     return np.log1p(without) if market.log_returns else without
+
+
+def _basket(found: Floats, weights: Floats) -> Floats:
+    """The weighted mean of (M, S) members' returns over the members present; NaN where more than half are missing."""
+    present = np.isfinite(found)
+    n = present.sum(axis=0)
+    total = np.where(present, weights[:, None] * found, 0.0).sum(axis=0)
+    weight = np.where(present, weights[:, None], 0.0).sum(axis=0)
+    enough = (n > 0) & (2 * n >= len(found))
+    return np.where(enough, total / np.where(enough, weight, 1.0), np.nan)
 
 
 def _aligned(series: PriceSeries, grid: Grid, market: Market) -> Floats:

@@ -23,6 +23,7 @@ from engine.spec import StudySpec
 MANY_CORRELATIONS = 1_000  # pairs of events grow with the square
 BY_DATE = "by date"  # the closes of a benchmark whose exchange is not known
 PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars", "statsmodels")
+SEARCHES = {"arch": ("garch", "egarch", "gjr")}
 
 
 def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) 
         "settings": study.spec.settings(),
         "study_sha256": study.sha256["study"],
         "calendar_sha256": study.sha256["calendar"],
+        **({"code_sha256": study.sha256["code"]} if study.sha256["code"] else {}),
         "snapshot": {
             "name": Path(snapshot.name).name,
             "redistributable": snapshot.redistributable,
@@ -53,7 +55,7 @@ def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) 
         "specifications": [{"name": n, "formula": f} for n, f in _formulas(spec).items()],
         "closes": dict(sorted((dict.fromkeys(_by_date(study), BY_DATE) | dict(study.market.venues)).items())),
         "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
-        "versions": {"event-study-engine": __version__} | {p: _version(p) for p in PACKAGES},
+        "versions": {"event-study-engine": __version__} | {p: _version(p) for p in _packages(spec)},
         "pairs": {"calendar": len(table), "used": len(panel.pairs)},
         "contamination": _independence(spec, plan, panel, fits),
         "listings": dict(sorted(listings.items())),
@@ -90,6 +92,11 @@ def _independence(spec: StudySpec, plan: Plan, panel: EventPanel, fits: NormalFi
 def _formulas(spec: StudySpec) -> dict[str, str]:
     """The formulas of the cross-section in the order of the study, which the sorted settings lose."""
     return spec.crosssection.formulas if spec.crosssection is not None else {}
+
+
+def _packages(spec: StudySpec) -> tuple[str, ...]:
+    """The libraries behind the numbers, those of the model among them."""
+    return (*PACKAGES, *[package for package, models in SEARCHES.items() if spec.model.name in models])
 
 
 def _by_date(study: Study) -> set[str]:

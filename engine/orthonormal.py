@@ -38,5 +38,15 @@ def orthonormal(columns: Floats, ahead: Floats, dependent: float) -> tuple[Float
     return unit, upper, basis
 
 
+def back_substituted(upper: Floats, right: Floats) -> Floats:
+    """Solve R b = r for every event; upper: (N, k, k), right: (N, k)."""
+    solved = right.copy()
+    for j in reversed(range(right.shape[1])):
+        for i in range(j + 1, right.shape[1]):
+            solved[:, j] -= upper[:, j, i] * solved[:, i]
+        solved[:, j] /= upper[:, j, j]
+    return solved
+
+
 def _sum(rows: Floats) -> Floats:
     return np.asarray(np.ascontiguousarray(rows).sum(axis=-1))

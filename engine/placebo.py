@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engine.abnormal import abnormal_returns, cumulate
 from engine.lines import Line
-from engine.models import MODELS
+from engine.models import Model
 from engine.panel import EventPanel
 from engine.sessions import Days, Window
 from engine.significance import PseudoCars
@@ -74,7 +74,7 @@ class Design:
     left_out: by symbol, the days that no estimation row may be (``trim_estimation``), as in the fits of the real events.
     """
 
-    model: str
+    model: Model
     event_window: Window
     windows: tuple[Window, ...]
     min_days: int
@@ -158,7 +158,7 @@ def line_cars(line: Line, own: Window, real: Days, design: Design) -> Floats:
     estimation = _windows(estimable - line.riskfree, own), _windows(line.regressors, own)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
-        fits = MODELS[design.model](*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
+        fits = design.model(*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
         abnormal = abnormal_returns(events[0][part], fits, event_window)
         for w, window in enumerate(design.windows):
             car = cumulate(abnormal, fits, window, design.log_returns).car

@@ -78,7 +78,8 @@ def plan_study(study: Study) -> Plan:
             dates = grids[benchmark] if on_benchmark else None
             known = calendars[exchange] if exchange is not None else None
             grid = _grid(dates, known, clocks)
-            against = benchmark if explains else ""
+            control = spec.model.peers if on_benchmark and spec.model.peers is not None else benchmark
+            against = control if explains else ""
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
             homes[against, grid.exchange] = grid
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))

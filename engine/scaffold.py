@@ -40,7 +40,7 @@ baskets = {{}}                    # {{peers = ["AAA", "BBB"]}}: equal weights, n
 own_weight = {{}}                 # {{AAA = 0.08}}: the listing's share in its index, taken out of it
 
 # [factors]                     # with [model] name = "factor"
-# set = "ff3"                   # factors/FF3_US_daily.csv of the snapshot; or columns = ["BZ=F"], series of it; or both
+# set = "ff3"                   # or "capm", "ff5", "carhart", a file in factors/ of the snapshot; or columns = ["BZ=F"]; or both
 # columns = []                  # without a set: series; with one: the columns of it to use, all if empty
 # snapshot = "factor-library"   # where they are, if not in the study's snapshot
 # units = "percent"             # or "fraction": of a set
@@ -51,9 +51,17 @@ calendar = "exchange"           # or "benchmark": the days on which the benchmar
 closes = {{}}                     # {{"BZ=F" = "16:30 Europe/London"}}: when a series of no exchange has its daily value
 
 [model]
-name = "market"                 # or "market_adjusted", "mean_adjusted", "factor"
+name = "market"                 # or "market_adjusted", "mean_adjusted", "raw", "factor", "matched", "scholes_williams", "dimson",
+                                # "rolling", "exponential", "garch", "egarch", "gjr", "lad", "huber", "theil_sen", "custom"
 estimation_window = [-250, -11]
 min_estimation_days = 120
+# leads_lags = 1                # with name = "dimson": days of the benchmark before and after
+# window = 60                   # with name = "rolling": the last returns that the line is drawn through
+# half_life = 30.0              # with name = "exponential": sessions in which a day's weight halves
+# peers = "peers"               # with name = "matched": the basket that is the control portfolio
+# weights = "equal"             # with name = "matched"; or "value": market_value in symbols.csv of the snapshot
+# file = "my_model.py"          # with name = "custom": runs only with --allow-code
+# function = "my_model"         # with name = "custom": of that file
 
 [windows]
 event = [-10, 10]

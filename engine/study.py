@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,13 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.calendar_time import in_calendar_time
-from engine.drivers import crosssection_tables, group_tables
+from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.inputs import Study, group_columns, load_study, market_values
 from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
-from engine.models import NormalFits, fit
+from engine.models import PSEUDO_DATES, REFIT, NormalFits, fit, model_of
 from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Design, Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
@@ -35,6 +35,7 @@ from engine.significance import (
     Regressions,
     Resampling,
     evaluate,
+    evaluate_events,
 )
 from engine.spec import StudySpec
 from engine.tables import (
@@ -65,6 +66,12 @@ DEGENERATE = {
     "collinear_factors": "one of benchmark and factors is a combination of the others, so their betas cannot be told apart",
     "exact_fit": "the model fits without residual, so there is no variance to test against",
     "no_degrees_of_freedom": "too few for the model's coefficients",
+    "too_few_neighbours": "too few of them have the benchmark's days before and after for the corrected beta",
+    "collinear_neighbours": "the benchmark's days before and after are combinations of each other",
+    "undefined_beta": "the benchmark's days undo each other (1 + 2 rho = 0), so the corrected beta is not defined",
+    "too_few_for_variance": "too few for the variance equation",
+    "not_converged": "the search for the model's coefficients did not end",
+    "no_unconditional_sigma": "the variance equation has no unconditional sigma, or one a hundred times off the residuals'",
 }
 
 
@@ -76,8 +83,9 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     spec = study.spec
     keep_rows = _keeps_abnormal_returns(study)
     on_progress("day 0 and windows", 0, 4)
+    options = _options(study)
     plan = plan_study(study)
-    panel, fits, exclusions = _fit(plan, spec)
+    panel, fits, exclusions = _fit(plan, spec, options)
     _check_losses(study, exclusions)
     if panel is None or fits is None:
         raise AssertionError("all pairs are lost and _check_losses did not raise")
@@ -96,8 +104,9 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         exclusions += [row for _, lost in parted for row in lost]
 
     draws = _draws(
-        study, plan, panel, cars, lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4)
-    )
+        study, plan, panel, fits, cars, options,
+        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
+    )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
@@ -110,10 +119,10 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     every = [
         (np.flatnonzero(c.complete), s) for c, s in zip(cars, samples[: len(cars)], strict=True)
     ]  # group all is first
-    event_answers = [(members, s, EVENT_TESTS[test](s)) for members, s in every for test in event_tests]
+    event_answers = [(members, s, evaluate_events(test, s)) for members, s in every for test in event_tests]
     p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
 
-    everyone = _regressions(panel, fits, np.arange(len(panel.pairs)))
+    everyone = _regressions(panel, fits, np.arange(len(panel.pairs))) if needs_regressions(spec) else None
     driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, everyone)
     exclusions += driven.exclusions
 
@@ -132,20 +141,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
-    if spec.calendar_time is not None:
-        chosen, values = spec.significance, np.array(_of_pairs(study, panel, market_values(study)))
-        held = in_calendar_time(
-            panel,
-            spec.calendar_time,
-            plan.regressors,
-            groups,
-            firms,
-            values,
-            log_returns,
-            chosen.alternative,
-            chosen.alpha,
-        )
-        tables |= calendar_time_tables(held, spec.calendar_time.rats)
+    tables |= _in_calendar_time(study, plan, panel, groups, firms)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
 
 
@@ -159,8 +155,9 @@ class _Draws:
 
 
 def _draws(
-    study: Study, plan: Plan, panel: EventPanel, cars: Sequence[Cars], on_progress: Callable[[int, int], None]
-) -> _Draws:
+    study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars], options: Mapping[str, Any],
+    on_progress: Callable[[int, int], None],
+) -> _Draws:  # fmt: skip
     """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed."""
     spec, tests = study.spec, set(study.spec.significance.tests)
     rule = spec.resampling
@@ -170,13 +167,18 @@ def _draws(
     resampling = Resampling(cluster, rule.draws, rule.seed)
     log_returns = spec.prices.returns == "log"
     design = Design(
-        spec.model.name, spec.event_window, tuple(sorted(spec.car_windows)), spec.model.min_estimation_days, log_returns,
-        plan.firms.left_out,
-    )  # fmt: skip
+        model=model_of(spec.model.name, options),
+        event_window=spec.event_window,
+        windows=tuple(sorted(spec.car_windows)),
+        min_days=spec.model.min_estimation_days,
+        log_returns=log_returns,
+        left_out=plan.firms.left_out,
+    )
     real, dates, firms = real_days(plan), None, None
-    if PSEUDO_DATE_TESTS & tests:
+    elsewhere = PSEUDO_DATES not in fits.lacks
+    if PSEUDO_DATE_TESTS & tests and elsewhere:
         dates = pseudo_events(panel, real, design, rule.draws, np.random.default_rng(rule.seed), on_progress)
-    if FIRM_TESTS & tests:
+    if FIRM_TESTS & tests and elsewhere:
         rng = resampling.generator("firm_permutation")
         firms = firm_pseudo_events(panel, cars, plan.controls, real, design, rule.draws, rng)
     return _Draws(dates, firms, resampling)
@@ -219,7 +221,22 @@ def _keeps_abnormal_returns(study: Study) -> bool:
     return asked is not False
 
 
-def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
+def _options(study: Study) -> dict[str, Any]:
+    """The options of the model's function. Raises SpecError where it is the study's own and may not run."""
+    chosen = study.spec.model
+    if chosen.name != "custom":
+        return chosen.options
+    if study.function is None:
+        raise SpecError(
+            f'study {study.name}: [model] name = "custom" runs {chosen.function} of {chosen.file}, code that came with the '
+            "study. Read the file first; then say --allow-code, for example: eventstudy run STUDY --allow-code."
+        )
+    return {"function": study.function}
+
+
+def _fit(
+    plan: Plan, spec: StudySpec, options: Mapping[str, Any]
+) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
     """Fit the model to the usable pairs; degenerate fits are lost with their reason."""
     if plan.panel is None:
         return None, None, list(plan.exclusions)
@@ -235,6 +252,7 @@ def _fit(plan: Plan, spec: StudySpec) -> tuple[EventPanel | None, NormalFits | N
         panel.estimation_rows,
         panel.own,
         plan.regressors,
+        options,
     )
     fits = replace(fits, expected=fits.expected + panel.event_riskfree)
     for i in np.flatnonzero(fits.degenerate != ""):
@@ -286,6 +304,21 @@ def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
     return groups
 
 
+def _in_calendar_time(
+    study: Study, plan: Plan, panel: EventPanel, groups: Sequence[tuple[str, Ints]], firms: Ints
+) -> dict[str, pl.DataFrame]:
+    """Portfolios in real time and RATS, where the study has the table ``[calendar_time]``."""
+    spec, chosen = study.spec, study.spec.significance
+    if spec.calendar_time is None:
+        return {}
+    values = np.array(_of_pairs(study, panel, market_values(study)))
+    held = in_calendar_time(
+        panel, spec.calendar_time, plan.regressors, groups, firms, values, spec.prices.returns == "log",
+        chosen.alternative, chosen.alpha,
+    )  # fmt: skip
+    return calendar_time_tables(held, spec.calendar_time.rats)
+
+
 def _of_pairs(study: Study, panel: EventPanel, column: Sequence[Any]) -> list[Any]:
     """The values of the panel's pairs in a column of the calendar."""
     keys = study.announcements.table.select("event_id", "symbol").rows()
@@ -299,6 +332,7 @@ def _sample(
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
+    refits = REGRESSION_TESTS & set(spec.significance.tests)
     return CarSample(
         group=group,
         window=cars.window,
@@ -320,7 +354,8 @@ def _sample(
         pseudo=draws.dates.sample(inside, cars.window, members) if draws.dates is not None else None,
         pseudo_firms=draws.firms.sample(inside, cars.window) if draws.firms is not None else None,
         shared=cars.shared[inside],
-        regressions=_regressions(panel, fits, inside) if REGRESSION_TESTS & set(spec.significance.tests) else None,
+        regressions=_regressions(panel, fits, inside) if refits and REFIT not in fits.lacks else None,
+        lacks=fits.lacks,
         resampling=replace(draws.clusters, cluster=draws.clusters.cluster[inside]) if draws.clusters else None,
     )
 

@@ -13,7 +13,7 @@ from engine.errors import DataError, SpecError, hint
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
 from engine.market.alignment import is_closing_time
-from engine.market.factors import RISK_FREE, SET_VENUES, factor_file, read_factors
+from engine.market.factors import RISK_FREE, SET_VENUES, factor_file, read_factors, set_columns
 from engine.market.outcomes import measured
 from engine.sessions import known_exchange
 from engine.spec import Factors, StudySpec
@@ -68,6 +68,7 @@ def read_market(
         currencies=currencies,
         fx={currency: series[symbol] for currency, symbol in fx.items()},
         baskets=rule.baskets,
+        weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
         prices=series,
     )
@@ -75,15 +76,33 @@ def read_market(
 
 
 def indices_of(spec: StudySpec, benchmarks: Sequence[str]) -> tuple[set[str], set[str]]:
-    """The indices among the benchmarks, and the members of the baskets among them."""
+    """The indices among the benchmarks, and the members of the baskets among them and of the control portfolio."""
     baskets = spec.benchmark.baskets
-    members = {m for b in set(benchmarks) & set(baskets) for m in baskets[b]}
+    named = {*benchmarks, *([spec.model.peers] if spec.model.peers is not None else [])}
+    members = {m for b in named & set(baskets) for m in baskets[b]}
     return set(benchmarks) - {""} - set(baskets), members
 
 
 def controls_of(spec: StudySpec) -> set[str]:
     """The listings without an event that may stand in for those with one (`firm_permutation`)."""
     return set(spec.resampling.controls) if spec.resampling is not None else set()
+
+
+def _market_values(members: set[str], snapshot: Snapshot) -> dict[str, float]:
+    """The column ``market_value`` of ``symbols.csv`` for the members of control portfolios, one value for the whole study."""
+    values = {}
+    for symbol in sorted(members):
+        text = snapshot.listings.get(symbol, {}).get("market_value", "")
+        try:
+            values[symbol] = float(text)
+        except ValueError:
+            values[symbol] = float("nan")
+        if not 0 < values[symbol] < float("inf"):
+            raise SpecError(
+                f'[model] weights = "value" needs the market value of {symbol}: the column market_value of symbols.csv in '
+                f'snapshot {snapshot.name} holds "{text}". Write a number above zero there, or set weights = "equal".'
+            )
+    return values
 
 
 def check_names(symbols: set[str]) -> None:
@@ -146,7 +165,7 @@ def _read_factors(
         return [series[name] for name in chosen.columns], None, [snapshot.file_of(name) for name in chosen.columns]
     path = factor_file(snapshot, chosen.set)
     columns = read_factors(path, chosen.units)
-    wanted = chosen.columns or [name for name in columns if name != RISK_FREE]
+    wanted = chosen.columns or set_columns(chosen.set, list(columns), path)
     for name in [*wanted, *([RISK_FREE] if chosen.excess else [])]:
         if name not in columns:
             raise SpecError(f'[factors] "{name}" is no column of {path}. {hint(name, columns)}')

@@ -82,6 +82,8 @@ def make_study(
     write_rows(folder / "events.csv", events)
     for symbol, columns in series.items():
         write_columns(folder / "data" / f"{symbol}.csv", columns)
+    if spec["model"]["name"] == "custom" and "file" in spec["model"]:
+        (folder / spec["model"]["file"]).write_text(OWN_MODEL, encoding="utf-8")
     return folder
 
 
@@ -154,8 +156,35 @@ def simulated(seed: int, symbols: Sequence[str], sessions: int, first: str = "20
 
 
 def run(folder: Path) -> StudyResult:
-    """Load and run a study folder, looking for prices nowhere else."""
-    return run_study(load_study(folder, data_path=()))
+    """Load and run a study folder, looking for prices nowhere else; its own model, if it has one, may run."""
+    return run_study(load_study(folder, data_path=(), allow_code=True))
+
+
+# The keys of [model] that a model needs in the short windows of the tests.
+MODEL_KEYS: dict[str, dict[str, Any]] = {
+    "dimson": {"leads_lags": 2},
+    "rolling": {"window": 15},
+    "exponential": {"half_life": 8.0},
+    "matched": {"peers": "peers", "weights": "equal"},
+    "custom": {"file": "own_model.py", "function": "half_the_benchmark"},
+}
+OWN_MODEL = """
+import numpy as np
+
+
+def half_the_benchmark(returns, regressors, event_regressors):
+    level = (returns - regressors[0] / 2).mean()
+    return level + event_regressors[0] / 2, returns - level - regressors[0] / 2
+"""
+
+
+def tables_of(model: str, factors: Sequence[str], peers: Sequence[str]) -> dict[str, Any]:
+    """The tables of study.toml that choose a model, for `make_study`."""
+    return {
+        "model": {"name": model} | MODEL_KEYS.get(model, {}),
+        "factors": {"columns": list(factors)} if model == "factor" else None,
+        "benchmark": {"default": "MKT", "baskets": {"peers": list(peers)}},
+    }
 
 
 def texts(result: StudyResult) -> dict[str, str]:

@@ -332,7 +332,7 @@ def test_a_study_in_another_currency_and_with_a_basket(tmp_path: Path) -> None:
         ({"factors": {"columns": []}}, r"\[factors\] needs columns"),
         ({"factors": {"excess": True}}, r"excess = true takes the risk-free rate"),
         ({"factors": {"columns": ["^GSPC", "^GSPC"]}}, r'"\^GSPC" stands there more than once'),
-        ({"model": {"name": "market"}}, r'\[factors\] is used by the model "factor" only'),
+        ({"model": {"name": "market"}}, r'\[factors\] is used by the model "custom", "factor" only'),
         ({"sessions": {"calendar": "exchange"}}, r"\[sessions\] closes is required for JPY=X"),
         ({"sessions": {"closes": {"JPY=X": "12:00 UTC", "OIL": "12:00 UTC"}}}, r'closes: "OIL" is no series of the study'),
         ({"sessions": {"closes": {"JPY=X": "noon: UTC"}}}, r'closes: JPY=X = "noon: UTC" is no closing time'),

@@ -132,7 +132,7 @@ def test_the_bootstrap_hears_of_no_other_group(tmp_path: Path) -> None:
 def test_size_on_skewed_bhars() -> None:
     """100 lognormal BHARs of mean 0, 5 % on the left: t and sign of skewness mislead, the bootstrap hardly.
 
-    Lyon, Barber & Tsai (1999), table III: right-skewed BHARs push the t to the left.
+    Lyon, Barber & Tsai (1999): right-skewed BHARs push the t to the left.
     """
     rng, rejected = np.random.default_rng(11), {"bhar_t": [0, 0], "bhar_bootstrap": [0, 0]}
     samples = 400

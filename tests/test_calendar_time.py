@@ -14,6 +14,7 @@ import second
 import second_long
 import statsmodels.api as sm
 from conftest import cell, closes, make_study, returns, rows_of, run, sample_of, simulated, texts, weekdays, write_rows
+from matplotlib.text import Text
 from test_second_implementation import ESTIMATION, FACTORS, design, events, prices
 
 from engine import load_study, run_study
@@ -402,7 +403,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, change: dict[str, Any], words: st
 
 
 def line_of(symbol: str, values: np.ndarray, market: np.ndarray, days: np.ndarray) -> Line:
-    return Line(symbol, "MKT", days, values, market[None], np.zeros(len(days)), "", "", 0, 0)
+    return Line(symbol, "MKT", "", days, values, market[None], np.zeros(len(days)), "", "", 0, 0)
 
 
 def overlapping(
@@ -527,6 +528,8 @@ def test_the_memo_says_what_was_held(acquirers: StudyResult) -> None:
     cars = acquirers.tables["cars"]
     means = [f"{100 * cars[c].mean():.2f}" for c in ("car_simple", "car_log", "car_compound", "bhar")]
     assert f"| [1, 252] | {len(cars)} | {' | '.join(means)} |" in text
+    for words in ("Newey & West (1987)", "Ibbotson (1975)", "Fama (1998)"):
+        assert words in text
     assert "(table [calendar_time])" in text.replace("\\", "")
 
 
@@ -543,6 +546,12 @@ def test_events_share_sessions_by_plain_pairs(acquirers: StudyResult) -> None:
 
 def test_the_chart_is_the_running_sum(acquirers: StudyResult) -> None:
     figure = draw_chart(acquirers, "calendar_time")
+    figure.canvas.draw()
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text():
+            box = text.get_window_extent()
+            assert (box.min >= figure.bbox.min - 1).all(), text.get_text()
+            assert (box.max <= figure.bbox.max + 1).all(), text.get_text()
     line = next(one for one in figure.axes[0].lines if len(one.get_ydata()) > 2)
     abnormal = rows_of(acquirers, "portfolios", group="all")["abnormal"].to_numpy()
     close(line.get_ydata(), np.cumsum(abnormal))

@@ -393,10 +393,11 @@ def test_returns_between_neighbouring_sessions() -> None:
     nearly(logs.returns[1:3], [math.log(1.1), math.log(0.9)])
 
 
-def test_a_gap_in_the_listing_costs_two_returns_of_both() -> None:
+def test_a_gap_in_the_listing_costs_two_returns_of_its_own() -> None:
+    """The benchmark's stay, for the days before and after that a corrected beta looks at."""
     found = line_of(series("S", [100, NAN, 99, 99, 100]), series("M", [10, 10, 11, 11, 22]))
     nearly(found.returns, [NAN, NAN, NAN, 0, 1 / 99])
-    nearly(found.regressors[0], [NAN, NAN, NAN, 0, 1])
+    nearly(found.regressors[0], [NAN, 0, 0.1, 0, 1])
 
 
 def test_a_gap_in_the_benchmark_costs_two_returns_of_both() -> None:
@@ -423,7 +424,7 @@ def test_a_cell_of_a_return_series_is_the_return_whatever_the_day_before() -> No
         series("M", [0.1, 0.2, 0.3, NAN, 0.5], is_return=True),
     )
     nearly(found.returns, [0.01, NAN, 0.03, NAN, NAN])
-    nearly(found.regressors[0], [0.1, NAN, 0.3, NAN, NAN])
+    nearly(found.regressors[0], [0.1, 0.2, 0.3, NAN, 0.5])
     logs = line_of(series("S", [0.01] * 5, is_return=True), series("M", [0.02] * 5, is_return=True), log=True)
     nearly(logs.returns, [0.01] * 5)
 

@@ -17,6 +17,7 @@ from scipy import stats
 from engine import load_study
 from engine.errors import SpecError
 from engine.joint import JOINT_MODELS, joint_cars
+from engine.plan import plan_study
 from engine.sessions import Window
 from engine.study import dry_run_result
 
@@ -113,7 +114,9 @@ def series_of(folder: Path, symbol: str) -> tuple[list[str], Any]:
 def test_a_study_as_in_statsmodels(tmp_path: Path, model: str) -> None:
     """Clean rows of the earliest event: [-70, -11] of its own, without the days of the three event windows."""
     factors = {"columns": ["CCC"]} if model == "factor" else None
-    folder = overlapping_study(tmp_path, model={"name": model}, factors=factors)
+    benchmark = {"default": "MKT", "baskets": {"peers": ["AAA", "CCC"]}}
+    chosen = {"name": model} | ({"peers": "peers"} if model == "matched" else {})
+    folder = overlapping_study(tmp_path, model=chosen, factors=factors, benchmark=benchmark)
     result = run(folder)
     dates, market = series_of(folder, "MKT")
     _, own = series_of(folder, "AAA")
@@ -124,9 +127,12 @@ def test_a_study_as_in_statsmodels(tmp_path: Path, model: str) -> None:
     windows = {d for z in zero for d in range(z - 5, z + 6)}
     estimation = [t for t in range(zero[0] - 70, zero[0] - 10) if t not in windows and np.isfinite(y[t])]
     assert 50 < len(estimation) < 60
-    explained = y - x if model == "market_adjusted" else y
+    if model == "matched":  # the peers' returns as they come from their closes: `test_alignment.py`
+        line = plan_study(load_study(folder, data_path=())).lines[0]
+        x = line.regressors[0]
+    explained = y - x if model in ("market_adjusted", "matched") else y
     one = np.ones(len(y))
-    regressors = {"market": [one, x], "mean_adjusted": [one], "market_adjusted": [], "factor": [one, x, oil]}[model]
+    regressors = {"market": [one, x], "mean_adjusted": [one], "factor": [one, x, oil]}.get(model, [])
     for start, end in WINDOWS:
         days = [list(range(z + start, z + end + 1)) for z in zero]
         car, se, dof = ols(explained, regressors, estimation, days)

@@ -65,7 +65,10 @@ def test_golden_and_reference_agree(group: str) -> None:
 
 
 def test_the_study_in_ten_lines_is_a_study() -> None:
-    text, world, drivers = blocks("toml")
+    text, world, *rest = blocks("toml")
+    drivers, in_calendar_time = (
+        next(b for b in rest if f"[{name}]" in b) for name in ("crosssection", "calendar_time")
+    )
     assert len(text.strip().splitlines()) == 10
     raw = tomllib.loads(text)
     spec = parse_spec(raw, "README.md", _known())
@@ -79,6 +82,9 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(raw | tomllib.loads(drivers), "README.md", _known())
     assert spec.crosssection is not None
     assert list(spec.crosssection.formulas) == ["paid", "full"]
+    spec = parse_spec(raw | tomllib.loads(in_calendar_time), "README.md", _known())
+    assert spec.calendar_time is not None
+    assert (spec.calendar_time.months, spec.calendar_time.rats) == (12, True)
 
 
 def _known():  # type: ignore[no-untyped-def]

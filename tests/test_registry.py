@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import test_oracle_clustered30 as oracle
 import test_oracle_longley as longley
+import test_oracle_models as models_oracle
 import test_second_implementation as second_implementation
+import test_second_models as second_models
 import test_thirty_firms as thirty_firms
-from conftest import make_study, returns, run, sample_of, simulated
+from conftest import MODEL_KEYS, make_study, returns, run, sample_of, simulated, tables_of
 
-from engine.models import MODELS, WITHOUT_BENCHMARK, fit
+from engine.models import COVARIANCE, ITERATIVE, MODELS, PSEUDO_DATES, REFIT, WITHOUT_BENCHMARK, NormalFits, fit
 from engine.results import StudyResult
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, evaluate
+from engine.significance import EVENT_TESTS, NEEDS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, evaluate
 
 README = Path(__file__).parents[1] / "README.md"
 CITED = re.compile(r"[A-Z][\w'-]+.*?\((18|19|20)\d\d\)", re.DOTALL)
@@ -32,8 +34,8 @@ TESTS = sorted({*SIGNIFICANCE_TESTS, *EVENT_TESTS})
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_has_an_oracle_and_a_second_implementation(name: str) -> None:
-    assert name in {*oracle.MODELS, *longley.MODELS}
-    assert name in {model for model, _, _ in second_implementation.CASES}
+    assert name in {*oracle.MODELS, *longley.MODELS, *models_oracle.MODELS}
+    assert name in {*(model for model, _, _ in second_implementation.CASES), *second_models.CASES}
 
 
 @pytest.mark.parametrize("name", sorted(SIGNIFICANCE_TESTS))
@@ -63,7 +65,9 @@ def test_every_name_has_a_row_in_the_readme(name: str) -> None:
 
 def test_names_that_need_resampling_or_no_benchmark_exist() -> None:
     assert set(TESTS) >= RESAMPLING_TESTS
-    assert set(MODELS) >= WITHOUT_BENCHMARK
+    assert set(MODELS) >= WITHOUT_BENCHMARK | ITERATIVE
+    assert set(TESTS) >= set(NEEDS)
+    assert set(NEEDS.values()) == {COVARIANCE, REFIT, PSEUDO_DATES}
 
 
 # Awkward studies: a number or a reason, never an exception or a warning
@@ -73,7 +77,7 @@ PLACES = [80, 85, 90, 100, 105]
 
 
 def awkward_series(case: str) -> dict[str, Any]:
-    series = simulated(8, [f"S{i}" for i in range(5)], DAYS) | {"OIL": simulated(9, ["OIL"], DAYS)["OIL"]}
+    series = simulated(5, [f"S{i}" for i in range(5)], DAYS) | {"OIL": simulated(9, ["OIL"], DAYS)["OIL"]}
     first = list(series["S0"]["return"])
     dates = series["S0"]["date"]
     match case:
@@ -118,8 +122,7 @@ def awkward_study(folder: Path, model: str, case: str, n: int) -> StudyResult:
             folder,
             events,
             series,
-            model={"name": model},
-            factors={"columns": ["OIL"]} if model == "factor" else None,
+            **tables_of(model, ["OIL"], ["S2", "S3", "S4"]),
             windows={"event": [-5, 5], "car": [[0, 0], [-5, 5]]},
             significance={"tests": TESTS},
             resampling={"seed": 1, "draws": 99},
@@ -155,13 +158,33 @@ def test_awkward_studies_are_answered(tmp_path: Path, model: str, case: str, n: 
     assert not used & pairs
 
 
+def small_fit(model: str, returns: Any, market: Any) -> NormalFits:
+    """Fits of (N, 10) returns on one benchmark, ahead of three days on which it is one."""
+    keys: dict[str, Any] = {"window": 4, "half_life": 2.0, "leads_lags": 1}
+    own = {key: value for key, value in keys.items() if key in MODEL_KEYS.get(model, {})}
+    if model == "custom":
+        own = {"function": lambda r, x, ahead: (ahead[0] * 0 + r.mean(), r - r.mean())}
+    n = len(returns)
+    return fit(
+        model, np.array(returns), np.tile(market, (n, 1))[:, None], np.ones((n, 1, 3)), Window(-10, -1),
+        np.array([[-10, -1]] * n), options=own,
+    )  # fmt: skip
+
+
+def lacks_of(model: str) -> set[str]:
+    rng = np.random.default_rng(5)
+    return set(small_fit(model, rng.normal(size=(1, 10)), rng.normal(size=10)).lacks)
+
+
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_one_event_is_answered(tmp_path: Path, model: str) -> None:
     result = awkward_study(tmp_path, model, "nothing special", 1)
     check_answers(result)
     group = result.tables["significance"]
     assert set(group["unavailable"]) == {"needs at least 2 events, has 1"}
-    assert result.tables["event_significance"]["p_value"].is_not_null().sum() == 7  # sq answers one of two windows
+    lacking = {test for test, need in NEEDS.items() if need in lacks_of(model)}
+    answers = sum(1 if test == "sq" else 2 for test in {*EVENT_TESTS} - lacking)  # sq answers one of two windows
+    assert result.tables["event_significance"]["p_value"].is_not_null().sum() == answers
 
 
 def test_a_window_that_no_event_completes_is_answered(tmp_path: Path) -> None:
@@ -294,17 +317,15 @@ def large_effects(folder: Path, name: str, alternative: str, places: list[int]) 
 @pytest.mark.parametrize("fill", ["missing", "constant", "zero", "exact"])
 def test_models_say_why_a_fit_is_no_use(name: str, rows: int, fill: str) -> None:
     """Beside an ordinary event, which is not disturbed."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(4)
     market, good = rng.normal(size=10), rng.normal(size=10)
     odd = {"missing": np.full(10, np.nan), "constant": np.full(10, 0.3), "zero": np.zeros(10), "exact": market}[fill]
     odd = np.where(np.arange(10) < rows, odd, np.nan)
-    fits = fit(
-        name, np.array([odd, good]), np.array([market, market])[:, None], np.ones((2, 1, 3)), Window(-10, -1),
-        np.array([[-10, -1], [-10, -1]]),
-    )  # fmt: skip
+    fits = small_fit(name, [odd, good], market)
     assert fits.degenerate[1] == ""
     assert np.isfinite([fits.sigma[1], *fits.expected[1]]).all()
-    varies = name == "market_adjusted" and fill in ("constant", "zero") and rows > 1
-    varies |= name == "mean_adjusted" and fill == "exact" and rows > 1
+    varies = name in ("market_adjusted", "matched") and fill in ("constant", "zero") and rows > 1
+    varies |= name in ("mean_adjusted", "raw") and fill == "exact" and rows > 1
+    varies |= name == "custom" and fill == "exact" and rows > 2  # the function of this test is the mean
     assert (fits.degenerate[0] == "") == varies
     assert fits.n_obs[0] == (0 if fill == "missing" else rows)

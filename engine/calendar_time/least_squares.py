@@ -32,7 +32,7 @@ class Fit:
 
 
 def automatic_lags(rows: int) -> int:
-    """floor(4 (T/100)^(2/9)); Newey & West (1994), section 3, as it is commonly used with the Bartlett kernel."""
+    """floor(4 (T/100)^(2/9)); Newey & West (1994), as it is commonly used with the Bartlett kernel."""
     return int(4 * (rows / 100) ** (2 / 9)) if rows else 0
 
 

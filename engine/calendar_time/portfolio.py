@@ -62,7 +62,7 @@ def portfolio(held: Holdings, by_value: bool, min_firms: int) -> Portfolio:
     """The return of the firms held in each period of real time, a firm counted once.
 
     The listings of a firm enter with equal weights; firms with equal weights, or by the mean market value of their
-    listings. Fama (1998), section 4.2; Jaffe (1974), Mandelker (1974) for portfolios in calendar time.
+    listings. Fama (1998); Jaffe (1974), Mandelker (1974) for portfolios in calendar time.
     """
     chosen = np.flatnonzero(held.values > 0) if by_value else np.arange(len(held.codes))
     order = chosen[np.lexsort((held.firms[chosen], held.codes[chosen]))]
@@ -86,7 +86,7 @@ def abnormal_return(made: Portfolio, lags: int | None, by_firms: bool) -> Fit:
     """alpha and betas of R_pt = alpha + sum_j beta_j F_jt + e_t over the periods kept, neighbours or not.
 
     by_firms: least squares with weights n_t, since the mean of n_t firms has a variance of about 1/n_t.
-    Fama (1998), section 4.2; Mitchell & Stafford (2000), section 4, on the weights.
+    Fama (1998); Mitchell & Stafford (2000) on the weights.
     """
     weights = made.firms.astype(np.float64) if by_firms else np.ones(len(made.codes))
     return least_squares(made.returns, made.regressors, weights, lags)

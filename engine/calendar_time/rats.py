@@ -48,7 +48,7 @@ def rats(
 
     Every event counts, also a firm's second one. The market's return at s differs from event to event only if their
     dates do: on one date there is no beta to tell from the intercept. Errors of different periods are taken as
-    independent. Ibbotson (1975), section 3.
+    independent. Ibbotson (1975).
     """
     by_period: dict[int, list[tuple[int, int]]] = {}
     for i in members:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from engine.inputs import Study
 
 
-def run_one(folder: Path, prices: Path | None, out: Path | None) -> None:
+def run_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
     from engine import report
     from engine.results import write_result
 
     target = out if out is not None else folder / "out"
-    result = compute(load(str(folder), prices))
+    result = compute(load(str(folder), prices, allow_code))
     write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
@@ -41,20 +41,20 @@ def dry_run_one(study: Study) -> None:
     )
 
 
-def validate_one(folder: Path) -> None:
+def validate_one(folder: Path, allow_code: bool = False) -> None:
     from engine.golden import compare
 
     golden = folder / "golden"
     if not (golden / "manifest.json").is_file():
         print(f'{folder.name}: no golden result yet; make one with: eventstudy bless {folder.name} --reason "..."')
         return
-    comparison = compare(compute(load(str(folder))), golden)
+    comparison = compare(compute(load(str(folder), allow_code=allow_code)), golden)
     show(folder.name, comparison, print)
     if comparison.differences:
         raise GoldenMismatch(f"{folder.name}: differs from its golden result. {comparison.summary()}.")
 
 
-def validate_against(folder: Path, against: str) -> None:
+def validate_against(folder: Path, against: str, allow_code: bool = False) -> None:
     """The study on the snapshot it names and on another one; on its golden result where the first is not at hand."""
     from engine.inputs import default_data_path
     from engine.market import find_snapshot
@@ -62,9 +62,9 @@ def validate_against(folder: Path, against: str) -> None:
     from engine.replication import compare_runs
     from engine.results import read_result
 
-    other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root)
+    other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
     try:
-        pinned = load(str(folder))
+        pinned = load(str(folder), allow_code=allow_code)
         before = compute(pinned)
         show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), print)
     except MissingData as missing:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="a folder with a study.toml, or a name in studies/")]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="let the study run the model that it brings along")]
 Prices = Annotated[Path | None, typer.Option(help="folder or parquet file to use in place of the study's snapshot")]
 
 
@@ -95,6 +96,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
     if all_studies and (study is not None or out is not None or dry_run):
@@ -102,34 +104,39 @@ def run(
     if dry_run and study is None:
         raise SpecError("run --dry-run needs a STUDY.")
     if all_studies:
-        for_all_studies(lambda folder: run_one(folder, prices, None))
+        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code))
     elif study is None:
         for folder in study_folders():
             print(folder.name)
     elif dry_run:
         dry_run_one(load(study, prices))
     else:
-        run_one(study_folder(study), prices, out)
+        run_one(study_folder(study), prices, out, allow_code)
 
 
 @app.command()
 def validate(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
     against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs."""
     if against is not None and study is None:
         raise SpecError("validate --against needs a STUDY.")
     if against is not None and study is not None:
-        validate_against(study_folder(study), against)
+        validate_against(study_folder(study), against, allow_code)
     elif study is not None:
-        validate_one(study_folder(study))
+        validate_one(study_folder(study), allow_code)
     else:
-        for_all_studies(validate_one)
+        for_all_studies(lambda folder: validate_one(folder, allow_code))
 
 
 @app.command()
-def bless(study: StudyName, reason: Annotated[str, typer.Option(help="why the numbers may change")]) -> None:
+def bless(
+    study: StudyName,
+    reason: Annotated[str, typer.Option(help="why the numbers may change")],
+    allow_code: AllowCode = False,
+) -> None:
     """Show what differs from the golden result, then make the new numbers the golden ones."""
     from engine.golden import bless as make_golden
     from engine.golden import compare
@@ -137,7 +144,7 @@ def bless(study: StudyName, reason: Annotated[str, typer.Option(help="why the nu
     if not reason.strip():
         raise SpecError("bless needs a reason: --reason 'what changed and why'.")
     folder = study_folder(study)
-    result = compute(load(str(folder)))
+    result = compute(load(str(folder), allow_code=allow_code))
     if (folder / "golden" / "manifest.json").is_file():
         try:
             show(folder.name, compare(result, folder / "golden"), print)

@@ -5,31 +5,70 @@ To add one: a function with its citation in a file of its family, a line here, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.models.fits import NormalFits, assemble
-from engine.models.linear import factor, market, market_adjusted, mean_adjusted
+from engine.models.conditional import egarch, garch, gjr
+from engine.models.custom import custom
+from engine.models.drifting import exponential, rolling
+from engine.models.fits import COVARIANCE, PSEUDO_DATES, REFIT, NormalFits, assemble
+from engine.models.linear import factor, market, market_adjusted, matched, mean_adjusted, raw
+from engine.models.robust import huber, lad, theil_sen
+from engine.models.thin_trading import dimson, scholes_williams
 from engine.sessions import Window
 
 Floats = npt.NDArray[np.float64]
 Model = Callable[[Floats, Floats, Floats], NormalFits]
 
-MODELS: dict[str, Model] = {
+MODELS: dict[str, Callable[..., NormalFits]] = {
     "market": market,
     "market_adjusted": market_adjusted,
     "mean_adjusted": mean_adjusted,
     "factor": factor,
+    "raw": raw,
+    "matched": matched,
+    "scholes_williams": scholes_williams,
+    "dimson": dimson,
+    "rolling": rolling,
+    "exponential": exponential,
+    "garch": garch,
+    "egarch": egarch,
+    "gjr": gjr,
+    "lad": lad,
+    "huber": huber,
+    "theil_sen": theil_sen,
+    "custom": custom,
 }
 
 # Models whose expected return does not look at a benchmark, and those that take the factors of [factors].
-WITHOUT_BENCHMARK = frozenset({"mean_adjusted"})
-WITH_FACTORS = frozenset({"factor"})
+WITHOUT_BENCHMARK = frozenset({"mean_adjusted", "raw"})
+WITH_FACTORS = frozenset({"factor", "custom"})
+# Models that are fitted by a search: two machines agree to fewer digits.
+ITERATIVE = frozenset({"garch", "egarch", "gjr", "lad", "huber"})
 
-__all__ = ["MODELS", "WITHOUT_BENCHMARK", "WITH_FACTORS", "NormalFits", "fit"]
+__all__ = [
+    "COVARIANCE",
+    "ITERATIVE",
+    "MODELS",
+    "PSEUDO_DATES",
+    "REFIT",
+    "WITHOUT_BENCHMARK",
+    "WITH_FACTORS",
+    "Model",
+    "NormalFits",
+    "fit",
+    "model_of",
+]
+
+
+def model_of(name: str, options: Mapping[str, Any]) -> Model:
+    """The function of a model with its options set: the keys of ``[model]`` that it takes, as keywords."""
+    return partial(MODELS[name], **options)
 
 
 def fit(
@@ -40,8 +79,9 @@ def fit(
     rows: Window,
     own: npt.NDArray[np.int64],
     regressor_names: Sequence[str] = ("market",),
+    options: Mapping[str, Any] | None = None,
 ) -> NormalFits:
-    """Fit ``model`` to N events.
+    """Fit ``model``, with the ``options`` that its function takes, to N events.
 
     returns: (N, R) estimation rows, NaN where missing; ``rows`` names their relative days.
     regressors, event_regressors: (N, K, R) and (N, K, L) benchmark and factors; ``regressor_names`` names the K.
@@ -50,17 +90,17 @@ def fit(
     Events are batched by their own window, so that an event's sums run over its own rows alone and its numbers do
     not depend on its company.
     """
-    shapes = np.unique(own, axis=0)
+    function, shapes = model_of(model, options or {}), np.unique(own, axis=0)
     parts = []
     for start, end in shapes:
         chosen = np.flatnonzero((own[:, 0] == start) & (own[:, 1] == end))
         columns = Window(int(start), int(end)).within(rows)
-        fitted = MODELS[model](
+        fitted = function(
             np.ascontiguousarray(returns[chosen, columns]),
             np.ascontiguousarray(regressors[chosen, :, columns]),
             np.ascontiguousarray(event_regressors[chosen]),
         )
         parts.append((chosen, columns, fitted))
     joined = assemble(parts, len(returns), len(rows))
-    names = ("alpha", *(f"beta_{name}" for name in regressor_names))
-    return replace(joined, names=names[: len(joined.names)])
+    given = {f"beta_{j}": f"beta_{name}" for j, name in enumerate(regressor_names)}
+    return replace(joined, names=tuple(given.get(name, name) for name in joined.names))

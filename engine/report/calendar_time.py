@@ -70,7 +70,9 @@ def band(abnormal: Floats, alpha: float, rows: int) -> Floats:
 
 
 def _words(found: Findings) -> Words:
-    rule = found.settings["calendar_time"]
+    rule = found.settings.get("calendar_time")
+    if not rule:
+        return Words(calendar_time_title(found), "The study has no table [calendar_time]", "", source(found))
     noun = NOUNS[rule["frequency"]]
     rows = {r["weighting"]: r for r in alpha_rows(found) if r["group"] == "all" and r["regression"] == "ols"}
     shown = _weightings(found)
@@ -84,7 +86,10 @@ def _words(found: Findings) -> Words:
         legend.append((line, f"{weighting} weights, {count(rows[weighting]['n_periods'], noun)}"))
     if shown:
         legend.append(
-            (Patch(color=MAIN, alpha=0.18, linewidth=0), f"{level_text(1 - found.alpha)} band of no abnormal return")
+            (
+                Patch(color=MAIN, alpha=0.18, linewidth=0),
+                f"{level_text(1 - found.alpha)} band of no abnormal return, {shown[0]} weights",
+            )
         )
     held = f"sessions {rule['hold']}" if rule["hold"] is not None else f"{count(rule['months'], 'month')}"
     notes = (

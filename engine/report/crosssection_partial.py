@@ -14,8 +14,8 @@ from engine.crosssection import CONSTANT
 from engine.report.chartwords import percent_axis, source, subtitle
 from engine.report.drivers import coefficient, regression_window, specifications
 from engine.report.findings import Findings, Row, span_text
-from engine.report.formats import shortened, typeset
-from engine.report.style import GRID, MAIN, Words, blank, compose, printable
+from engine.report.formats import one_line, shortened, typeset
+from engine.report.style import GRID, MAIN, Words, blank, compose, printable, wrap
 from engine.report.titles import partial_title
 
 COLUMNS = 3
@@ -34,7 +34,8 @@ def draw(found: Findings) -> Figure:
     frame.set_xticks([])
     frame.set_yticks([])
     if not terms:
-        frame.text(0.5, 0.5, "no regression", ha="center", va="center", transform=frame.transAxes, fontsize=9)
+        for i, line in enumerate(wrap(figure, printable(_why_nothing(found)), 9, 5.0)):
+            frame.text(0.5, 0.6 - 0.11 * i, line, ha="center", va="center", transform=frame.transAxes, fontsize=9)
         return figure
     frame.set_xlabel("the term, what the other terms explain taken out", labelpad=19)
     frame.set_ylabel(typeset(f"CAR {span_text(regression_window(found))} in %, the same taken out"), labelpad=34)
@@ -63,6 +64,17 @@ def partial_terms(found: Findings) -> list[Row]:
         & (pl.col("term") != CONSTANT)
     )
     return chosen.sort("position").to_dicts()
+
+
+def _why_nothing(found: Findings) -> str:
+    """Why there is no point to show."""
+    table = found.result.tables.get("crosssection")
+    if table is None or table.is_empty():
+        return "the study has no [crosssection]"
+    reasons = table["unavailable"].drop_nulls()
+    return (
+        f"no regression: {one_line(reasons[0])}" if len(reasons) else "the first formula has no term but the constant"
+    )
 
 
 def _panel(figure: Figure, frame: Axes, i: int, rows: int, count: int) -> Axes:

@@ -12,6 +12,7 @@ from engine.abnormal import LONG
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import NOTHING, fixed, level_text, one_line, p_text, percent, stars
 from engine.report.tables import Table, group_label
+from engine.report.wording import outcome_of
 from engine.sessions import Window
 
 PERIODS_A_YEAR = {"daily": 252, "monthly": 12}
@@ -20,7 +21,9 @@ MOST_RATS = 24
 
 
 def long_windows(found: Findings) -> list[Window]:
-    """The windows over which the ways to cumulate part."""
+    """The windows over which the ways to cumulate part; none where the study measures no return."""
+    if outcome_of(found.settings):
+        return []
     return [w for w in found.windows if len(w) > LONG]
 
 

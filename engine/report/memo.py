@@ -41,7 +41,14 @@ from engine.report.titles import (
     timeline_title,
     venue_title,
 )
-from engine.report.wording import OUTCOMES, formula_of_covariance, formula_of_model, formula_of_test, outcome_of
+from engine.report.wording import (
+    OUTCOMES,
+    formula_of_covariance,
+    formula_of_model,
+    formula_of_test,
+    formulas_in_calendar_time,
+    outcome_of,
+)
 from engine.results import StudyResult
 
 if TYPE_CHECKING:
@@ -242,13 +249,14 @@ def note_on_tests(found: Findings) -> str:
 
 
 def methods(found: Findings) -> list[tuple[str, str]]:
-    """Name and formula with citation of the model, of every test and of every covariance of the study."""
+    """Name and formula with citation of the model, of every test, covariance and portfolio of the study."""
     model = str(found.settings["model"]["name"])
     crosssection = found.settings.get("crosssection") or {"covariance": []}
     return [
         (model, formula_of_model(model)),
         *[(t, formula_of_test(t)) for t in found.settings["significance"]["tests"]],
         *[(c, formula_of_covariance(c)) for c in crosssection["covariance"]],
+        *formulas_in_calendar_time(found.settings),
     ]
 
 

@@ -68,6 +68,19 @@ MODEL_NAMES = {
     "market_adjusted": "market-adjusted",
     "mean_adjusted": "mean-adjusted",
     "factor": "factor model",
+    "raw": "raw returns",
+    "matched": "control portfolio",
+    "scholes_williams": "market model, beta of Scholes-Williams",
+    "dimson": "market model, beta of Dimson",
+    "rolling": "market model, rolling beta",
+    "exponential": "market model, exponentially weighted",
+    "garch": "market model with GARCH(1,1), unconditional sigma",
+    "egarch": "market model with EGARCH(1,1), unconditional sigma",
+    "gjr": "market model with GJR-GARCH(1,1), unconditional sigma",
+    "lad": "market model, least absolute deviations",
+    "huber": "market model, Huber",
+    "theil_sen": "market model, Theil-Sen",
+    "custom": "the study's own model",
 }
 
 
@@ -125,6 +138,20 @@ def formula_of_covariance(name: str) -> str:
     from engine.crosssection import COVARIANCES
 
     return _docstring(COVARIANCES.get(name), name)
+
+
+def formulas_in_calendar_time(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The formulas of ``[calendar_time]``, as the functions state them; none where the study has none."""
+    from engine.calendar_time.least_squares import least_squares
+    from engine.calendar_time.portfolio import abnormal_return, portfolio
+    from engine.calendar_time.rats import rats
+
+    rule = settings.get("calendar_time")
+    if not rule:
+        return []
+    named = {"portfolio": portfolio, "alpha": abnormal_return, "Newey-West": least_squares}
+    named |= {"RATS": rats} if rule["rats"] else {}
+    return [(name, _docstring(function, name)) for name, function in named.items()]
 
 
 def _docstring(function: object, name: str) -> str:

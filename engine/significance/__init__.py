@@ -33,6 +33,7 @@ from engine.significance.sample import (
     Regressions,
     Resampling,
     Significance,
+    no_answers,
     unavailable,
 )
 from engine.significance.sign import generalized_sign, sign, wilcoxon
@@ -88,10 +89,29 @@ FIRM_TESTS = frozenset({"firm_permutation"})
 RESAMPLING_TESTS = PSEUDO_DATE_TESTS | FIRM_TESTS | {"wild_bootstrap", "block_bootstrap", "bhar_bootstrap"}
 VARIANCE_TESTS = frozenset({"variance_rank", "variance_bmp"})  # of volatility: no effect, no interval of the mean CAR
 REGRESSION_TESTS = frozenset({"conformal", "portfolio_t", "sur_f"})  # those that fit again
+# What a test needs of the model beside abnormal returns and their spread; a model that lacks it says why (`CarSample.lacks`).
+NEEDS: dict[str, str] = {
+    "forecast_error_t": "covariance",
+    "patell": "covariance",
+    "adjusted_patell": "covariance",
+    "bmp": "covariance",
+    "kolari_pynnonen": "covariance",
+    "kolari_pape_pynnonen": "covariance",
+    "jackknife": "covariance",
+    "grank_t": "covariance",
+    "grank_z": "covariance",
+    "variance_bmp": "covariance",
+    "conformal": "refit",
+    "portfolio_t": "refit",
+    "sur_f": "refit",
+    "permutation": "pseudo_dates",
+    "firm_permutation": "pseudo_dates",
+}
 
 __all__ = [
     "EVENT_TESTS",
     "FIRM_TESTS",
+    "NEEDS",
     "PSEUDO_DATE_TESTS",
     "REGRESSION_TESTS",
     "RESAMPLING_TESTS",
@@ -105,16 +125,26 @@ __all__ = [
     "Resampling",
     "Significance",
     "evaluate",
+    "evaluate_events",
     "multiplicity",
     "romano_wolf",
 ]
 
 
 def evaluate(name: str, sample: CarSample) -> Significance:
-    """The answer of test ``name``; below two events the reason why there is none."""
+    """The answer of test ``name``; below two events, or where the model lacks what it needs, the reason why there is none."""
     if sample.n < 2:
         return unavailable(sample, name, f"needs at least 2 events, has {sample.n}")
+    if reason := sample.lacks.get(NEEDS.get(name, "")):
+        return unavailable(sample, name, reason)
     return SIGNIFICANCE_TESTS[name](sample)
+
+
+def evaluate_events(name: str, sample: CarSample) -> EventSignificance:
+    """The answers of single-event test ``name``; where the model lacks what it needs, the reason why there are none."""
+    if reason := sample.lacks.get(NEEDS.get(name, "")):
+        return no_answers(sample, name, reason)
+    return EVENT_TESTS[name](sample)
 
 
 def multiplicity(p_values: Iterable[float]) -> tuple[list[float], list[float]]:

@@ -28,7 +28,7 @@ TIE = 1e-9  # of a statistic: what rounding may part is a tie, and a tie is as e
 def bhar_t(sample: CarSample) -> Significance:
     """t = sqrt(N) mean(BHAR) / sd(BHAR), ddof 1; t(N - 1). Independent events, BHARs without skewness.
 
-    Barber & Lyon (1997), section 3.
+    Barber & Lyon (1997).
     """
     name, n, values = "bhar_t", sample.n, sample.bhar
     if not varies(values):
@@ -65,7 +65,7 @@ def bhar_bootstrap(sample: CarSample) -> Significance:
     Draw: t_sa* of the resample with the sample's mean taken from its mean, so that the null holds. p = (1 + b)/(1 + B), b
     the draws at or beyond t_sa on one side; two-sided twice the smaller of both sides, since the draws are skewed. At
     least 10 are drawn, or all N where there are fewer. Independent events.
-    Lyon, Barber & Tsai (1999), section II, who draw 50 of 200, with Hall's (1992) t_sa.
+    Lyon, Barber & Tsai (1999), who draw 50 of 200, with Hall's (1992) t_sa.
     """
     name, n, plan, values = "bhar_bootstrap", sample.n, sample.resampling, sample.bhar
     if plan is None:

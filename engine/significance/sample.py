@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -92,6 +92,7 @@ class CarSample:
     resampling: the date clusters, draws and seed of a bootstrap, None unless one was asked for.
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
+    lacks: what the model does not give, and why (`NormalFits.lacks`): tests that need it are unavailable.
     """
 
     group: str
@@ -116,6 +117,7 @@ class CarSample:
     regressions: Regressions | None = None
     resampling: Resampling | None = None
     pseudo_firms: PseudoFirms | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -248,3 +250,11 @@ def unavailable(sample: CarSample, name: str, reason: str, null: str = "") -> Si
     """An answer without numbers; the estimate stands, since it needs no test."""
     estimate = float(sample.car.mean()) if sample.n else float("nan")
     return Significance(name, sample.group, sample.window, null, sample.n, estimate=estimate, unavailable=reason)
+
+
+def no_answers(sample: CarSample, name: str, reason: str, null: str = "") -> EventSignificance:
+    """The answers of a single-event test that none of the events has, for one reason."""
+    n, nothing = sample.n, np.full(sample.n, np.nan)
+    return EventSignificance(
+        name, sample.window, null, nothing, [""] * n, nothing, nothing, nothing, nothing, [""] * n, [reason] * n
+    )

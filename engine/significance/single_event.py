@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from engine.significance.sample import CarSample, EventSignificance, empirical_p, quantile_of, t_p
+from engine.significance.sample import CarSample, EventSignificance, empirical_p, no_answers, quantile_of, t_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -44,12 +44,9 @@ def sq(sample: CarSample) -> EventSignificance:
     the CAR is a joint one. Gelbach, Helland & Klick (2013), section 3.
     """
     n = sample.n
-    nothing = np.full(n, np.nan)
     if len(sample.window) > 1:
         reason = f"tests one day only, {sample.window} has {len(sample.window)}"
-        return EventSignificance(
-            "sq", sample.window, ZERO_CAR, nothing, [""] * n, nothing, nothing, nothing, nothing, [""] * n, [reason] * n
-        )
+        return no_answers(sample, "sq", reason, ZERO_CAR)
     present = np.isfinite(sample.residuals)
     m = present.sum(axis=1)
     ar = sample.ar[:, sample.columns]

@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from engine.errors import SpecError, hint
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
-from engine.spec.design import Known, StudySpec
+from engine.spec.design import MODEL_KEYS, Known, StudySpec
 
 SELECTABLE = ("kind", "set", "ids", "symbols", "claims", "roles")
-# Declared in the study format, not in this version.
-LATER_MODELS = (
-    "raw", "scholes_williams", "dimson", "rolling", "garch", "egarch", "gjr", "lad", "huber", "theil_sen",
-    "matched",
-)  # fmt: skip
+OPTIONAL_FACTORS = frozenset({"custom"})  # models that take factors where there are some
 
 
 def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
@@ -31,12 +27,12 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
             '[contamination] policy = "exclude" leaves nothing to [events] joint = true: it takes out the overlapping events '
             'that the joint regression tells apart. Use "flag" or "trim_estimation", or joint = false.'
         )
-    yield from _names("model", "name", "model", [spec.model.name], known.models, LATER_MODELS)
-    yield from _names("outcome", "name", "outcome", [spec.outcome.name], known.outcomes, ())
+    yield from _names("model", "name", "model", [spec.model.name], known.models)
+    yield from _names("outcome", "name", "outcome", [spec.outcome.name], known.outcomes)
     if spec.outcome.name != "return":
         yield from _outcome_problems(spec)
-    yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests, ())
-    yield from _names("report", "charts", "chart", spec.report.charts, known.charts, ())
+    yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests)
+    yield from _names("report", "charts", "chart", spec.report.charts, known.charts)
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
         yield f'[significance] group_by: "{name}" stands there more than once.'
     for basket, members in spec.benchmark.baskets.items():
@@ -47,6 +43,8 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _calendar_time_problems(spec)
     yield from _crosssection_problems(spec, known)
     yield from _control_problems(spec)
+    if spec.model.name in known.models:
+        yield from _model_problems(spec)
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
         yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
@@ -79,7 +77,7 @@ def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
     takes = spec.model.name in known.factor_models
     factors = spec.factors
     if factors is None:
-        if takes:
+        if takes and spec.model.name not in OPTIONAL_FACTORS:
             yield (
                 f'[factors] is required by the model "{spec.model.name}": columns = ["BZ=F"], series of the snapshot, or '
                 'set = "ff3".'
@@ -128,7 +126,7 @@ def _crosssection_problems(spec: StudySpec, known: Known) -> Iterator[str]:
     chosen = spec.crosssection
     if chosen is None:
         return
-    yield from _names("crosssection", "covariance", "covariance", chosen.covariance, known.covariances, ())
+    yield from _names("crosssection", "covariance", "covariance", chosen.covariance, known.covariances)
     if not chosen.formulas:
         yield '[crosssection] formula is empty: write "car ~ C(kind) + log(value)", or {base = "car ~ ...", full = "car ~ ..."}.'
     for name, text in chosen.formulas.items():
@@ -144,13 +142,38 @@ def _crosssection_problems(spec: StudySpec, known: Known) -> Iterator[str]:
             yield f"[crosssection] windows: {window} stands there more than once."
 
 
-def _names(
-    table: str, key: str, noun: str, read: list[str], known: frozenset[str], later: tuple[str, ...]
-) -> Iterator[str]:
+def _model_problems(spec: StudySpec) -> Iterator[str]:
+    """Keys of ``[model]`` that the model does not take, lacks, or whose values leave it nothing to estimate from."""
+    model, own = spec.model, MODEL_KEYS.get(spec.model.name, {})
+    for name, keys in MODEL_KEYS.items():
+        for key in keys:
+            if key not in own and getattr(model, key) is not None:
+                yield f'[model] {key} is used by the model "{name}" only, and name = "{model.name}". Remove it.'
+    for key in ("file", "function"):
+        if key in own and not getattr(model, key):
+            yield f'[model] {key} is required by the model "custom": file = "my_model.py", function = "my_model".'
+    if model.peers is not None and model.peers not in spec.benchmark.baskets:
+        baskets = hint(model.peers, spec.benchmark.baskets) if spec.benchmark.baskets else "There is no basket."
+        yield f'[model] peers = "{model.peers}" is no basket of [benchmark] baskets. {baskets}'
+    if len(model.estimation_window) != 2:
+        return
+    days = len(spec.estimation_window) if model.estimation_window[0] <= model.estimation_window[1] else 0
+    asked = {
+        "leads_lags": 2 * (model.leads_lags or 0) + 3,
+        "window": (model.window or 0) + 2,
+        "half_life": 2 * (model.half_life or 0) + 2,
+    }
+    for key in asked:
+        if key in own and days < asked[key]:
+            yield (
+                f"[model] {key} = {getattr(model, key)} needs an estimation_window of {asked[key]:g} days or more, "
+                f"{model.estimation_window} has {days}. Lower it, or start the window earlier."
+            )
+
+
+def _names(table: str, key: str, noun: str, read: list[str], known: frozenset[str]) -> Iterator[str]:
     for name in read:
-        if name in later and name not in known:
-            yield f'[{table}] {key} = "{name}" is known, not available in this version. Available: {", ".join(sorted(known))}.'
-        elif name not in known:
+        if name not in known:
             yield f'[{table}] {key} = "{name}" is not a {noun}. {hint(name, known)}'
     for name in sorted({n for n in read if read.count(n) > 1}):
         yield f'[{table}] {key}: "{name}" stands there more than once.'

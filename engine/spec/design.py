@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from engine.sessions import FARTHEST, Window
 
@@ -82,10 +82,48 @@ class SessionRule(_Table):
     closes: dict[str, str] = {}
 
 
+# The keys of [model] that one model alone takes, with their defaults; None has no default.
+MODEL_KEYS: dict[str, dict[str, Any]] = {
+    "dimson": {"leads_lags": 1},
+    "rolling": {"window": 60},
+    "exponential": {"half_life": 30.0},
+    "matched": {"peers": None, "weights": "equal"},
+    "custom": {"file": None, "function": None},
+}
+
+
 class ModelChoice(_Table):
+    """A key that only some models take is None for the others (`MODEL_KEYS`)."""
+
     name: str
     estimation_window: list[int] = Field(min_length=2, max_length=2)
     min_estimation_days: int = Field(ge=3)
+    leads_lags: int | None = Field(default=None, ge=1, le=20)
+    window: int | None = Field(default=None, ge=3)
+    half_life: float | None = Field(default=None, ge=1)
+    peers: str | None = None
+    weights: Literal["equal", "value"] | None = None
+    file: str | None = None
+    function: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_model(cls, raw: Any) -> Any:
+        """The keys of the model chosen that are not given get its defaults, so that every run states them."""
+        name = raw.get("name") if isinstance(raw, dict) else None
+        return MODEL_KEYS.get(name, {}) | raw if isinstance(name, str) else raw
+
+    @model_serializer(mode="wrap")
+    def _without_foreign_keys(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        foreign = {key for keys in MODEL_KEYS.values() for key in keys} - set(MODEL_KEYS.get(self.name, {}))
+        made: dict[str, Any] = plain(self)
+        return {key: value for key, value in made.items() if key not in foreign}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that the model's function takes as keywords."""
+        own = MODEL_KEYS.get(self.name, {})
+        return {key: getattr(self, key) for key in ("leads_lags", "window", "half_life") if key in own}
 
 
 class Windows(_Table):
