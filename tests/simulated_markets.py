@@ -21,7 +21,7 @@ import numpy.typing as npt
 from engine.abnormal import abnormal_returns, cumulate
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.lines import Line
-from engine.models import NormalFits, fit
+from engine.models import MODELS, NormalFits, fit
 from engine.panel import EventPanel, Pair, build_panel
 from engine.placebo import Design, Placebo, clusters, pseudo_events
 from engine.sessions import Days, Window
@@ -158,7 +158,7 @@ def draws_of(
     real: dict[str, Days] = {}
     for pair in panel.pairs:
         real[pair.symbol] = np.append(real.get(pair.symbol, np.empty(0, "datetime64[D]")), pair.event_day)
-    design = Design("market", EVENT, tuple(sorted(WINDOWS)), min_days, False, {})
+    design = Design(MODELS["market"], EVENT, tuple(sorted(WINDOWS)), min_days, False, {})
     dates: Placebo | None = None
     firms: FirmPlacebo | None = None
     if PSEUDO_DATE_TESTS & tests:
