@@ -135,7 +135,7 @@ def event_attributes(
     row_of = {key: i for i, key in enumerate(keys)}
     rows = [row_of[p.event_id, p.symbol] for p in panel.pairs]
     years = [int(str(p.event_day)[:4]) for p in panel.pairs]
-    before = np.ascontiguousarray(abnormal.ar[:, : window.within(abnormal.window).start])
+    before = np.ascontiguousarray(abnormal.by_day[:, : window.within(abnormal.window).start])
     made: dict[str, Attribute] = {
         "year": np.array(years, float),
         "decade": [f"{year // 10}0s" for year in years],

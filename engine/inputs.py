@@ -20,7 +20,7 @@ from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
-from engine.models import MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
+from engine.models import BRIDGED, MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
 from engine.schemas import SCHEMAS
 from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
@@ -67,9 +67,8 @@ def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
     outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
-    return Known(
-        frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, covariances, frozenset(STAMPS)
-    )
+    models, bridged, stamps = frozenset(MODELS), frozenset(BRIDGED), frozenset(STAMPS)
+    return Known(models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps)
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:

@@ -55,6 +55,13 @@ def read_market(
             )
     on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
     auxiliary = [*factors, *([riskfree] if riskfree is not None else [])]
+    if spec.prices.missing == "trade_to_trade":
+        returns = sorted(s for s in listings | controls if s in series and series[s].is_return)
+        if returns:
+            raise DataError(
+                f"snapshot {snapshot.name}: {', '.join(returns)} holds returns, and a gap between prices can only be bridged "
+                'with prices. Give close or adj_close, or set [prices] missing = "exclude".'
+            )
     outcomes = measured(spec.outcome.name, {s: series[s] for s in {*series} - {*fx.values()}}, snapshot)
     market = Market(
         series=series | outcomes,
@@ -70,6 +77,7 @@ def read_market(
         baskets=rule.baskets,
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
+        bridged=spec.prices.missing == "trade_to_trade",
         prices=series,
     )
     return market, dict(sorted(hashes.items()))

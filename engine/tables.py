@@ -90,7 +90,7 @@ def fits_table(panel: EventPanel, fits: NormalFits, model: str) -> pl.DataFrame:
 
 
 def abnormal_table(panel: EventPanel, abnormal: AbnormalReturns) -> pl.DataFrame:
-    """``abnormal_returns.csv``: one row for each event and relative day."""
+    """``abnormal_returns.csv``: one row for each event and relative day; trade to trade also the sessions that it covers."""
     n, days = abnormal.ar.shape
     ids = {name: np.repeat(values, days).tolist() for name, values in _ids(panel).items()}
     return table(
@@ -103,7 +103,9 @@ def abnormal_table(panel: EventPanel, abnormal: AbnormalReturns) -> pl.DataFrame
             "expected": abnormal.expected.ravel(),
             "ar": abnormal.ar.ravel(),
             "sar": abnormal.sar.ravel(),
-        },
+        }
+        | ({"sessions": abnormal.spans.ravel()} if abnormal.spans is not None else {}),
+        {"sessions": NUMBER} if abnormal.spans is not None else None,
     )
 
 
@@ -139,7 +141,7 @@ def averages_table(groups: Sequence[tuple[str, Ints]], abnormal: AbnormalReturns
     """``averages.csv``: AAR and CAAR of every group."""
     columns: dict[str, list[Any]] = {c: [] for c in SCHEMAS["averages"]}
     for name, members in groups:
-        averages = average(abnormal.ar[members])
+        averages = average(abnormal.by_day[members])
         columns["group"] += [name] * len(abnormal.window)
         columns["relative_day"] += abnormal.window.days.tolist()
         for column in ("n", "aar", "caar", "se_aar", "se_caar", "share_positive"):

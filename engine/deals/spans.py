@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.abnormal import abnormal_returns, cumulate
+from engine.abnormal import AbnormalReturns, abnormal_returns, cumulate
 from engine.announcements import Reaction
 from engine.models import fit
 from engine.panel import EventPanel, Exclusion, build_panel
@@ -88,7 +88,7 @@ def _span(
 
 def span_cars(
     name: str, spans: Sequence[Span], panel: EventPanel, model: str, regressors: Sequence[str],
-    options: Mapping[str, Any], log_returns: bool | None,
+    options: Mapping[str, Any], log_returns: bool | None, bridged: bool,
 ) -> SpanCars:  # fmt: skip
     """The CARs of one named window, by the fits of the study carried on to the window's days.
 
@@ -109,19 +109,14 @@ def span_cars(
     windows = [w for span in spans if (w := span.window) is not None]
     wide = _carried_on(panel.take(held), Window(min(w.start for w in windows), max(w.end for w in windows)))
     fits = fit(
-        model, wide.returns, wide.regressors, wide.event_regressors, wide.estimation_rows, wide.own, regressors, options
-    )
+        model, wide.returns, wide.regressors, wide.event_regressors, wide.estimation_rows, wide.own, regressors, options,
+        bridged,
+    )  # fmt: skip
     fits = replace(fits, expected=fits.expected + wide.event_riskfree)
     abnormal = abnormal_returns(wide.event_returns, fits, wide.event_window)
     for window in sorted(set(windows)):
         at = np.flatnonzero([w == window for w in windows])
-        part = replace(
-            abnormal,
-            actual=abnormal.actual[at],
-            expected=abnormal.expected[at],
-            ar=abnormal.ar[at],
-            sar=abnormal.sar[at],
-        )
+        part = _of(abnormal, at)
         cars = cumulate(part, fits.take(at), window, bool(log_returns))
         bhar = cars.bhar if log_returns is not None else np.full(len(at), np.nan)
         days = window.within(wide.event_window)
@@ -130,9 +125,20 @@ def span_cars(
         made.dof[held[at]] = cars.dof
         made.first[held[at]], made.last[held[at]] = wide.event_dates[at, days][:, 0], wide.event_dates[at, days][:, -1]
         for k in np.flatnonzero(~cars.complete):
-            gone = window.days[~np.isfinite(part.ar[k, days])]
-            found[held[at[k]]] = Span(window, "missing_days", f"no return on relative day {_few(gone)}")
+            gone = window.days[~np.isfinite(part.by_day[k, days])]
+            why = (
+                f"no return on relative day {_few(gone)}"
+                if len(gone)
+                else "a return over several sessions reaches out of it"
+            )
+            found[held[at[k]]] = Span(window, "missing_days", why)
     return replace(made, spans=tuple(found))
+
+
+def _of(abnormal: AbnormalReturns, at: Ints) -> AbnormalReturns:
+    """The abnormal returns of some of the events."""
+    parts = {name: getattr(abnormal, name)[at] for name in ("actual", "expected", "ar", "sar")}
+    return replace(abnormal, **parts, spans=None if abnormal.spans is None else abnormal.spans[at])
 
 
 def _carried_on(panel: EventPanel, window: Window) -> EventPanel:

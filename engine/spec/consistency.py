@@ -32,6 +32,8 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _names("outcome", "name", "outcome", [spec.outcome.name], known.outcomes)
     if spec.outcome.name != "return":
         yield from _outcome_problems(spec)
+    if spec.prices.missing == "trade_to_trade":
+        yield from _trade_to_trade_problems(spec, known)
     yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests)
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts)
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
@@ -51,6 +53,25 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
         yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
+
+
+def _trade_to_trade_problems(spec: StudySpec, known: Known) -> Iterator[str]:
+    """What returns over several sessions do not go with."""
+    said = '[prices] missing = "trade_to_trade"'
+    if spec.prices.returns != "log":
+        yield f'{said} adds the benchmark\'s returns over the sessions without a price: it needs returns = "log".'
+    if spec.model.name in known.models and spec.model.name not in known.bridged:
+        yield f'{said} has no [model] name = "{spec.model.name}". Models with it: {", ".join(sorted(known.bridged))}.'
+    others = {
+        "[events] joint = true": spec.events.joint,
+        f'[prices] currency = "{spec.prices.currency}"': spec.prices.currency != "local",
+        "[benchmark] own_weight": bool(spec.benchmark.own_weight),
+        f'[outcome] name = "{spec.outcome.name}"': spec.outcome.name != "return",
+        "[calendar_time]": spec.calendar_time is not None,
+    }
+    for other, there in others.items():
+        if there:
+            yield f"{said} does not go with {other}, which takes every return as that of one session. Remove one of them."
 
 
 def _outcome_problems(spec: StudySpec) -> Iterator[str]:

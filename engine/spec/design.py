@@ -16,8 +16,8 @@ Alternative = Literal["two-sided", "greater", "less"]
 @dataclass(frozen=True)
 class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
-    the tests that need ``[resampling]``. outcomes: what may be measured. covariances: of the cross-section. stamps: the
-    columns that a named window may begin or end at."""
+    the tests that need ``[resampling]``. outcomes: what may be measured. bridged: the models of trade-to-trade returns.
+    covariances: of the cross-section. stamps: the columns that a named window may begin or end at."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
@@ -25,6 +25,7 @@ class Known:
     resampling: frozenset[str]
     charts: frozenset[str]
     outcomes: frozenset[str]
+    bridged: frozenset[str]
     covariances: frozenset[str]
     stamps: frozenset[str]
 
