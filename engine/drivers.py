@@ -31,10 +31,11 @@ from engine.inputs import DERIVED, Study, group_columns
 from engine.joint import JOINT_MODELS
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
+from engine.schemas import SCHEMAS
 from engine.sessions import Window
 from engine.significance import Regressions
 from engine.spec import StudySpec
-from engine.tables import SCHEMAS, table
+from engine.tables import table
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

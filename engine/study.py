@@ -13,6 +13,7 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.calendar_time import in_calendar_time
+from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
@@ -24,6 +25,7 @@ from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Design, Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult
+from engine.schemas import SCHEMAS
 from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
@@ -39,7 +41,6 @@ from engine.significance import (
 )
 from engine.spec import StudySpec
 from engine.tables import (
-    SCHEMAS,
     abnormal_table,
     averages_table,
     calendar_time_tables,
@@ -109,6 +110,8 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
+    deals = deal_results(study, plan, panel, fits, cars, groups, exclusions, options)
+    exclusions += deals.exclusions
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
     samples = [
         _sample(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
@@ -136,6 +139,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "event_significance": event_significance_table(panel, event_answers),
         "contamination": contamination_table(plan.firms.rows),
         "exclusions": exclusions_table(exclusions),
+        **deals.tables,
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
     tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
@@ -211,6 +215,7 @@ def dry_run_result(study: Study) -> pl.DataFrame:
             measured = AbnormalReturns(study.spec.event_window, seen, seen, seen, seen, spans)
             exclusions += _incomplete(left, measured, study.spec.car_windows)
             exclusions += indistinct(left, plan.firms.joint)
+            exclusions += span_losses(study, plan, left)
     return dry_run_table(study.announcements, plan.reactions, plan.panel, exclusions)
 
 

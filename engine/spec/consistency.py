@@ -8,6 +8,7 @@ from engine.errors import SpecError, hint
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
+from engine.spec.ends import end_problems
 
 SELECTABLE = ("kind", "set", "ids", "symbols", "claims", "roles")
 OPTIONAL_FACTORS = frozenset({"custom"})  # models that take factors where there are some
@@ -41,6 +42,8 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
         for name in sorted({m for m in members if members.count(m) > 1}):
             yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'
     yield from _window_problems(spec)
+    yield from end_problems(spec.windows.named, known.stamps)
+    yield from _deal_problems(spec)
     yield from _factor_problems(spec, known)
     yield from _calendar_time_problems(spec)
     yield from _crosssection_problems(spec, known)
@@ -92,6 +95,14 @@ def _control_problems(spec: StudySpec) -> Iterator[str]:
         yield '[resampling] controls are listings for the test "firm_permutation", which [significance] tests does not ask for.'
     for name in sorted({c for c in controls if controls.count(c) > 1}):
         yield f'[resampling] controls: "{name}" stands there more than once.'
+
+
+def _deal_problems(spec: StudySpec) -> Iterator[str]:
+    if spec.deals is not None and spec.outcome.name != "return":
+        yield f'[deals] turns returns into money, and [outcome] name = "{spec.outcome.name}" is none. Remove one of them.'
+    for currency, rate in spec.deals.rates.items() if spec.deals is not None else ():
+        if spec.deals is not None and currency == spec.deals.currency and rate != 1:
+            yield f"[deals] rates.{currency} = {rate:g}: one {currency} is one {currency}. Remove it."
 
 
 def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
