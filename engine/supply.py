@@ -143,8 +143,11 @@ def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot
     lost = [s for s in missing if s not in others]
     rates = [s for s in missing if s in others and s.endswith("=X")]
     lost_others = [s for s in missing if s in others and s not in rates]
+    controls = sorted(controls_of(spec) & set(lost_others))
     if lost_others or rates or (lost and not spec.limits.allow_missing_symbols):
-        what = [f"benchmark or control {', '.join(lost_others)}"] if lost_others else []
+        indices = ", ".join(s for s in lost_others if s not in controls)
+        what = [f"benchmark {indices}"] if indices else []
+        what += [f"control {', '.join(controls)}"] if controls else []
         what += [f"exchange rate {', '.join(rates)}"] if rates else []
         what += [f"listing {', '.join(lost)}"] if lost else []
         do = ["Add a file <symbol>.csv for each to a snapshot of your own"]

@@ -229,6 +229,27 @@ def test_tests_on_cars_and_on_ranks(ours: Any, window: tuple[int, int]) -> None:
     assert found["permutation"]["p_value"] is not None
 
 
+def test_pseudo_dates_hold_days_without_a_price(ours: Any) -> None:
+    """A listing that trades on two days out of three has pseudo-dates all the same: as many as tile every window."""
+    rows = rows_of(ours("market"), "event_significance", test="permutation", window_start=0, window_end=0, symbol="S00")
+    draws = {int(text.split("(")[1][:-1]) for text in rows["distribution"]}
+    days, found = trades("S00", ["MKT"])
+    free = 0
+    for at in range(len(days)):
+        real = any(
+            s == "S00" and abs(next(i for i, d in enumerate(days) if d >= SESSIONS[p]) - at) < 11 for _, s, p in PAIRS
+        )
+        history = sum(at + d in found for d in range(ESTIMATION[0], ESTIMATION[1] + 1)) >= 30
+        free += history and not real and all(tiles(found, at, w) for w in WINDOWS)
+    assert draws == {free}
+    assert free > 20
+
+
+def tiles(found: dict[int, Trade], at: int, window: tuple[int, int]) -> bool:
+    inside = [at + d for d in range(window[0], window[1] + 1) if at + d in found]
+    return at + window[1] in inside and sum(found[t][0] for t in inside) == window[1] - window[0] + 1
+
+
 def test_what_needs_returns_of_one_session_says_so(ours: Any) -> None:
     rows = rows_of(ours("market"), "event_significance", test="conformal")
     assert set(rows["unavailable"]) == {"fits again on returns of one session, and some of these run over several"}
