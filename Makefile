@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants size lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,10 +38,13 @@ memo: setup  ## write memo and charts again from the last result: STUDY=name
 test: setup  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-slow: mutants  ## run what takes minutes: every mutant must be caught
+slow: mutants size  ## run what takes minutes: every mutant must be caught, and size and power be what docs/ says
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py
+
+size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv
+	$(BIN)/python tests/size_power.py
 
 lint: setup  ## style
 	$(BIN)/ruff check .

@@ -75,7 +75,7 @@ def _path(returns: np.ndarray, start: float) -> dict[str, float | None]:
 
 @cache
 def events() -> tuple[second.Event, ...]:
-    """30 events: repeated firms, several on one date, one event with two listings, own windows, some that get lost."""
+    """33 events: repeated firms, several on one date, one event with two listings, own windows, some that get lost."""
     draw = random.Random(7)
     made = []
     days = [130, 131, 160, 200, 200, 200, 235, 260, 260, 290, 294, 318, 350, 390]
@@ -86,6 +86,9 @@ def events() -> tuple[second.Event, ...]:
         made.append(second.Event(event_id, f"S{(5 * i) % 12:02d}", day, (start, end), draw.choice("ab")))
     made.append(second.Event("late start", "S09", SESSIONS[195], ESTIMATION, "a"))
     made.append(second.Event("after the end", "S07", SESSIONS[340], ESTIMATION, "b"))
+    made.append(second.Event("before a gap", "S08", SESSIONS[294], ESTIMATION, "b"))
+    made.append(second.Event("after a gap", "S08", SESSIONS[318], ESTIMATION, "b"))
+    made.append(second.Event("a gap between", "S06", SESSIONS[131], ESTIMATION, "a"))
     draw.shuffle(made)
     return tuple(made)
 
@@ -163,6 +166,12 @@ def test_the_panel_has_what_it_should_test() -> None:
     assert len({len(f.residuals) for f in fitted}) > 4
     assert len({f.event.day for f in fitted}) < len(fitted)
     assert 0 < sum(not f.complete(days_of(EVENT_WINDOW)) for f in fitted) < len(fitted) / 2
+    ids = [e.event_id for e in events()]
+    assert ids != sorted(ids)
+    for end in (0, 1):  # a missing return at both ends of the estimation window and of the event window
+        assert any(f.event.estimation[end] not in f.residuals for f in fitted)
+        assert any(EVENT_WINDOW[end] not in f.actual for f in fitted)
+    assert {case[2] for case in CASES} == {"two-sided", "greater", "less"}
 
 
 @case
@@ -265,6 +274,20 @@ def test_group_statistic(ours: Any, case: tuple[str, str, str], window: tuple[in
     close([row["statistic"], row["p_value"]], [statistic, p])
     close(row["estimate"], sum(f.car(days) for f in sample) / len(sample))
     assert (row["n"], row["unavailable"]) == (len(sample), None)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_tests_of_one_regression_say_why_they_do_not_answer(tmp_path: Path, alternative: str) -> None:
+    """The rows differ, so there is no portfolio and no system; on equal rows: test_regression_tests.py."""
+    tests = ["portfolio_t", "sur_f"]
+    result = run(write(tmp_path, events(), ("market", "simple", alternative), tests, ["kind"]))
+    reasons = result.tables["significance"].select("test", "p_value", "unavailable").rows()
+    assert len(reasons) == 2 * 3 * len(WINDOWS)
+    portfolio, system = "have other estimation rows than the first, by relative day", "needs one date, has"
+    if alternative != "two-sided":
+        system = f"has no direction, and alternative is {alternative}"
+    wanted = {"portfolio_t": portfolio, "sur_f": system}
+    assert all(p is None and wanted[test] in reason for test, p, reason in reasons)
 
 
 @case

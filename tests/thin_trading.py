@@ -74,8 +74,8 @@ def sample_of(shares: Shares, estimator: str) -> CarSample:
     n = len(cars.car)
     return CarSample(
         group="all", window=CAR, event_window=EVENT, car=cars.car, car_se=cars.se, scar=cars.scar, bhar=cars.bhar,
-        sigma=fits.sigma, dof=fits.dof, ar=abnormal.ar, residuals=fits.residuals,
-        residual_days=np.tile(np.arange(len(ROWS)), (n, 1)),
+        sigma=fits.sigma, dof=fits.dof, ar=abnormal.ar,
+        residuals=fits.residuals, residual_days=np.tile(np.arange(len(ROWS)), (n, 1)),
         event_days=np.tile(np.arange(len(EVENT)) + 1000, (n, 1)), dates=np.arange(n), firms=np.arange(n),
         alternative="two-sided", alpha=0.05,
     )  # fmt: skip
