@@ -23,7 +23,8 @@ LONG = 20  # days; over a longer window sums of simple and of log returns and co
 class AbnormalReturns:
     """Abnormal returns of N events over the L days of the event window; NaN where there is no return.
 
-    actual, expected, ar: (N, L), in units of return. sar: (N, L) AR over its forecast standard error.
+    actual, expected, ar: (N, L), in units of return. sar: (N, L) AR over its forecast standard error. spans: (N, L) sessions
+    that each covers, None where that is one for all (`NormalFits.spans`).
     """
 
     window: Window
@@ -31,6 +32,28 @@ class AbnormalReturns:
     expected: Floats
     ar: Floats
     sar: Floats
+    spans: Floats | None = None
+
+    @property
+    def by_day(self) -> Floats:
+        """(N, L) ARs in equal parts on every session that they cover, NaN where none does."""
+        if self.spans is None:
+            return self.ar
+        days = np.full(self.ar.shape, np.nan)
+        share = self.ar / self.spans
+        for back in range(self.ar.shape[1]):
+            covers = self.spans > back  # the session ``back`` before the one on which the return is
+            reached = np.where(covers, share, np.nan)[:, back:]
+            days[:, : reached.shape[1]] = np.where(np.isfinite(reached), reached, days[:, : reached.shape[1]])
+        return days
+
+    def complete(self, columns: slice) -> npt.NDArray[np.bool_]:
+        """(N,) whether the returns in the columns cover them all, and nothing before."""
+        present = np.isfinite(self.ar[:, columns])
+        if self.spans is None:
+            return np.asarray(present.all(axis=1))
+        covered = np.where(present, self.spans[:, columns], 0.0).sum(axis=1)
+        return np.asarray(present[:, -1] & (covered == present.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -77,8 +100,8 @@ def abnormal_returns(returns: Floats, fits: NormalFits, window: Window) -> Abnor
     """AR and SAR of the event rows; ``returns`` is (N, L) with NaN where there is no return."""
     expected = np.where(np.isfinite(returns), fits.expected, np.nan)
     ar = returns - expected
-    v_tt = 1 + (fits.forecast_basis**2).sum(axis=2)
-    return AbnormalReturns(window, returns, expected, ar, ar / (fits.sigma[:, None] * np.sqrt(v_tt)))
+    v_tt = (1 if fits.spans is None else fits.spans) + (fits.forecast_basis**2).sum(axis=2)
+    return AbnormalReturns(window, returns, expected, ar, ar / (fits.sigma[:, None] * np.sqrt(v_tt)), fits.spans)
 
 
 def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_returns: bool) -> Cars:
@@ -88,18 +111,27 @@ def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_re
     Barber & Lyon (1997), eq. 2.
     """
     columns = window.within(abnormal.window)
-    ar = np.ascontiguousarray(abnormal.ar[:, columns])
-    complete = np.asarray(np.isfinite(ar).all(axis=1))
-    car = ar.sum(axis=1)
-    basis = np.ascontiguousarray(fits.forecast_basis[:, columns].transpose(0, 2, 1)).sum(axis=2)
-    se = np.where(complete, fits.sigma * np.sqrt(len(window) + (basis**2).sum(axis=1)), np.nan)
-    actual = np.ascontiguousarray(abnormal.actual[:, columns])
-    expected = np.ascontiguousarray(abnormal.expected[:, columns])
+    complete = abnormal.complete(columns)
+
+    def part(values: Floats) -> Floats:
+        """The columns of the window; a session that a later return covers adds nothing of its own."""
+        inside = np.ascontiguousarray(values[:, columns])
+        return inside if abnormal.spans is None else np.nan_to_num(inside)
+
+    def whole(values: Floats) -> Floats:
+        return np.where(complete, values, np.nan)
+
+    car = whole(part(abnormal.ar).sum(axis=1))
+    basis = np.ascontiguousarray(part(fits.forecast_basis).transpose(0, 2, 1)).sum(axis=2)
+    se = whole(fits.sigma * np.sqrt(len(window) + (basis**2).sum(axis=1)))
+    actual, expected = part(abnormal.actual), part(abnormal.expected)
     if log_returns:
-        bhar = np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1))
+        bhar = whole(np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1)))
     else:
-        bhar = (1 + actual).prod(axis=1) - (1 + expected).prod(axis=1)
-    ways = three_ways(actual, expected, log_returns) if len(window) > LONG else np.full((3, len(car)), np.nan)
+        bhar = whole((1 + actual).prod(axis=1) - (1 + expected).prod(axis=1))
+    ways = np.full((3, len(car)), np.nan)
+    if len(window) > LONG:
+        ways = whole(three_ways(actual, expected, log_returns))
     return Cars(window, car, se, car / se, bhar, complete, fits.dof, np.zeros(len(car), bool), *ways)
 
 

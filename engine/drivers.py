@@ -31,10 +31,11 @@ from engine.inputs import DERIVED, Study, group_columns
 from engine.joint import JOINT_MODELS
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
+from engine.schemas import SCHEMAS
 from engine.sessions import Window
 from engine.significance import Regressions
 from engine.spec import StudySpec
-from engine.tables import SCHEMAS, table
+from engine.tables import table
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -134,7 +135,7 @@ def event_attributes(
     row_of = {key: i for i, key in enumerate(keys)}
     rows = [row_of[p.event_id, p.symbol] for p in panel.pairs]
     years = [int(str(p.event_day)[:4]) for p in panel.pairs]
-    before = np.ascontiguousarray(abnormal.ar[:, : window.within(abnormal.window).start])
+    before = np.ascontiguousarray(abnormal.by_day[:, : window.within(abnormal.window).start])
     made: dict[str, Attribute] = {
         "year": np.array(years, float),
         "decade": [f"{year // 10}0s" for year in years],

@@ -19,7 +19,7 @@ import polars as pl
 from engine.errors import DataError
 from engine.models import ITERATIVE
 from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, write_tables
-from engine.tables import KEYS
+from engine.schemas import KEYS
 
 RELATIVE, SEARCHED, ABSOLUTE = 1e-9, 1e-5, 1e-12
 WITHHELD = {"abnormal_returns": ("actual", "expected"), "portfolios": ("actual",)}

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from engine.announcements import Announcements, exchange_of, read_announcements
+from engine.announcements import STAMPS, Announcements, exchange_of, read_announcements
 from engine.announcements.reaction import unresolved_exchange
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
@@ -20,12 +20,12 @@ from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
-from engine.models import MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
+from engine.models import BRIDGED, MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
+from engine.schemas import SCHEMAS
 from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
 from engine.supply import read_market
-from engine.tables import SCHEMAS
 from engine.usercode import UserModel, code_file, load_function
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
@@ -67,7 +67,8 @@ def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
     outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
-    return Known(frozenset(MODELS), WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, covariances)
+    models, bridged, stamps = frozenset(MODELS), frozenset(BRIDGED), frozenset(STAMPS)
+    return Known(models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps)
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -162,12 +163,30 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             raise SpecError(
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
+    _check_deals(spec, announcements, where)
     _check_formulas(spec, available, where)
     _check_references(spec, attributes, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
         named = ", ".join(sorted(clash))
         raise DataError(f"{announcements.files[0]}: row 1: column {named} has the name of a result column. Rename it.")
+
+
+def _check_deals(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """The ends of named windows stand in the calendar, and so do the roles of deals."""
+    for name, ends in spec.named_windows.items():
+        for column in {e.column for e in ends} - {""}:
+            if not (announcements.table[column] != "").any():
+                raise SpecError(
+                    f"{where}: [windows] named.{name}: the column {column} of {announcements.files[0]} is empty in every row. "
+                    "Fill it, or remove the window."
+                )
+    attributes = announcements.attributes
+    roles = set(attributes["role"]) if "role" in attributes.columns else set()
+    if spec.deals is not None and not {"acquirer", "target"} & roles:
+        raise SpecError(
+            f"{where}: [deals] needs a column role in the calendar with acquirer and target; no row has one of them."
+        )
 
 
 def market_values(study: Study) -> list[float]:

@@ -25,6 +25,7 @@ class Line:
 
     returns: (S,), NaN where the rule gives no return. regressors: (K, S) benchmark first, then factors; NaN in all where one is
     missing, but not where the listing alone has no return, so that its neighbours still know what the benchmark did.
+    With bridged gaps the first regressor is the sessions that the return covers (`engine.models.trade_to_trade`).
     riskfree: (S,) what the model's returns are in excess of, zero without excess.
     against: the benchmark and the factors, each with its first and last day, in words.
     off_session, stale: rows of the price file on days that are no session, and stale rows, for the quality report.
@@ -52,7 +53,7 @@ class Market:
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
     baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones. own_weight: of a
     listing in its benchmark, to be taken out of it. prices: the series as they were read, where ``series`` hold another outcome
-    than the return.
+    than the return. bridged: a return runs from one price of the listing to the next, however many sessions apart.
     """
 
     series: Mapping[str, PriceSeries]
@@ -66,6 +67,7 @@ class Market:
     baskets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     own_weight: Mapping[str, float] = field(default_factory=dict)
+    bridged: bool = False
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
@@ -97,6 +99,8 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
         regressors.append(_benchmark(symbol, benchmark, returns, grid, market) - riskfree)
     regressors += [_aligned(factor, grid, market) for factor in market.factors]
     stacked = np.array(regressors).reshape(len(regressors), len(returns))
+    if market.bridged:
+        returns, stacked = _bridge(series, grid, stacked)
     around = np.isfinite(riskfree) & np.isfinite(stacked).all(axis=0)
     known = np.isfinite(returns) & around
     dates, first = series.dates, int(first_is_base)
@@ -113,6 +117,27 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
         off_session=int((positions_of(dates, grid.dates) < 0).sum()),
         stale=int(series.stale.sum()),
     )
+
+
+def _bridge(series: PriceSeries, grid: Grid, stacked: Floats) -> tuple[Floats, Floats]:
+    """Trade-to-trade: the log return (S,) of each price from the one before it, and (1 + K, S) how many sessions that covers
+    and the sums over them of the regressors (K, S); NaN on a session without a price, or where a sum lacks a session.
+
+    The listing's gaps are bridged, those of benchmark and factors are not. Maynes & Rumsey (1993).
+    """
+    prices = np.full(len(grid.dates), np.nan)
+    place = positions_of(series.dates, grid.dates)
+    prices[place[place >= 0]] = series.values[place >= 0]
+    at = np.flatnonzero(np.isfinite(prices))
+    returns, spans = np.full(len(prices), np.nan), np.full(len(prices), np.nan)
+    sums = np.full(stacked.shape, np.nan)
+    returns[at[1:]], spans[at[1:]] = np.log(prices[at[1:]] / prices[at[:-1]]), np.diff(at)
+    for j, regressor in enumerate(stacked):
+        total = np.concatenate([[0.0], np.cumsum(np.where(np.isfinite(regressor), regressor, 0.0))])
+        lost = np.concatenate([[0], np.cumsum(~np.isfinite(regressor))])
+        over = np.where(np.diff(at) == 1, regressor[at[1:]], total[at[1:] + 1] - total[at[:-1] + 1])
+        sums[j, at[1:]] = np.where(lost[at[1:] + 1] > lost[at[:-1] + 1], np.nan, over)
+    return returns, np.concatenate([spans[None], sums])
 
 
 def _others(benchmark: str, market: Market) -> list[PriceSeries]:

@@ -72,6 +72,7 @@ class Design:
     """How a pseudo-event is measured: as the real ones are.
 
     left_out: by symbol, the days that no estimation row may be (``trim_estimation``), as in the fits of the real events.
+    bridged: returns run over the sessions without a price, which a window may then hold.
     """
 
     model: Model
@@ -80,6 +81,7 @@ class Design:
     min_days: int
     log_returns: bool
     left_out: Mapping[str, Days]
+    bridged: bool = False
 
 
 def pseudo_events(
@@ -148,7 +150,7 @@ def line_cars(line: Line, own: Window, real: Days, design: Design) -> Floats:
     at = np.arange(first, len(line.dates) - max(event_window.end, 0))
     if not len(at):
         return cars
-    complete = np.isfinite(line.returns[at[:, None] + event_window.days]).all(axis=1)
+    complete = np.isfinite(line.returns[at[:, None] + event_window.days]).all(axis=1) | design.bridged
     apart = (np.abs(at[:, None] - np.searchsorted(line.dates, real)) >= len(event_window)).all(axis=1)
     counted = np.concatenate([[0], np.cumsum(np.isfinite(estimable))])
     upper = np.clip(at + own.end + 1, 0, len(line.dates))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from engine.announcements import Reaction, exchange_of, exchange_of_benchmark, reaction_days
+from engine.announcements import Reaction, exchange_of, exchange_of_benchmark, reaction_days, stamp_days
 from engine.announcements.reaction import unresolved_exchange
 from engine.errors import DataError, SpecError
 from engine.firm_events import FirmEvents, firm_events_of
@@ -30,7 +30,7 @@ LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes
 class Plan:
     """What a run looks at: the reaction of every pair, the panel of all pairs with a day 0 and a price file (None if
     there is none), the names of its regressors, the pairs lost before it, what else happened to their firms, and the lines of
-    listings without an event."""
+    listings without an event. stamped: the session of every row for each further stamp that a named window has as its end."""
 
     reactions: tuple[Reaction, ...]
     lines: tuple[Line, ...]
@@ -40,6 +40,7 @@ class Plan:
     firms: FirmEvents
     pairs: tuple[Pair, ...]
     controls: tuple[Line, ...]
+    stamped: Mapping[str, Sequence[Reaction | None]]
 
 
 def plan_study(study: Study) -> Plan:
@@ -95,6 +96,10 @@ def plan_study(study: Study) -> Plan:
         firms=firms,
         pairs=tuple(pairs),
         controls=tuple(_control_lines(study, homes, market, on_benchmark)),
+        stamped={
+            column: stamp_days(table, column, sessions, days, rule.reaction, rule.max_gap_days)
+            for column in sorted({end.column for ends in spec.named_windows.values() for end in ends} - {""})
+        },
     )
 
 

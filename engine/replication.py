@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.golden import ABSOLUTE, RELATIVE
 from engine.results import StudyResult
-from engine.tables import KEYS
+from engine.schemas import KEYS
 
 
 @dataclass(frozen=True)

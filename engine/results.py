@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError, SpecError
-from engine.tables import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
+from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
 
 MANY_ROWS = 1_000_000
 # What a run writes into its folder, and nothing else.

@@ -66,6 +66,14 @@ min_estimation_days = 120
 [windows]
 event = [-10, 10]
 car = [[-1, 1], [0, 0], [-5, 5], [-10, 10]]     # the first is the primary window
+# windows between stamps of each event, also approved_at and withdrawn_at:
+# {{runup = ["first_public_at", "announced_at - 1"], markup = [0, "completed_at"]}}
+named = {{}}
+
+# [deals]                       # acquirer and target (column role) together, by their market_value and currency in events.csv
+# currency = "USD"              # of the gains
+# unit = "million"              # of market_value: "one", "thousand", "million", "billion"
+# rates = {{HKD = 0.128}}         # what one of another currency is worth in it
 
 [significance]
 tests = [

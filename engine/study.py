@@ -13,6 +13,7 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.calendar_time import in_calendar_time
+from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
@@ -24,6 +25,7 @@ from engine.panel import EventPanel, Exclusion, usable
 from engine.placebo import Design, Placebo, clusters, pseudo_events
 from engine.plan import Plan, plan_study, quality_seen, real_days
 from engine.results import StudyResult
+from engine.schemas import SCHEMAS
 from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
@@ -39,7 +41,6 @@ from engine.significance import (
 )
 from engine.spec import StudySpec
 from engine.tables import (
-    SCHEMAS,
     abnormal_table,
     averages_table,
     calendar_time_tables,
@@ -97,7 +98,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     if spec.outcome.name != "return":
         none = np.full(len(panel.pairs), np.nan)
         cars = [replace(c, bhar=none, simple=none, log=none, compound=none) for c in cars]
-    exclusions += _incomplete(panel, abnormal.ar, sorted(spec.car_windows))
+    exclusions += _incomplete(panel, abnormal, sorted(spec.car_windows))
     if plan.firms.joint:
         parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
         cars = [c for c, _ in parted]
@@ -109,6 +110,8 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = _groups(study, panel)
+    deals = deal_results(study, plan, panel, fits, cars, groups, exclusions, options)
+    exclusions += deals.exclusions
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
     samples = [
         _sample(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
@@ -136,6 +139,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "event_significance": event_significance_table(panel, event_answers),
         "contamination": contamination_table(plan.firms.rows),
         "exclusions": exclusions_table(exclusions),
+        **deals.tables,
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
     tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
@@ -165,14 +169,15 @@ def _draws(
         return _Draws()
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     resampling = Resampling(cluster, rule.draws, rule.seed)
-    log_returns = spec.prices.returns == "log"
+    log_returns, bridged = spec.prices.returns == "log", spec.prices.missing == "trade_to_trade"
     design = Design(
-        model=model_of(spec.model.name, options),
+        model=model_of(spec.model.name, options, bridged),
         event_window=spec.event_window,
         windows=tuple(sorted(spec.car_windows)),
         min_days=spec.model.min_estimation_days,
         log_returns=log_returns,
         left_out=plan.firms.left_out,
+        bridged=bridged,
     )
     real, dates, firms = real_days(plan), None, None
     elsewhere = PSEUDO_DATES not in fits.lacks
@@ -205,8 +210,12 @@ def dry_run_result(study: Study) -> pl.DataFrame:
         left, lost = usable(plan.panel, study.spec.model.min_estimation_days)
         exclusions += lost
         if left is not None:
-            exclusions += _incomplete(left, left.event_returns, study.spec.car_windows)
+            bridged = study.spec.prices.missing == "trade_to_trade"
+            spans, seen = left.event_regressors[:, 0] if bridged else None, left.event_returns
+            measured = AbnormalReturns(study.spec.event_window, seen, seen, seen, seen, spans)
+            exclusions += _incomplete(left, measured, study.spec.car_windows)
             exclusions += indistinct(left, plan.firms.joint)
+            exclusions += span_losses(study, plan, left)
     return dry_run_table(study.announcements, plan.reactions, plan.panel, exclusions)
 
 
@@ -253,6 +262,7 @@ def _fit(
         panel.own,
         plan.regressors,
         options,
+        spec.prices.missing == "trade_to_trade",
     )
     fits = replace(fits, expected=fits.expected + panel.event_riskfree)
     for i in np.flatnonzero(fits.degenerate != ""):
@@ -280,15 +290,18 @@ def _check_losses(study: Study, exclusions: Sequence[Exclusion]) -> None:
     )
 
 
-def _incomplete(panel: EventPanel, returns: npt.NDArray[np.float64], windows: Sequence[Window]) -> list[Exclusion]:
-    """One row for each event and window with a missing day among its event-window ``returns``."""
+def _incomplete(panel: EventPanel, abnormal: AbnormalReturns, windows: Sequence[Window]) -> list[Exclusion]:
+    """One row for each event and window that the event-window returns do not cover day by day."""
     lost = []
     for window in windows:
-        missing = ~np.isfinite(returns[:, window.within(panel.event_window)])
-        for i in np.flatnonzero(missing.any(axis=1)):
+        columns = window.within(panel.event_window)
+        missing = ~np.isfinite(abnormal.by_day[:, columns])
+        for i in np.flatnonzero(~abnormal.complete(columns)):
             days = ", ".join(str(d) for d in window.days[missing[i]])
             pair = panel.pairs[i]
             detail = f"{window}: no return on relative day {days}"
+            if not days:
+                detail = f"{window}: a return over several sessions begins before the window or ends after it"
             lost.append(Exclusion(pair.event_id, pair.symbol, "window", "missing_days", detail))
     return lost
 
@@ -332,6 +345,7 @@ def _sample(
 ) -> CarSample:  # fmt: skip
     """The members of a group that are complete in the window, as the tests see them."""
     inside = members[cars.complete[members]]
+    spans = None if abnormal.spans is None else abnormal.spans[inside]
     refits = REGRESSION_TESTS & set(spec.significance.tests)
     return CarSample(
         group=group,
@@ -343,7 +357,8 @@ def _sample(
         bhar=cars.bhar[inside],
         sigma=fits.sigma[inside],
         dof=cars.dof[inside],
-        ar=abnormal.ar[inside],
+        ar=abnormal.ar[inside] if spans is None else abnormal.ar[inside] / np.sqrt(spans),
+        spans=spans,
         residuals=fits.residuals[inside],
         residual_days=panel.estimation_days[inside],
         event_days=panel.event_dates[inside].astype("datetime64[D]").astype(np.int64),

@@ -55,6 +55,13 @@ def read_market(
             )
     on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
     auxiliary = [*factors, *([riskfree] if riskfree is not None else [])]
+    if spec.prices.missing == "trade_to_trade":
+        returns = sorted(s for s in listings | controls if s in series and series[s].is_return)
+        if returns:
+            raise DataError(
+                f"snapshot {snapshot.name}: {', '.join(returns)} holds returns, and a gap between prices can only be bridged "
+                'with prices. Give close or adj_close, or set [prices] missing = "exclude".'
+            )
     outcomes = measured(spec.outcome.name, {s: series[s] for s in {*series} - {*fx.values()}}, snapshot)
     market = Market(
         series=series | outcomes,
@@ -70,6 +77,7 @@ def read_market(
         baskets=rule.baskets,
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
+        bridged=spec.prices.missing == "trade_to_trade",
         prices=series,
     )
     return market, dict(sorted(hashes.items()))
@@ -135,8 +143,11 @@ def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot
     lost = [s for s in missing if s not in others]
     rates = [s for s in missing if s in others and s.endswith("=X")]
     lost_others = [s for s in missing if s in others and s not in rates]
+    controls = sorted(controls_of(spec) & set(lost_others))
     if lost_others or rates or (lost and not spec.limits.allow_missing_symbols):
-        what = [f"benchmark or control {', '.join(lost_others)}"] if lost_others else []
+        indices = ", ".join(s for s in lost_others if s not in controls)
+        what = [f"benchmark {indices}"] if indices else []
+        what += [f"control {', '.join(controls)}"] if controls else []
         what += [f"exchange rate {', '.join(rates)}"] if rates else []
         what += [f"listing {', '.join(lost)}"] if lost else []
         do = ["Add a file <symbol>.csv for each to a snapshot of your own"]

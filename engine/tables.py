@@ -1,4 +1,4 @@
-"""Results turn back into tables here: schemas, keys, and one function for each result table.
+"""Results turn back into tables here: one function for each result table, in its schema (`engine.schemas`).
 
 Floats carry 15 significant digits from the moment a table is made, so what is written is what is read back.
 """
@@ -18,114 +18,10 @@ from engine.announcements.contamination import Contamination
 from engine.calendar_time import InCalendarTime
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
+from engine.schemas import DAY, DIGITS, DRY_RUN, KEYS, NUMBER, SCHEMAS, TEXT, WHOLE
 from engine.significance import CarSample, EventSignificance, Significance, multiplicity, romano_wolf
 
 Ints = npt.NDArray[np.int64]
-DIGITS = 15
-TEXT, WHOLE, NUMBER, DAY = pl.String, pl.Int64, pl.Float64, pl.Date
-
-# Columns of every result table in order; attribute columns follow in cars.
-SCHEMAS: dict[str, dict[str, Any]] = {
-    "events": {
-        "event_id": TEXT, "symbol": TEXT, "exchange": TEXT, "announced_at": TEXT, "stamp_used": TEXT, "event_day": DAY,
-        "hours_to_open": NUMBER, "reason": TEXT, "flags": TEXT, "venue_time": TEXT,
-    },
-    "fits": {
-        "event_id": TEXT, "symbol": TEXT, "model": TEXT, "n_obs": WHOLE, "dof": WHOLE, "sigma": NUMBER, "r2": NUMBER,
-    },
-    "abnormal_returns": {
-        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "actual": NUMBER, "expected": NUMBER,
-        "ar": NUMBER, "sar": NUMBER,
-    },
-    "cars": {
-        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "car": NUMBER, "se": NUMBER,
-        "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER, "car_simple": NUMBER, "car_log": NUMBER,
-        "car_compound": NUMBER,
-    },
-    "averages": {
-        "group": TEXT, "relative_day": WHOLE, "n": WHOLE, "aar": NUMBER, "caar": NUMBER, "se_aar": NUMBER,
-        "se_caar": NUMBER, "share_positive": NUMBER,
-    },
-    "significance": {
-        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
-        "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
-        "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER, "note": TEXT,
-        "p_holm_groups": NUMBER, "p_bh_groups": NUMBER, "p_romano_wolf_groups": NUMBER,
-    },
-    "event_significance": {
-        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE,
-        "estimate": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT,
-        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER,
-        "note": TEXT,
-    },
-    "crosssection": {
-        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "covariance": TEXT, "position": WHOLE,
-        "term": TEXT, "estimate": NUMBER, "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "ci_low": NUMBER,
-        "ci_high": NUMBER, "distribution": TEXT, "n": WHOLE, "lost": WHOLE, "clusters": WHOLE, "r2": NUMBER,
-        "unavailable": TEXT, "note": TEXT,
-    },
-    "partials": {
-        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "position": WHOLE, "term": TEXT,
-        "event_id": TEXT, "symbol": TEXT, "x": NUMBER, "y": NUMBER,
-    },
-    "differences": {
-        "column": TEXT, "first": TEXT, "second": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT,
-        "n": WHOLE, "estimate": NUMBER, "se": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
-        "ci_low": NUMBER, "ci_high": NUMBER, "unavailable": TEXT, "note": TEXT,
-    },
-    "quantiles": {
-        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "n": WHOLE, "mean": NUMBER, "sd": NUMBER,
-        "min": NUMBER, "p10": NUMBER, "p25": NUMBER, "p50": NUMBER, "p75": NUMBER, "p90": NUMBER, "max": NUMBER,
-    },
-    "contamination": {
-        "event_id": TEXT, "symbol": TEXT, "kind": TEXT, "other_event_id": TEXT, "first": DAY, "last": DAY,
-        "consequence": TEXT,
-    },
-    "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
-    "quality": {"symbol": TEXT, "kind": TEXT, "first": DAY, "last": DAY, "n": WHOLE, "detail": TEXT},
-    "calendar_time": {
-        "group": TEXT, "weighting": TEXT, "regression": TEXT, "term": TEXT, "n": WHOLE, "estimate": NUMBER, "se": NUMBER,
-        "se_hac": NUMBER, "t": NUMBER, "distribution": TEXT, "p_value": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER,
-        "n_periods": WHOLE, "mean_firms": NUMBER, "periods_left_out": WHOLE, "lags": WHOLE, "unavailable": TEXT,
-    },
-    "portfolios": {
-        "group": TEXT, "weighting": TEXT, "period": DAY, "firms": WHOLE, "actual": NUMBER, "abnormal": NUMBER,
-    },
-    "rats": {
-        "group": TEXT, "relative_period": WHOLE, "n": WHOLE, "alpha": NUMBER, "se": NUMBER, "t": NUMBER,
-        "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
-        "unavailable": TEXT,
-    },
-}  # fmt: skip
-
-# The tables that not every study has.
-OPTIONAL = frozenset({"abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials"})
-
-# What `run --dry-run` prints; not a part of a result.
-DRY_RUN = {
-    "event_id": TEXT, "symbol": TEXT, "event_day": DAY, "estimation_rows": WHOLE, "event_rows": WHOLE, "stage": TEXT,
-    "reason": TEXT, "detail": TEXT,
-}  # fmt: skip
-
-KEYS: dict[str, tuple[str, ...]] = {
-    "events": ("event_id", "symbol"),
-    "fits": ("event_id", "symbol"),
-    "abnormal_returns": ("event_id", "symbol", "relative_day"),
-    "cars": ("event_id", "symbol", "window_start", "window_end"),
-    "averages": ("group", "relative_day"),
-    "significance": ("group", "window_start", "window_end", "test"),
-    "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
-    "crosssection": ("specification", "window_start", "window_end", "covariance", "position"),
-    "partials": ("specification", "window_start", "window_end", "position", "event_id", "symbol"),
-    "differences": ("column", "first", "second", "window_start", "window_end", "test"),
-    "quantiles": ("group", "window_start", "window_end"),
-    "contamination": ("event_id", "symbol", "kind", "other_event_id", "first"),
-    "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
-    "quality": ("symbol", "kind", "first", "last", "detail"),
-    "calendar_time": ("group", "weighting", "regression", "term"),
-    "portfolios": ("group", "weighting", "period"),
-    "rats": ("group", "relative_period"),
-}
 
 
 def table(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> pl.DataFrame:
@@ -145,6 +41,8 @@ def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
     if kind == DAY:
         days = np.asarray(values, dtype="datetime64[D]")
         return pl.Series(days.astype(np.int32), dtype=pl.Int32).set(pl.Series(np.isnat(days)), None).cast(pl.Date)
+    if kind == WHOLE and isinstance(values, list) and None in values:
+        return [None if v is None else int(v) for v in values]
     if kind == WHOLE:
         return list(np.asarray(values, dtype=np.int64).tolist())
     return [v if v else None for v in values]
@@ -192,7 +90,7 @@ def fits_table(panel: EventPanel, fits: NormalFits, model: str) -> pl.DataFrame:
 
 
 def abnormal_table(panel: EventPanel, abnormal: AbnormalReturns) -> pl.DataFrame:
-    """``abnormal_returns.csv``: one row for each event and relative day."""
+    """``abnormal_returns.csv``: one row for each event and relative day; trade to trade also the sessions that it covers."""
     n, days = abnormal.ar.shape
     ids = {name: np.repeat(values, days).tolist() for name, values in _ids(panel).items()}
     return table(
@@ -205,7 +103,9 @@ def abnormal_table(panel: EventPanel, abnormal: AbnormalReturns) -> pl.DataFrame
             "expected": abnormal.expected.ravel(),
             "ar": abnormal.ar.ravel(),
             "sar": abnormal.sar.ravel(),
-        },
+        }
+        | ({"sessions": abnormal.spans.ravel()} if abnormal.spans is not None else {}),
+        {"sessions": NUMBER} if abnormal.spans is not None else None,
     )
 
 
@@ -241,7 +141,7 @@ def averages_table(groups: Sequence[tuple[str, Ints]], abnormal: AbnormalReturns
     """``averages.csv``: AAR and CAAR of every group."""
     columns: dict[str, list[Any]] = {c: [] for c in SCHEMAS["averages"]}
     for name, members in groups:
-        averages = average(abnormal.ar[members])
+        averages = average(abnormal.by_day[members])
         columns["group"] += [name] * len(abnormal.window)
         columns["relative_day"] += abnormal.window.days.tolist()
         for column in ("n", "aar", "caar", "se_aar", "se_caar", "share_positive"):
@@ -263,10 +163,10 @@ def significance_table(answers: Sequence[Significance], alternative: str) -> pl.
     for name in ("n", "estimate", "statistic", "distribution", "p_value", "unavailable", "se", "note"):
         columns[name] = [getattr(a, name) for a in answers]
     families = [(a.group, a.name) for a in answers]
-    columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
+    columns["p_holm"], columns["p_bh"] = adjusted(families, columns["p_value"])
     columns["p_romano_wolf"] = _stepped_down(families, columns["statistic"], [a.draws for a in answers], alternative)
     wider = [(a.group.partition("=")[0], a.name) for a in answers]  # all groups of one column, as claims are
-    columns["p_holm_groups"], columns["p_bh_groups"] = _adjusted(wider, columns["p_value"])
+    columns["p_holm_groups"], columns["p_bh_groups"] = adjusted(wider, columns["p_value"])
     across = _stepped_down(wider, columns["statistic"], [a.across for a in answers], alternative)
     columns["p_romano_wolf_groups"] = across
     return table("significance", columns)
@@ -295,13 +195,13 @@ def event_significance_table(
             columns[name] += getattr(answer, name)
         draws += answer.draws or [np.empty(0)] * k
     families = list(zip(columns["event_id"], columns["symbol"], columns["test"], strict=True))
-    columns["p_holm"], columns["p_bh"] = _adjusted(families, columns["p_value"])
+    columns["p_holm"], columns["p_bh"] = adjusted(families, columns["p_value"])
     alternative = answers[0][1].alternative if answers else ""
     columns["p_romano_wolf"] = _stepped_down(families, columns["statistic"], draws, alternative)
     return table("event_significance", columns)
 
 
-def _adjusted(families: Sequence[tuple[str, ...]], p_values: Sequence[float]) -> tuple[list[float], list[float]]:
+def adjusted(families: Sequence[tuple[str, ...]], p_values: Sequence[float]) -> tuple[list[float], list[float]]:
     """Holm and Benjamini-Hochberg over the windows of one test and group, or event."""
     holm, bh = [np.nan] * len(families), [np.nan] * len(families)
     for positions in _rows_of(families):

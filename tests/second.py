@@ -670,3 +670,58 @@ def block_ts(clusters: Sequence[Sequence[float]], chosen: Iterable[Sequence[int]
 
 def block_p(clusters: Sequence[Sequence[float]], chosen: Iterable[Sequence[int]], alternative: str) -> float:
     return _share(cluster_t(clusters)[0], block_ts(clusters, chosen), alternative)
+
+
+# --- deals ----------------------------------------------------------------------------------------------------------
+
+
+def forecast_error(
+    own: np.ndarray, market: np.ndarray, day0: int, span: tuple[int, int], estimation: tuple[int, int], model: str
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """What each day's disturbance weighs in the forecast error of a CAR, the residuals, the CAR and the residual sd.
+
+    A weight is 1 in the window, less the row that least squares gives the estimation days.
+    """
+    window = np.arange(day0 + span[0], day0 + span[1] + 1)
+    rows = np.arange(day0 + estimation[0], day0 + estimation[1] + 1)
+    own = np.asarray(own, dtype=float)
+    y = own - market if model == "market_adjusted" else own
+    columns = {"market": [np.ones(len(y)), market], "mean_adjusted": [np.ones(len(y))], "market_adjusted": []}[model]
+    design = np.array(columns).reshape(len(columns), len(y)).T
+    used = rows[np.isfinite(own[rows])]
+    hat = np.linalg.pinv(design[used])  # (k, M)
+    fitted = hat @ y[used]
+    g, e = np.zeros(len(y)), np.full(len(y), np.nan)
+    g[window] = 1.0
+    g[used] -= design[window].sum(axis=0) @ hat
+    e[used] = y[used] - design[used] @ fitted
+    centred = e[used] - e[used].mean() if model == "market_adjusted" else e[used]
+    sd = float(np.sqrt((centred @ centred) / (len(used) - max(len(columns), 1))))
+    return g, e, float((y[window] - design[window] @ fitted).sum()), sd
+
+
+def combined(
+    sides: Sequence[tuple[Sequence[str], np.ndarray, np.ndarray, int]], span: tuple[int, int],
+    estimation: tuple[int, int], model: str, values: Sequence[float],
+) -> tuple[float, float]:  # fmt: skip
+    """Value-weighted CAR of several listings and its standard error: v' (S * (G G')) v / (sum v)^2 by matrices.
+
+    sides: the dates of each listing, its returns, its market's, and the place of day 0 among them. G holds the weights of
+    `forecast_error` by calendar day, S the covariance of the disturbances: r_ij s_i s_j by the days that both have.
+    """
+    calendar = sorted({d for dates, *_ in sides for d in dates})
+    n = len(sides)
+    g, e, cars, sds = np.zeros((n, len(calendar))), np.full((n, len(calendar)), np.nan), [], []
+    for i, (dates, own, market, day0) in enumerate(sides):
+        weights, errors, car, sd = forecast_error(own, market, day0, span, estimation, model)
+        at = [calendar.index(d) for d in dates]
+        g[i, at], e[i, at] = weights, errors
+        cars.append(car)
+        sds.append(sd)
+    sigma = np.empty((n, n))
+    for i in range(n):
+        for j in range(n):
+            both = np.isfinite(e[i]) & np.isfinite(e[j])
+            sigma[i, j] = np.corrcoef(e[i][both], e[j][both])[0, 1] * sds[i] * sds[j]
+    share = np.asarray(values) / np.sum(values)
+    return float(share @ np.array(cars)), float(np.sqrt(share @ (sigma * (g @ g.T)) @ share))

@@ -15,14 +15,15 @@ ENGINE = ROOT / "engine"
 GROUND = {"errors"}
 FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "formula", "models", "significance", "crosssection"}
-TABLES = FIRST | {"spec", "announcements", "market"}
-PANEL = FIRST | {"announcements", "market", "lines", "panel"}
+TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
+PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
 CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "sessions": GROUND,
     "formula": GROUND,
     "orthonormal": set(),
+    "schemas": set(),
     "models": FIRST | {"orthonormal"},
     "significance": FIRST | {"orthonormal"},
     "crosssection": FIRST | {"orthonormal", "formula", "significance"},
@@ -37,18 +38,20 @@ MAY_IMPORT = {
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
+    "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
-    "results": GROUND | {"tables"},
+    "results": GROUND | {"schemas"},
     "supply": TABLES | {"lines"},
     "usercode": GROUND,
     "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint", "usercode"},
     "needs": TABLES | {"inputs", "supply"},
     "firm_events": TABLES | {"inputs", "lines", "panel"},
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
+    "deals": CORE | TABLES | {"inputs", "plan", "combined"},
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
     "drivers": ARRAYS | PANEL | {"spec", "abnormal", "tables", "inputs", "joint"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "manifest", "drivers"},
-    "replication": GROUND | {"golden", "results", "tables"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers"},
+    "replication": GROUND | {"schemas", "golden", "results"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
@@ -123,7 +126,17 @@ def test_only_the_command_line_speaks(path: Path) -> None:
 
 @each_file
 def test_arrays_know_no_tables(path: Path) -> None:
-    arrays = ("models", "significance", "crosssection", "abnormal", "joint", "placebo", "firm_placebo", "calendar_time")
+    arrays = (
+        "models",
+        "significance",
+        "crosssection",
+        "abnormal",
+        "joint",
+        "combined",
+        "placebo",
+        "firm_placebo",
+        "calendar_time",
+    )
     if room_of(path) in arrays:
         packages = {name.partition(".")[0] for name in imported(tree_of(path))}
         assert not packages & {"polars", "pandas", "pyarrow", "csv", "json", "pathlib", "datetime"}

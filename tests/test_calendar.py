@@ -34,6 +34,12 @@ NAMED_BY_A_CLAIM = {
     "A07": ["0981.HK", "688981.SS"], "A15": ["0981.HK", "688981.SS"],
     "B06": ["0386.HK"], "B07": ["0386.HK"], "B12": ["0386.HK"],
 }  # fmt: skip
+# Oil majors beside the firms of a deal, and the other line of a firm: the study oil-major-deals compares with them.
+BESIDE_A_DEAL = {
+    "C01": ["CVX", "0857.HK", "0386.HK", "COP"], "C02": ["0857.HK", "0386.HK", "COP"], "C03": ["0857.HK", "0883.HK"],
+    "C04": ["0857.HK", "0883.HK"], "C05": ["0857.HK", "0386.HK", "CVX", "COP", "XOM"],
+    "C06": ["CEO", "0857.HK", "0386.HK", "CVX", "COP", "XOM"],
+}  # fmt: skip
 
 
 def table_of(name: str) -> pl.DataFrame:
@@ -156,7 +162,11 @@ def test_every_listing_of_the_source_is_exposed(source: list[dict[str, str]]) ->
     for row in source:
         if row["event_id"] in EVENTS:
             mine = pairs.filter(pl.col("event_id") == row["event_id"])["symbol"].to_list()
-            assert set(mine) == {*row["tickers_affected"].split(";"), *NAMED_BY_A_CLAIM.get(row["event_id"], [])}
+            assert set(mine) == {
+                *row["tickers_affected"].split(";"),
+                *NAMED_BY_A_CLAIM.get(row["event_id"], []),
+                *BESIDE_A_DEAL.get(row["event_id"], []),
+            }
 
 
 UNKNOWN_HOUR = "the hour is unknown: noon in New York is after the session of that date"
@@ -217,6 +227,13 @@ def test_the_shipped_calendar_passes_its_checks() -> None:
 def test_a_stamp_has_a_zone_or_an_offset_and_never_both() -> None:
     for i, row in EVENTS.items():
         assert bool(row["zone"]) != bool(re.search(r"[+-]\d\d:\d\d$", row["announced_at"])), i
+
+
+@pytest.mark.parametrize(("deal", "column", "end"), [("C01", "withdrawn_at", "C02"), ("C05", "approved_at", "C06")])
+@pytest.mark.parametrize("venue", VENUES)
+def test_what_became_of_a_deal_is_the_day_of_the_event_that_tells(deal: str, column: str, end: str, venue: str) -> None:
+    row = EVENTS[deal]
+    assert day(react(row[column], venue, row["zone"])) == day(reaction_of(end, venue))
 
 
 def test_the_vocabulary_of_the_exposures() -> None:

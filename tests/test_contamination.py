@@ -28,11 +28,11 @@ from engine.report import memo_html, memo_markdown
 from engine.report.advice import advise
 from engine.report.surroundings import Facts
 from engine.results import read_result, write_result
+from engine.schemas import KEYS
 from engine.sessions import Window
 from engine.significance.dependence import mean_shared_correlation
 from engine.significance.parametric import mean_residual_correlation
 from engine.study import dry_run_result
-from engine.tables import KEYS
 
 DATES = weekdays(320)
 POLICIES = ("flag", "exclude", "trim_estimation")

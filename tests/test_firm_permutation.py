@@ -152,7 +152,7 @@ def test_stand_ins_are_of_the_same_exchange(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tests", "resampling", "error", "said"),
     [
-        (ONE_TEST, {**DRAWN, "controls": ["S9"]}, DataError, "benchmark or control S9"),
+        (ONE_TEST, {**DRAWN, "controls": ["S9"]}, DataError, "has no prices for control S9"),
         (ONE_TEST, {**DRAWN, "controls": ["S2", "S2"]}, SpecError, '"S2" stands there more than once'),
         ({"tests": ["permutation"]}, {**DRAWN, "controls": ["S2"]}, SpecError, '"firm_permutation", which'),
         (ONE_TEST, {**DRAWN, "controls": ["../S2"]}, SpecError, "holds a part of a path"),

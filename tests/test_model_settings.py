@@ -306,3 +306,9 @@ def test_two_runs_of_a_search_give_the_same_bytes(tmp_path: Path) -> None:
 def test_the_memo_says_that_a_variance_equations_sigma_is_unconditional(tmp_path: Path) -> None:
     text = memo_markdown(run(small_study(tmp_path, model={"name": "garch"})))
     assert "unconditional standard deviation, sqrt(omega / (1 - arch - garch))" in " ".join(text.split())
+
+
+def test_a_users_residuals_are_spread_about_their_mean() -> None:
+    found = one("custom", [1.0, 2, 4], [0.0, 0, 0], function=lambda r, x, ahead: (ahead[0], r + 10))
+    assert found.sigma[0] == pytest.approx(np.std([1, 2, 4], ddof=1), rel=1e-13)
+    assert found.dof[0] == 2

@@ -131,7 +131,8 @@ def test_more_of_the_benchmark_leaves_market_model_abnormal_returns(seed: int, c
 def test_scaling_all_returns_scales_cars_and_leaves_every_statistic(model: str, seed: int, c: float) -> None:
     series = simulated(seed, SYMBOLS, len(DATES))
     scaled = {s: returns(v["date"], [c * r for r in v["return"]]) for s, v in series.items()}
-    options = {"significance": {"tests": ALL_TESTS}, "resampling": RESAMPLING}
+    of_cars = [t for t in ALL_TESTS if not t.startswith("bhar")]  # compounding is not linear in the returns
+    options = {"significance": {"tests": of_cars}, "resampling": RESAMPLING}
     before, after = study(EVENTS, series, model, **options), study(EVENTS, scaled, model, **options)
     np.testing.assert_allclose(matrix(after), c * matrix(before), rtol=1e-8, atol=1e-15 * c)
     np.testing.assert_allclose(matrix(after, "sar"), matrix(before, "sar"), rtol=1e-8, atol=1e-12)

@@ -66,8 +66,8 @@ def test_golden_and_reference_agree(group: str) -> None:
 
 def test_the_study_in_ten_lines_is_a_study() -> None:
     text, world, *rest = blocks("toml")
-    drivers, in_calendar_time = (
-        next(b for b in rest if f"[{name}]" in b) for name in ("crosssection", "calendar_time")
+    drivers, in_calendar_time, of_deals = (
+        next(b for b in rest if name in b) for name in ("[crosssection]", "[calendar_time]", "windows.named")
     )
     assert len(text.strip().splitlines()) == 10
     raw = tomllib.loads(text)
@@ -85,6 +85,11 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(raw | tomllib.loads(in_calendar_time), "README.md", _known())
     assert spec.calendar_time is not None
     assert (spec.calendar_time.months, spec.calendar_time.rats) == (12, True)
+    changes = tomllib.loads(of_deals)
+    merged = raw | {table: raw.get(table, {}) | keys for table, keys in changes.items()}
+    spec = parse_spec(merged, "README.md", _known())
+    assert spec.deals is not None
+    assert [str(end) for end in spec.named_windows["runup"]] == ["first_public_at", "announced_at - 1"]
 
 
 def _known():  # type: ignore[no-untyped-def]

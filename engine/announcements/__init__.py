@@ -1,6 +1,7 @@
 """The event calendar: which listing, when announced, and the first session that could react."""
 
 from engine.announcements.calendar import Announcements, read_announcements
+from engine.announcements.milestones import STAMPS
 from engine.announcements.reaction import (
     Reaction,
     Stamp,
@@ -8,9 +9,11 @@ from engine.announcements.reaction import (
     exchange_of_benchmark,
     parse_stamp,
     reaction_days,
+    stamp_days,
 )
 
 __all__ = [
+    "STAMPS",
     "Announcements",
     "Reaction",
     "Stamp",
@@ -19,4 +22,5 @@ __all__ = [
     "parse_stamp",
     "reaction_days",
     "read_announcements",
+    "stamp_days",
 ]

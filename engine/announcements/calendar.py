@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.announcements.milestones import MILESTONES, check_milestones
 from engine.announcements.reaction import parse_stamp
 from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, SpecError, hint
@@ -20,7 +21,7 @@ from engine.sessions import FARTHEST
 REQUIRED = ("event_id", "symbol", "announced_at")
 OPTIONAL = (
     "zone", "precision", "first_public_at", "exchange", "benchmark", "estimation_start", "estimation_end",
-    "max_gap_days",
+    "max_gap_days", *MILESTONES,
 )  # fmt: skip
 INTEGERS = ("estimation_start", "estimation_end", "max_gap_days")
 PRECISIONS = ("", "minute", "hour", "bound", "date", "pre_open", "session", "after_close")
@@ -134,6 +135,7 @@ def _check_frozen(events: pl.DataFrame) -> None:
         for column in ("announced_at", "first_public_at"):
             if row.get(column):
                 parse_stamp(row[column], row.get("zone", ""), "", f"{row['where']}, column {column}")
+    check_milestones(events)
 
 
 def _selected(
@@ -232,6 +234,7 @@ def _check_cells(table: pl.DataFrame) -> None:
                     f"{LONGEST_SYMBOL}. A symbol is a plain name such as 0981.HK or ^HSI."
                 )
     _check_precision(table)
+    check_milestones(table)
     for name in INTEGERS:
         if name in table.columns:
             days = pl.col(name).cast(pl.Int64, strict=False)

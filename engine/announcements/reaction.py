@@ -146,6 +146,27 @@ def reaction_days(
     return found
 
 
+def stamp_days(
+    table: pl.DataFrame,
+    column: str,
+    sessions: Sequence[Sessions | None],
+    grids: Sequence[np.ndarray | None],
+    reaction: str,
+    default_gap: int,
+) -> list[Reaction | None]:
+    """The session of another stamp of each row, by the rule of `reaction_days`; None where the cell is empty."""
+    found: list[Reaction | None] = []
+    for row, exchange, grid in zip(table.iter_rows(named=True), sessions, grids, strict=True):
+        if not row[column]:
+            found.append(None)
+            continue
+        precision = row["precision"] if column == "announced_at" else ""
+        stamp = parse_stamp(row[column], row["zone"], precision, f"{row['where']}, column {column}")
+        gap = default_gap if row["max_gap_days"] is None else row["max_gap_days"]
+        found.append(_reaction(stamp, exchange, grid, reaction, gap, []))
+    return found
+
+
 def _stamp_flags(row: Mapping[str, Any], stamp: Stamp, leak: str) -> list[str]:
     """What is to say of a stamp, whatever the exchange."""
     used = bool(leak) and leak != row["announced_at"]

@@ -20,6 +20,7 @@ from engine.models.fits import COVARIANCE, PSEUDO_DATES, REFIT, NormalFits, asse
 from engine.models.linear import factor, market, market_adjusted, matched, mean_adjusted, raw
 from engine.models.robust import huber, lad, theil_sen
 from engine.models.thin_trading import dimson, scholes_williams
+from engine.models.trade_to_trade import BRIDGED
 from engine.sessions import Window
 
 Floats = npt.NDArray[np.float64]
@@ -52,6 +53,7 @@ WITH_FACTORS = frozenset({"factor", "custom"})
 ITERATIVE = frozenset({"garch", "egarch", "gjr", "lad", "huber"})
 
 __all__ = [
+    "BRIDGED",
     "COVARIANCE",
     "ITERATIVE",
     "MODELS",
@@ -66,9 +68,12 @@ __all__ = [
 ]
 
 
-def model_of(name: str, options: Mapping[str, Any]) -> Model:
-    """The function of a model with its options set: the keys of ``[model]`` that it takes, as keywords."""
-    return partial(MODELS[name], **options)
+def model_of(name: str, options: Mapping[str, Any], bridged: bool = False) -> Model:
+    """The function of a model with its options set: the keys of ``[model]`` that it takes, as keywords.
+
+    bridged: for trade-to-trade returns, whose first regressor is the sessions that each covers.
+    """
+    return BRIDGED[name] if bridged else partial(MODELS[name], **options)
 
 
 def fit(
@@ -80,6 +85,7 @@ def fit(
     own: npt.NDArray[np.int64],
     regressor_names: Sequence[str] = ("market",),
     options: Mapping[str, Any] | None = None,
+    bridged: bool = False,
 ) -> NormalFits:
     """Fit ``model``, with the ``options`` that its function takes, to N events.
 
@@ -87,10 +93,12 @@ def fit(
     regressors, event_regressors: (N, K, R) and (N, K, L) benchmark and factors; ``regressor_names`` names the K.
     own: (N, 2) first and last relative day of each event's own estimation window, inside ``rows``.
 
+    bridged: as in `model_of`.
+
     Events are batched by their own window, so that an event's sums run over its own rows alone and its numbers do
     not depend on its company.
     """
-    function, shapes = model_of(model, options or {}), np.unique(own, axis=0)
+    function, shapes = model_of(model, options or {}, bridged), np.unique(own, axis=0)
     parts = []
     for start, end in shapes:
         chosen = np.flatnonzero((own[:, 0] == start) & (own[:, 1] == end))

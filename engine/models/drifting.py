@@ -101,7 +101,10 @@ def _drifting(
         expected=last.y_mean[:, None] + last.slope[:, None] * (event_benchmark - last.x_mean[:, None]),
         forecast_basis=_basis(last, event_benchmark),
         degenerate=reasons(
-            dof, constant_returns=syy <= y_noise, constant_benchmark=last.flat, exact_fit=~(s2 > EPS * syy)
+            np.where(n > first, np.maximum(dof, 1), 0),
+            constant_returns=syy <= y_noise,
+            constant_benchmark=last.flat,
+            exact_fit=~(s2 > EPS * syy),
         ),
         lacks={REFIT: "fits again by least squares on all rows, as this model does not"},
     )

@@ -28,6 +28,7 @@ class NormalFits:
     degenerate: (N,) "" or why the fit cannot be used.
     lacks: what the model does not give, and why: `COVARIANCE` of the forecast, a `REFIT` by least squares, fits at
         `PSEUDO_DATES`. Tests that need it are unavailable.
+    spans: (N, L) sessions that the return of each event row covers, NaN without one; None where that is one session for all.
     """
 
     names: tuple[str, ...]
@@ -41,6 +42,7 @@ class NormalFits:
     forecast_basis: Floats
     degenerate: npt.NDArray[np.str_]
     lacks: Mapping[str, str] = field(default_factory=dict)
+    spans: Floats | None = None
 
     def take(self, chosen: npt.NDArray[np.int64]) -> NormalFits:
         """The fits of the chosen events, in that order."""
@@ -56,6 +58,7 @@ class NormalFits:
             self.forecast_basis[chosen],
             self.degenerate[chosen],
             self.lacks,
+            None if self.spans is None else self.spans[chosen],
         )
 
 
@@ -75,9 +78,12 @@ def assemble(parts: list[tuple[npt.NDArray[np.int64], slice, NormalFits]], n: in
         forecast_basis=np.empty((n, event_rows, first.forecast_basis.shape[2])),
         degenerate=np.empty(n, first.degenerate.dtype),
         lacks=first.lacks,
+        spans=None if first.spans is None else np.empty((n, event_rows)),
     )
     for chosen, columns, fitted in parts:
         for name in ("coefficients", "n_obs", "dof", "sigma", "r2", "expected", "forecast_basis", "degenerate"):
             getattr(joined, name)[chosen] = getattr(fitted, name)
         joined.residuals[chosen, columns] = fitted.residuals
+        if joined.spans is not None:
+            joined.spans[chosen] = fitted.spans
     return joined

@@ -12,6 +12,7 @@ from engine.errors import SpecError, hint
 from engine.report import CHARTS, FORMATS
 from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
+from engine.report.deals import deal_tests_table, deal_words, deals_table, named_windows_table
 from engine.report.drivers import differences_table, quantiles_table, regression_table
 from engine.report.findings import Findings, count, read_findings, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
@@ -193,6 +194,10 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "calendar_time": calendar_time_table(found),
         "calendar_words": calendar_time_words(found),
         "rats": rats_table(found),
+        "deal_words": deal_words(found),
+        "deals": deals_table(found),
+        "named_windows": named_windows_table(found),
+        "deal_tests": deal_tests_table(found),
         "advice": study_advice(found),
         "advice_read": _ran(found, study_advice(found).read),
         "advice_careful": _ran(found, study_advice(found).careful),

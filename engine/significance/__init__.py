@@ -34,6 +34,7 @@ from engine.significance.sample import (
     Resampling,
     Significance,
     no_answers,
+    t_p,
     unavailable,
 )
 from engine.significance.sign import generalized_sign, sign, wilcoxon
@@ -128,6 +129,7 @@ __all__ = [
     "evaluate_events",
     "multiplicity",
     "romano_wolf",
+    "t_p",
 ]
 
 

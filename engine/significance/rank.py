@@ -78,6 +78,8 @@ def corrado_zivney_adjusted(sample: CarSample) -> Significance:
     rows = all_rows(sample) / sigma
     columns = _window_columns(sample)
     sd = rows[:, columns].std(axis=0, ddof=1)
+    if np.isnan(sd).any():
+        return unavailable(sample, name, "on a day of the window an event has no return of its own", NULL_RANK)
     if not all(s > noise(day) for s, day in zip(sd, rows[:, columns].T, strict=True)):
         return unavailable(
             sample, name, "on a day of the window the standardised returns do not vary", NULL_RANK
@@ -217,7 +219,8 @@ def _generalised(sample: CarSample, tau: float) -> Floats:
 
 def _shifted(sample: CarSample, tau: float) -> Floats:
     """(N, L) abnormal returns of the window with an effect taken from them in equal parts."""
-    return sample.ar[:, sample.columns] - tau / len(sample.window)
+    days = 1.0 if sample.spans is None else np.sqrt(sample.spans[:, sample.columns])
+    return np.asarray(sample.ar[:, sample.columns] - days * tau / len(sample.window))
 
 
 def _window_columns(sample: CarSample) -> slice:
@@ -243,7 +246,8 @@ def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Float
     others = values.copy()
     others[:, columns] = np.nan
     fixed, half = scores.daily(_ranks(others)[0]), 0.5 * scores.slope[:, None]
-    whole = (np.isfinite(others) * scores.slope[:, None]).sum(axis=0)
+    present = np.isfinite(values[:, columns])
+    lifted = (np.isfinite(others) * (present.sum(axis=1) * scores.slope)[:, None]).sum(axis=0)
 
     def again(new: Floats) -> Floats:
         length = new.shape[1]
@@ -256,8 +260,9 @@ def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Float
             above += less.view(np.uint8)
             above += not_more.view(np.uint8)
             own[:, day] += 0.5 * (np.count_nonzero(less, axis=1) + np.count_nonzero(not_more, axis=1))
-        daily: Floats = fixed + scores.weight * (length * whole - (above * half).sum(axis=0))
-        daily[columns] = (own * scores.slope[:, None] + scores.offset[:, None]).sum(axis=0) * scores.weight[columns]
+        daily: Floats = fixed + scores.weight * (lifted - (above * half).sum(axis=0))
+        scored = np.where(present, own * scores.slope[:, None] + scores.offset[:, None], 0.0)
+        daily[columns] = scored.sum(axis=0) * scores.weight[columns]
         return daily
 
     return again

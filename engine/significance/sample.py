@@ -92,6 +92,8 @@ class CarSample:
     resampling: the date clusters, draws and seed of a bootstrap, None unless one was asked for.
     shared: (N,) events whose CAR comes from a joint regression because their window shares days with another event's;
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
+    spans: (N, E) sessions that each return covers, which ``ar`` is then divided by the square root of; NaN where there is
+        none, also inside ``window`` if a later return covers the day; None where it is one session for all.
     lacks: what the model does not give, and why (`NormalFits.lacks`): tests that need it are unavailable.
     """
 
@@ -117,6 +119,7 @@ class CarSample:
     regressions: Regressions | None = None
     resampling: Resampling | None = None
     pseudo_firms: PseudoFirms | None = None
+    spans: Floats | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -5,6 +5,7 @@ and charts are handed in by the caller, so that this module depends on none of t
 """
 
 from engine.spec.design import Factors, Known, StudySpec
+from engine.spec.ends import End
 from engine.spec.reading import parse_spec, read_spec
 
-__all__ = ["Factors", "Known", "StudySpec", "parse_spec", "read_spec"]
+__all__ = ["End", "Factors", "Known", "StudySpec", "parse_spec", "read_spec"]

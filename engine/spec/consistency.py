@@ -8,6 +8,7 @@ from engine.errors import SpecError, hint
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
+from engine.spec.ends import end_problems
 
 SELECTABLE = ("kind", "set", "ids", "symbols", "claims", "roles")
 OPTIONAL_FACTORS = frozenset({"custom"})  # models that take factors where there are some
@@ -31,6 +32,8 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _names("outcome", "name", "outcome", [spec.outcome.name], known.outcomes)
     if spec.outcome.name != "return":
         yield from _outcome_problems(spec)
+    if spec.prices.missing == "trade_to_trade":
+        yield from _trade_to_trade_problems(spec, known)
     yield from _names("significance", "tests", "significance test", spec.significance.tests, known.tests)
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts)
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
@@ -39,6 +42,8 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
         for name in sorted({m for m in members if members.count(m) > 1}):
             yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'
     yield from _window_problems(spec)
+    yield from end_problems(spec.windows.named, known.stamps)
+    yield from _deal_problems(spec)
     yield from _factor_problems(spec, known)
     yield from _calendar_time_problems(spec)
     yield from _crosssection_problems(spec, known)
@@ -48,6 +53,25 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     asked = sorted(set(spec.significance.tests) & known.resampling)
     if asked and spec.resampling is None:
         yield f"[resampling] is required by {', '.join(asked)}: write seed and draws, for example seed = 1 and draws = 9999."
+
+
+def _trade_to_trade_problems(spec: StudySpec, known: Known) -> Iterator[str]:
+    """What returns over several sessions do not go with."""
+    said = '[prices] missing = "trade_to_trade"'
+    if spec.prices.returns != "log":
+        yield f'{said} adds the benchmark\'s returns over the sessions without a price: it needs returns = "log".'
+    if spec.model.name in known.models and spec.model.name not in known.bridged:
+        yield f'{said} has no [model] name = "{spec.model.name}". Models with it: {", ".join(sorted(known.bridged))}.'
+    others = {
+        "[events] joint = true": spec.events.joint,
+        f'[prices] currency = "{spec.prices.currency}"': spec.prices.currency != "local",
+        "[benchmark] own_weight": bool(spec.benchmark.own_weight),
+        f'[outcome] name = "{spec.outcome.name}"': spec.outcome.name != "return",
+        "[calendar_time]": spec.calendar_time is not None,
+    }
+    for other, there in others.items():
+        if there:
+            yield f"{said} does not go with {other}, which takes every return as that of one session. Remove one of them."
 
 
 def _outcome_problems(spec: StudySpec) -> Iterator[str]:
@@ -71,6 +95,14 @@ def _control_problems(spec: StudySpec) -> Iterator[str]:
         yield '[resampling] controls are listings for the test "firm_permutation", which [significance] tests does not ask for.'
     for name in sorted({c for c in controls if controls.count(c) > 1}):
         yield f'[resampling] controls: "{name}" stands there more than once.'
+
+
+def _deal_problems(spec: StudySpec) -> Iterator[str]:
+    if spec.deals is not None and spec.outcome.name != "return":
+        yield f'[deals] turns returns into money, and [outcome] name = "{spec.outcome.name}" is none. Remove one of them.'
+    for currency, rate in spec.deals.rates.items() if spec.deals is not None else ():
+        if spec.deals is not None and currency == spec.deals.currency and rate != 1:
+            yield f"[deals] rates.{currency} = {rate:g}: one {currency} is one {currency}. Remove it."
 
 
 def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from engine.sessions import FARTHEST, Window
+from engine.spec.ends import End, read_end
 
 Alternative = Literal["two-sided", "greater", "less"]
 
@@ -15,7 +16,8 @@ Alternative = Literal["two-sided", "greater", "less"]
 @dataclass(frozen=True)
 class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
-    the tests that need ``[resampling]``. outcomes: what may be measured. covariances: of the cross-section."""
+    the tests that need ``[resampling]``. outcomes: what may be measured. bridged: the models of trade-to-trade returns.
+    covariances: of the cross-section. stamps: the columns that a named window may begin or end at."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
@@ -23,7 +25,9 @@ class Known:
     resampling: frozenset[str]
     charts: frozenset[str]
     outcomes: frozenset[str]
+    bridged: frozenset[str]
     covariances: frozenset[str]
+    stamps: frozenset[str]
 
 
 class _Table(BaseModel):
@@ -129,6 +133,7 @@ class ModelChoice(_Table):
 class Windows(_Table):
     event: list[int] = Field(min_length=2, max_length=2)
     car: list[list[int]] = Field(min_length=1)
+    named: dict[str, list[int | str]] = {}
 
 
 class SignificanceChoice(_Table):
@@ -146,6 +151,12 @@ class Resampling(_Table):
     seed: int = Field(ge=0)
     draws: int = Field(ge=99, le=1_000_000)
     controls: list[str] = []
+
+
+class Deals(_Table):
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    unit: Literal["one", "thousand", "million", "billion"]
+    rates: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class CalendarTime(_Table):
@@ -206,6 +217,7 @@ class StudySpec(_Table):
     significance: SignificanceChoice
     contamination: ContaminationRule = ContaminationRule()
     resampling: Resampling | None = None
+    deals: Deals | None = None
     calendar_time: CalendarTime | None = None
     crosssection: CrossSection | None = None
     limits: Limits = Limits()
@@ -223,6 +235,12 @@ class StudySpec(_Table):
     @property
     def car_windows(self) -> tuple[Window, ...]:
         return tuple(Window(*w) for w in self.windows.car)
+
+    @property
+    def named_windows(self) -> dict[str, tuple[End, End]]:
+        """The windows whose ends differ by event, as `End` objects."""
+        pairs = {name: [read_end(value) for value in pair] for name, pair in self.windows.named.items()}
+        return {name: (a, b) for name, (a, b) in pairs.items() if a is not None and b is not None}
 
     @property
     def crosssection_windows(self) -> tuple[Window, ...]:

@@ -13,11 +13,8 @@ from engine.errors import SpecError, hint
 from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
 
-# Declared in the study format, not in this version: (table or table.key) -> the values that are available.
+# Declared in the study format, not in this version.
 LATER_TABLES = ("claims", "grid", "backtest")
-LATER_VALUES: dict[tuple[str, str], set[Any]] = {
-    ("prices", "missing"): {"exclude"},
-}
 
 
 def read_spec(path: Path, known: Known) -> StudySpec:
@@ -52,11 +49,6 @@ def _later(raw: Mapping[str, Any]) -> Iterator[str]:
     for name in LATER_TABLES:
         if name in raw:
             yield f"[{name}] is known, not available in this version. Remove the table."
-    for (table, key), available in LATER_VALUES.items():
-        value = raw.get(table, {}).get(key) if isinstance(raw.get(table), dict) else None
-        if isinstance(value, str) and value not in available and not (key == "missing" and value != "trade_to_trade"):
-            allowed = ", ".join(repr(v) for v in available)
-            yield f"[{table}] {key} = {value!r} is known, not available in this version. Allowed now: {allowed}."
 
 
 def _unknown_keys(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,136 @@
+"""The columns and keys of every result table, and which tables not every study has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+DIGITS = 15
+TEXT, WHOLE, NUMBER, DAY = pl.String, pl.Int64, pl.Float64, pl.Date
+
+# Columns of every result table in order; attribute columns follow in cars.
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "events": {
+        "event_id": TEXT, "symbol": TEXT, "exchange": TEXT, "announced_at": TEXT, "stamp_used": TEXT, "event_day": DAY,
+        "hours_to_open": NUMBER, "reason": TEXT, "flags": TEXT, "venue_time": TEXT,
+    },
+    "fits": {
+        "event_id": TEXT, "symbol": TEXT, "model": TEXT, "n_obs": WHOLE, "dof": WHOLE, "sigma": NUMBER, "r2": NUMBER,
+    },
+    "abnormal_returns": {
+        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "actual": NUMBER, "expected": NUMBER,
+        "ar": NUMBER, "sar": NUMBER,
+    },
+    "cars": {
+        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "car": NUMBER, "se": NUMBER,
+        "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER, "car_simple": NUMBER, "car_log": NUMBER,
+        "car_compound": NUMBER,
+    },
+    "averages": {
+        "group": TEXT, "relative_day": WHOLE, "n": WHOLE, "aar": NUMBER, "caar": NUMBER, "se_aar": NUMBER,
+        "se_caar": NUMBER, "share_positive": NUMBER,
+    },
+    "significance": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER, "note": TEXT,
+        "p_holm_groups": NUMBER, "p_bh_groups": NUMBER, "p_romano_wolf_groups": NUMBER,
+    },
+    "event_significance": {
+        "event_id": TEXT, "symbol": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE,
+        "estimate": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT,
+        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "p_romano_wolf": NUMBER,
+        "note": TEXT,
+    },
+    "crosssection": {
+        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "covariance": TEXT, "position": WHOLE,
+        "term": TEXT, "estimate": NUMBER, "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "ci_low": NUMBER,
+        "ci_high": NUMBER, "distribution": TEXT, "n": WHOLE, "lost": WHOLE, "clusters": WHOLE, "r2": NUMBER,
+        "unavailable": TEXT, "note": TEXT,
+    },
+    "partials": {
+        "specification": TEXT, "window_start": WHOLE, "window_end": WHOLE, "position": WHOLE, "term": TEXT,
+        "event_id": TEXT, "symbol": TEXT, "x": NUMBER, "y": NUMBER,
+    },
+    "differences": {
+        "column": TEXT, "first": TEXT, "second": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT,
+        "n": WHOLE, "estimate": NUMBER, "se": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "unavailable": TEXT, "note": TEXT,
+    },
+    "quantiles": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "n": WHOLE, "mean": NUMBER, "sd": NUMBER,
+        "min": NUMBER, "p10": NUMBER, "p25": NUMBER, "p50": NUMBER, "p75": NUMBER, "p90": NUMBER, "max": NUMBER,
+    },
+    "contamination": {
+        "event_id": TEXT, "symbol": TEXT, "kind": TEXT, "other_event_id": TEXT, "first": DAY, "last": DAY,
+        "consequence": TEXT,
+    },
+    "exclusions": {"event_id": TEXT, "symbol": TEXT, "stage": TEXT, "reason": TEXT, "detail": TEXT},
+    "deals": {
+        "event_id": TEXT, "window_start": WHOLE, "window_end": WHOLE, "role": TEXT, "symbol": TEXT, "car": NUMBER,
+        "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "dof": WHOLE, "market_value": NUMBER, "currency": TEXT,
+        "weight": NUMBER, "gain": NUMBER, "gain_se": NUMBER, "correlation": NUMBER, "common_days": WHOLE, "reason": TEXT,
+    },
+    "deal_windows": {
+        "event_id": TEXT, "symbol": TEXT, "name": TEXT, "start": WHOLE, "end": WHOLE, "first": DAY, "last": DAY,
+        "n_days": WHOLE, "car": NUMBER, "se": NUMBER, "t": NUMBER, "p_value": NUMBER, "scar": NUMBER, "bhar": NUMBER,
+        "reason": TEXT,
+    },
+    "deal_significance": {
+        "group": TEXT, "measure": TEXT, "window": TEXT, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER, "unavailable": TEXT, "se": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "p_holm": NUMBER, "p_bh": NUMBER, "note": TEXT,
+    },
+    "quality": {"symbol": TEXT, "kind": TEXT, "first": DAY, "last": DAY, "n": WHOLE, "detail": TEXT},
+    "calendar_time": {
+        "group": TEXT, "weighting": TEXT, "regression": TEXT, "term": TEXT, "n": WHOLE, "estimate": NUMBER, "se": NUMBER,
+        "se_hac": NUMBER, "t": NUMBER, "distribution": TEXT, "p_value": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER,
+        "n_periods": WHOLE, "mean_firms": NUMBER, "periods_left_out": WHOLE, "lags": WHOLE, "unavailable": TEXT,
+    },
+    "portfolios": {
+        "group": TEXT, "weighting": TEXT, "period": DAY, "firms": WHOLE, "actual": NUMBER, "abnormal": NUMBER,
+    },
+    "rats": {
+        "group": TEXT, "relative_period": WHOLE, "n": WHOLE, "alpha": NUMBER, "se": NUMBER, "t": NUMBER,
+        "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
+        "unavailable": TEXT,
+    },
+}  # fmt: skip
+
+# The tables that not every study has.
+OPTIONAL = frozenset(
+    {
+        "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
+        "deal_significance",
+    }
+)  # fmt: skip
+
+# What `run --dry-run` prints; not a part of a result.
+DRY_RUN = {
+    "event_id": TEXT, "symbol": TEXT, "event_day": DAY, "estimation_rows": WHOLE, "event_rows": WHOLE, "stage": TEXT,
+    "reason": TEXT, "detail": TEXT,
+}  # fmt: skip
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "events": ("event_id", "symbol"),
+    "fits": ("event_id", "symbol"),
+    "abnormal_returns": ("event_id", "symbol", "relative_day"),
+    "cars": ("event_id", "symbol", "window_start", "window_end"),
+    "averages": ("group", "relative_day"),
+    "significance": ("group", "window_start", "window_end", "test"),
+    "event_significance": ("event_id", "symbol", "window_start", "window_end", "test"),
+    "crosssection": ("specification", "window_start", "window_end", "covariance", "position"),
+    "partials": ("specification", "window_start", "window_end", "position", "event_id", "symbol"),
+    "differences": ("column", "first", "second", "window_start", "window_end", "test"),
+    "quantiles": ("group", "window_start", "window_end"),
+    "contamination": ("event_id", "symbol", "kind", "other_event_id", "first"),
+    "exclusions": ("event_id", "symbol", "stage", "reason", "detail"),
+    "deals": ("event_id", "window_start", "window_end", "role", "symbol"),
+    "deal_windows": ("event_id", "symbol", "name"),
+    "deal_significance": ("group", "measure", "window", "test"),
+    "quality": ("symbol", "kind", "first", "last", "detail"),
+    "calendar_time": ("group", "weighting", "regression", "term"),
+    "portfolios": ("group", "weighting", "period"),
+    "rats": ("group", "relative_period"),
+}
