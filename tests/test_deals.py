@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import second
-from conftest import cell, make_study, returns, rows_of, run, simulated, texts, weekdays, write_rows
+from conftest import cell, closes, make_study, returns, rows_of, run, simulated, texts, weekdays, write_rows
 from scipy import stats
 
 from engine import load_study
@@ -402,6 +402,24 @@ def test_a_missing_day_inside_is_not_computed(tmp_path: Path) -> None:
     assert cell(result, "deal_windows", "car", name="runup") == pytest.approx(0.06)
     details = rows_of(result, "exclusions", stage="window", reason="missing_days")["detail"].to_list()
     assert [d for d in details if d.startswith("markup")] == ["markup: no return on relative day 1"]
+
+
+def test_returns_from_trade_to_trade_bridge_a_missing_day(tmp_path: Path) -> None:
+    """No price on relative day 1: the return of day 2 runs over both, so that the mark-up to day 2 is whole."""
+    logs = np.log1p(LONG)
+    prices: list[Any] = (100 * np.exp(np.cumsum(logs))).tolist()
+    prices[7] = None
+    series = {"MKT": returns(TEN, [0.001 * i for i in range(10)]), "A": closes(TEN, prices)}
+    event = {"event_id": "e", "symbol": "A", "announced_at": TEN[6], "first_public_at": TEN[4], "completed_at": TEN[8]}
+    model = {"name": "raw", "estimation_window": [-6, -3], "min_estimation_days": 3}
+    kept = {"returns": "log", "missing": "trade_to_trade"}
+    result = run(make_study(tmp_path, [event], series, model=model, windows=NAMED, prices=kept))
+    assert cell(result, "deal_windows", "car", name="markup") == pytest.approx(logs[6:9].sum())
+    assert cell(result, "deal_windows", "n_days", name="markup") == 3
+    ends = NAMED | {"named": {"markup": [0, "completed_at - 1"]}}
+    result = run(make_study(tmp_path / "cut", [event], series, model=model, windows=ends, prices=kept))
+    assert cell(result, "deal_windows", "car", name="markup") is None
+    assert cell(result, "deal_windows", "reason", name="markup").startswith("missing_days: ")
 
 
 def test_the_leak_may_be_day_0(tmp_path: Path) -> None:

@@ -68,18 +68,9 @@ def named_cars(study: Study, plan: Plan, panel: EventPanel, options: Mapping[str
     """The CARs of every named window, in the order of the study."""
     spec, rows = study.spec, _rows(study, panel)
     log_returns = spec.prices.returns == "log" if spec.outcome.name == "return" else None
-    return [
-        span_cars(
-            name,
-            find_spans(panel, rows, ends, plan.stamped),
-            panel,
-            spec.model.name,
-            plan.regressors,
-            options,
-            log_returns,
-        )
-        for name, ends in spec.named_windows.items()
-    ]
+    bridged, chosen = spec.prices.missing == "trade_to_trade", (spec.model.name, plan.regressors, options)
+    found = {name: find_spans(panel, rows, ends, plan.stamped) for name, ends in spec.named_windows.items()}
+    return [span_cars(name, spans, panel, *chosen, log_returns, bridged) for name, spans in found.items()]
 
 
 def span_losses(study: Study, plan: Plan, panel: EventPanel) -> list[Exclusion]:

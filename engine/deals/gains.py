@@ -35,11 +35,12 @@ class Deal:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What the study has fitted: the panel, its fits, and the basis (N, R, k) of the estimation rows."""
+    """What the study has fitted: the panel, its fits, and the basis of the estimation rows (N, R, k) and event rows (N, L, k)."""
 
     panel: EventPanel
     fits: NormalFits
     estimation_basis: npt.NDArray[np.float64]
+    event_basis: npt.NDArray[np.float64]
 
 
 def fitted(
@@ -48,13 +49,15 @@ def fitted(
     """The same fits, with the basis of the estimation rows as if they were the event's.
 
     A model that is no least squares on all its rows (it lacks a `REFIT`) does not say what an estimation day does to a forecast:
-    its basis is zero there, and the sides are taken to be as dependent as the days of their windows are common.
+    its basis is zero, and the sides are taken to be as dependent as the days of their windows are common.
     """
+    if REFIT in fits.lacks:
+        n, rows, length = len(panel.pairs), len(panel.estimation_rows), len(panel.event_window)
+        return Fitted(panel, fits, np.zeros((n, rows, 1)), np.zeros((n, length, 1)))
     again = fit(
         model, panel.returns, panel.regressors, panel.regressors, panel.estimation_rows, panel.own, regressors, options
     )
-    basis = again.forecast_basis if REFIT not in fits.lacks else np.zeros_like(again.forecast_basis)
-    return Fitted(panel, fits, basis)
+    return Fitted(panel, fits, again.forecast_basis, fits.forecast_basis)
 
 
 def deals_of(
@@ -115,6 +118,6 @@ def _errors(known: Fitted, i: Ints, window: Window) -> DayErrors:
         known.fits.residuals[i],
         panel.estimation_days[i],
         known.estimation_basis[i],
-        known.fits.forecast_basis[i][:, columns],
+        known.event_basis[i][:, columns],
         panel.event_dates[i][:, columns].astype("datetime64[D]").astype(np.int64),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.abnormal import abnormal_returns, cumulate
+from engine.abnormal import AbnormalReturns, abnormal_returns, cumulate
 from engine.announcements import Reaction
 from engine.models import fit
 from engine.panel import EventPanel, Exclusion, build_panel
@@ -88,51 +88,52 @@ def _span(
 
 def span_cars(
     name: str, spans: Sequence[Span], panel: EventPanel, model: str, regressors: Sequence[str],
-    options: Mapping[str, Any], log_returns: bool | None,
+    options: Mapping[str, Any], log_returns: bool | None, bridged: bool,
 ) -> SpanCars:  # fmt: skip
     """The CARs of one named window, by the fits of the study carried on to the window's days.
 
     log_returns: None for an outcome that is no return, which has no bhar.
-    Every event's standard error has the full forecast-error covariance of its own days (`cumulate`).
+    Every event's standard error has the full forecast-error covariance of its own days (`cumulate`); events of one listing
+    that overlap keep their own fits.
     """
-    n = len(spans)
-    nothing = np.full(n, np.nan)
-    found = list(spans)
-    nowhere = np.full(n, np.datetime64("NaT"), "datetime64[D]")
-    made = SpanCars(
-        name, tuple(spans), nothing, nothing.copy(), nothing.copy(), nothing.copy(), np.zeros(n, np.int64), nowhere,
-        nowhere.copy(),
-    )  # fmt: skip
+    made, found = _nothing(name, spans), list(spans)
     held = np.array([i for i, span in enumerate(spans) if span.window is not None], np.int64)
     if not len(held):
         return made
     windows = [w for span in spans if (w := span.window) is not None]
     wide = _carried_on(panel.take(held), Window(min(w.start for w in windows), max(w.end for w in windows)))
     fits = fit(
-        model, wide.returns, wide.regressors, wide.event_regressors, wide.estimation_rows, wide.own, regressors, options
-    )
+        model, wide.returns, wide.regressors, wide.event_regressors, wide.estimation_rows, wide.own, regressors, options,
+        bridged,
+    )  # fmt: skip
     fits = replace(fits, expected=fits.expected + wide.event_riskfree)
     abnormal = abnormal_returns(wide.event_returns, fits, wide.event_window)
     for window in sorted(set(windows)):
         at = np.flatnonzero([w == window for w in windows])
-        part = replace(
-            abnormal,
-            actual=abnormal.actual[at],
-            expected=abnormal.expected[at],
-            ar=abnormal.ar[at],
-            sar=abnormal.sar[at],
-        )
+        part, days = _of(abnormal, at), window.within(wide.event_window)
         cars = cumulate(part, fits.take(at), window, bool(log_returns))
-        bhar = cars.bhar if log_returns is not None else np.full(len(at), np.nan)
-        days = window.within(wide.event_window)
-        for column, values in (("car", cars.car), ("se", cars.se), ("scar", cars.scar), ("bhar", bhar)):
-            getattr(made, column)[held[at]] = np.where(cars.complete, values, np.nan)
+        for column in ("car", "se", "scar", "bhar") if log_returns is not None else ("car", "se", "scar"):
+            getattr(made, column)[held[at]] = np.where(cars.complete, getattr(cars, column), np.nan)
         made.dof[held[at]] = cars.dof
         made.first[held[at]], made.last[held[at]] = wide.event_dates[at, days][:, 0], wide.event_dates[at, days][:, -1]
         for k in np.flatnonzero(~cars.complete):
-            gone = window.days[~np.isfinite(part.ar[k, days])]
-            found[held[at[k]]] = Span(window, "missing_days", f"no return on relative day {_few(gone)}")
+            gone = window.days[~np.isfinite(part.by_day[k, days])]
+            found[held[at[k]]] = Span(window, "missing_days", _missing(gone))
     return replace(made, spans=tuple(found))
+
+
+def _nothing(name: str, spans: Sequence[Span]) -> SpanCars:
+    """No CAR yet for any event."""
+    n = len(spans)
+    car, se, scar, bhar = np.full((4, n), np.nan)
+    first, last = np.full((2, n), np.datetime64("NaT"), "datetime64[D]")
+    return SpanCars(name, tuple(spans), car, se, scar, bhar, np.zeros(n, np.int64), first, last)
+
+
+def _of(abnormal: AbnormalReturns, at: Ints) -> AbnormalReturns:
+    """The abnormal returns of some of the events."""
+    parts = {name: getattr(abnormal, name)[at] for name in ("actual", "expected", "ar", "sar")}
+    return replace(abnormal, **parts, spans=None if abnormal.spans is None else abnormal.spans[at])
 
 
 def _carried_on(panel: EventPanel, window: Window) -> EventPanel:
@@ -145,9 +146,13 @@ def _carried_on(panel: EventPanel, window: Window) -> EventPanel:
     )  # fmt: skip
 
 
-def _few(days: Ints) -> str:
+def _missing(days: Ints) -> str:
+    """The days without a return, the first few by name."""
+    if not len(days):
+        return "a return over several sessions begins before the window or ends after it"
     named = ", ".join(str(d) for d in days[:FEW_DAYS])
-    return named if len(days) <= FEW_DAYS else f"{named} and {len(days) - FEW_DAYS} more"
+    more = f" and {len(days) - FEW_DAYS} more" if len(days) > FEW_DAYS else ""
+    return f"no return on relative day {named}{more}"
 
 
 def span_exclusions(name: str, spans: Sequence[Span], panel: EventPanel) -> list[Exclusion]:
