@@ -161,10 +161,12 @@ def line_cars(line: Line, own: Window, real: Days, design: Design) -> Floats:
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
         fits = design.model(*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
+        good = np.flatnonzero(fits.degenerate == "")
+        if len(good) < len(part):
+            part, fits = part[good], fits.take(good)
         abnormal = abnormal_returns(events[0][part], fits, event_window)
         for w, window in enumerate(design.windows):
-            car = cumulate(abnormal, fits, window, design.log_returns).car
-            cars[part, w] = np.where(fits.degenerate == "", car, np.nan)
+            cars[part, w] = cumulate(abnormal, fits, window, design.log_returns).car
     return cars
 
 

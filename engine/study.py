@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,26 +16,20 @@ from engine.calendar_time import in_calendar_time
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
-from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
-from engine.inputs import Study, group_columns, load_study, market_values
+from engine.inputs import Study, load_study, market_values
 from engine.joint import indistinct, part_overlapping
 from engine.manifest import run_manifest
-from engine.models import PSEUDO_DATES, REFIT, NormalFits, fit, model_of
+from engine.models import REFIT, NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
-from engine.placebo import Design, Placebo, clusters, pseudo_events
-from engine.plan import Plan, plan_study, quality_seen, real_days
+from engine.plan import Plan, plan_study, quality_seen
 from engine.results import StudyResult
+from engine.samples import draws_of, groups_of, of_pairs, regressions_of, sample_of
 from engine.schemas import SCHEMAS
 from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
-    FIRM_TESTS,
-    PSEUDO_DATE_TESTS,
-    REGRESSION_TESTS,
     SIGNIFICANCE_TESTS,
     CarSample,
-    Regressions,
-    Resampling,
     evaluate,
     evaluate_events,
 )
@@ -92,101 +86,73 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         raise AssertionError("all pairs are lost and _check_losses did not raise")
 
     on_progress("abnormal returns", 1, 4)
-    log_returns = spec.prices.returns == "log"
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
-    cars = [cumulate(abnormal, fits, window, log_returns) for window in sorted(spec.car_windows)]
-    if spec.outcome.name != "return":
-        none = np.full(len(panel.pairs), np.nan)
-        cars = [replace(c, bhar=none, simple=none, log=none, compound=none) for c in cars]
-    exclusions += _incomplete(panel, abnormal, sorted(spec.car_windows))
-    if plan.firms.joint:
-        parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
-        cars = [c for c, _ in parted]
-        exclusions += [row for _, lost in parted for row in lost]
+    cars, lost = _cumulated(plan, spec, panel, fits, abnormal)
+    exclusions += lost
 
-    draws = _draws(
+    draws = draws_of(
         study, plan, panel, fits, cars, options,
         lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
     )  # fmt: skip
     on_progress("tests", 3, 4)
-    groups = _groups(study, panel)
-    deals = deal_results(study, plan, panel, fits, cars, groups, exclusions, options)
-    exclusions += deals.exclusions
+    groups = groups_of(study, panel)
     firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
     samples = [
-        _sample(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
+        sample_of(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
     ]
-    group_tests = [t for t in spec.significance.tests if t in SIGNIFICANCE_TESTS]
-    answers = [evaluate(test, sample) for sample in samples for test in group_tests]
-    event_tests = [t for t in spec.significance.tests if t in EVENT_TESTS]
-    every = [
-        (np.flatnonzero(c.complete), s) for c, s in zip(cars, samples[: len(cars)], strict=True)
-    ]  # group all is first
-    event_answers = [(members, s, evaluate_events(test, s)) for members, s in every for test in event_tests]
-    p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
-
-    everyone = _regressions(panel, fits, np.arange(len(panel.pairs))) if needs_regressions(spec) else None
-    driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, everyone)
-    exclusions += driven.exclusions
+    deals = deal_results(study, plan, panel, fits, cars, groups, exclusions, options)
+    refits = needs_regressions(spec) and REFIT not in fits.lacks
+    regressions = regressions_of(panel, fits, np.arange(len(panel.pairs))) if refits else None
+    driven = crosssection_tables(study, panel, fits, abnormal, cars, firms, regressions)
+    exclusions += [*deals.exclusions, *driven.exclusions]
 
     on_progress("tables", 4, 4)
     tables = {
         "events": events_table(study.announcements, study.exchanges, plan.reactions),
         "fits": fits_table(panel, fits, spec.model.name),
-        "cars": cars_table(study.announcements, panel, cars, p_values),
         "averages": averages_table(groups, abnormal),
-        "significance": significance_table(answers, spec.significance.alternative),
-        "event_significance": event_significance_table(panel, event_answers),
         "contamination": contamination_table(plan.firms.rows),
         "exclusions": exclusions_table(exclusions),
-        **deals.tables,
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
-    tables |= group_tables(study, panel, cars, groups, firms) | driven.tables
+    tables |= _tested(study, panel, cars, samples) | group_tables(study, panel, cars, groups, firms)
+    tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
-    tables |= _in_calendar_time(study, plan, panel, groups, firms)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
 
 
-@dataclass(frozen=True)
-class _Draws:
-    """What the resampling tests of the study draw from; None where no test asks for it."""
+def _cumulated(
+    plan: Plan, spec: StudySpec, panel: EventPanel, fits: NormalFits, abnormal: AbnormalReturns
+) -> tuple[list[Cars], list[Exclusion]]:
+    """CARs of every window, those of overlapping events from their joint regression, and the windows that are lost."""
+    windows = sorted(spec.car_windows)
+    cars = [cumulate(abnormal, fits, window, spec.prices.returns == "log") for window in windows]
+    if spec.outcome.name != "return":
+        none = np.full(len(panel.pairs), np.nan)
+        cars = [replace(c, bhar=none, simple=none, log=none, compound=none) for c in cars]
+    exclusions = _incomplete(panel, abnormal, windows)
+    if plan.firms.joint:
+        parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
+        cars = [c for c, _ in parted]
+        exclusions += [row for _, lost in parted for row in lost]
+    return cars, exclusions
 
-    dates: Placebo | None = None
-    firms: FirmPlacebo | None = None
-    clusters: Resampling | None = None
 
-
-def _draws(
-    study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars], options: Mapping[str, Any],
-    on_progress: Callable[[int, int], None],
-) -> _Draws:  # fmt: skip
-    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed."""
-    spec, tests = study.spec, set(study.spec.significance.tests)
-    rule = spec.resampling
-    if rule is None:
-        return _Draws()
-    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
-    resampling = Resampling(cluster, rule.draws, rule.seed)
-    log_returns, bridged = spec.prices.returns == "log", spec.prices.missing == "trade_to_trade"
-    design = Design(
-        model=model_of(spec.model.name, options, bridged),
-        event_window=spec.event_window,
-        windows=tuple(sorted(spec.car_windows)),
-        min_days=spec.model.min_estimation_days,
-        log_returns=log_returns,
-        left_out=plan.firms.left_out,
-        bridged=bridged,
-    )
-    real, dates, firms = real_days(plan), None, None
-    elsewhere = PSEUDO_DATES not in fits.lacks
-    if PSEUDO_DATE_TESTS & tests and elsewhere:
-        dates = pseudo_events(panel, real, design, rule.draws, np.random.default_rng(rule.seed), on_progress)
-    if FIRM_TESTS & tests and elsewhere:
-        rng = resampling.generator("firm_permutation")
-        firms = firm_pseudo_events(panel, cars, plan.controls, real, design, rule.draws, rng)
-    return _Draws(dates, firms, resampling)
+def _tested(
+    study: Study, panel: EventPanel, cars: Sequence[Cars], samples: Sequence[CarSample]
+) -> dict[str, pl.DataFrame]:
+    """The answers of every test: samples of group ``all`` come first, one a window."""
+    asked, chosen = study.spec.significance.tests, study.spec.significance
+    answers = [evaluate(test, sample) for sample in samples for test in asked if test in SIGNIFICANCE_TESTS]
+    every = [(np.flatnonzero(c.complete), s) for c, s in zip(cars, samples[: len(cars)], strict=True)]
+    alone = [(members, s, evaluate_events(t, s)) for members, s in every for t in asked if t in EVENT_TESTS]
+    p_values = [_forecast_error_p(len(panel.pairs), members, s) for members, s in every]
+    return {
+        "cars": cars_table(study.announcements, panel, cars, p_values),
+        "significance": significance_table(answers, chosen.alternative),
+        "event_significance": event_significance_table(panel, alone),
+    }
 
 
 def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:
@@ -306,17 +272,6 @@ def _incomplete(panel: EventPanel, abnormal: AbnormalReturns, windows: Sequence[
     return lost
 
 
-def _groups(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
-    """The whole sample and every value of every group column, as positions in the panel; an empty cell is in no group."""
-    columns = group_columns(study)
-    groups = [("all", np.arange(len(panel.pairs)))]
-    for name in study.spec.significance.group_by:
-        values = _of_pairs(study, panel, columns[name])
-        for value in sorted({v for v in values if v is not None}):
-            groups.append((f"{name}={value}", np.flatnonzero([v == value for v in values])))
-    return groups
-
-
 def _in_calendar_time(
     study: Study, plan: Plan, panel: EventPanel, groups: Sequence[tuple[str, Ints]], firms: Ints
 ) -> dict[str, pl.DataFrame]:
@@ -324,67 +279,9 @@ def _in_calendar_time(
     spec, chosen = study.spec, study.spec.significance
     if spec.calendar_time is None:
         return {}
-    values = np.array(_of_pairs(study, panel, market_values(study)))
+    values = np.array(of_pairs(study, panel, market_values(study)))
     held = in_calendar_time(
         panel, spec.calendar_time, plan.regressors, groups, firms, values, spec.prices.returns == "log",
         chosen.alternative, chosen.alpha,
     )  # fmt: skip
     return calendar_time_tables(held, spec.calendar_time.rats)
-
-
-def _of_pairs(study: Study, panel: EventPanel, column: Sequence[Any]) -> list[Any]:
-    """The values of the panel's pairs in a column of the calendar."""
-    keys = study.announcements.table.select("event_id", "symbol").rows()
-    row_of = {key: i for i, key in enumerate(keys)}
-    return [column[row_of[p.event_id, p.symbol]] for p in panel.pairs]
-
-
-def _sample(
-    group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, firms: Ints, draws: _Draws,
-) -> CarSample:  # fmt: skip
-    """The members of a group that are complete in the window, as the tests see them."""
-    inside = members[cars.complete[members]]
-    spans = None if abnormal.spans is None else abnormal.spans[inside]
-    refits = REGRESSION_TESTS & set(spec.significance.tests)
-    return CarSample(
-        group=group,
-        window=cars.window,
-        event_window=abnormal.window,
-        car=cars.car[inside],
-        car_se=cars.se[inside],
-        scar=cars.scar[inside],
-        bhar=cars.bhar[inside],
-        sigma=fits.sigma[inside],
-        dof=cars.dof[inside],
-        ar=abnormal.ar[inside] if spans is None else abnormal.ar[inside] / np.sqrt(spans),
-        spans=spans,
-        residuals=fits.residuals[inside],
-        residual_days=panel.estimation_days[inside],
-        event_days=panel.event_dates[inside].astype("datetime64[D]").astype(np.int64),
-        dates=np.array([panel.pairs[i].event_day for i in inside], "datetime64[D]").astype(np.int64),
-        firms=firms[inside],
-        alternative=spec.significance.alternative,
-        alpha=spec.significance.alpha,
-        pseudo=draws.dates.sample(inside, cars.window, members) if draws.dates is not None else None,
-        pseudo_firms=draws.firms.sample(inside, cars.window) if draws.firms is not None else None,
-        shared=cars.shared[inside],
-        regressions=_regressions(panel, fits, inside) if refits and REFIT not in fits.lacks else None,
-        lacks=fits.lacks,
-        resampling=replace(draws.clusters, cluster=draws.clusters.cluster[inside]) if draws.clusters else None,
-    )
-
-
-def _regressions(panel: EventPanel, fits: NormalFits, chosen: Ints) -> Regressions:
-    """What the chosen pairs were regressed on: of constant, benchmark and factors as many as there are coefficients."""
-    k = len(fits.names)
-
-    def with_constant(regressors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        constant = np.ones((len(regressors), 1, regressors.shape[2]))
-        return np.concatenate([constant, regressors], axis=1)[:, :k]
-
-    return Regressions(
-        with_constant(panel.regressors[chosen]),
-        with_constant(panel.event_regressors[chosen]),
-        fits.coefficients[chosen],
-    )

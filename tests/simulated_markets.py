@@ -24,9 +24,9 @@ from engine.lines import Line
 from engine.models import MODELS, NormalFits, fit
 from engine.panel import EventPanel, Pair, build_panel
 from engine.placebo import Design, Placebo, clusters, pseudo_events
+from engine.samples import Draws, sample_of
 from engine.sessions import Days, Window
 from engine.significance import FIRM_TESTS, PSEUDO_DATE_TESTS, CarSample, Resampling, inversion, rank
-from engine.study import _Draws, _sample
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -150,8 +150,8 @@ def panel_of(made: Market) -> tuple[EventPanel, list[Line]]:
 
 def draws_of(
     panel: EventPanel, controls: list[Line], fits: NormalFits, min_days: int, tests: set[str], rng: np.random.Generator
-) -> _Draws:
-    """What the resampling tests draw from, as in `engine.study`."""
+) -> Draws:
+    """What the resampling tests draw from, as in `engine.samples`."""
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     resampling = Resampling(cluster, DRAWS, int(rng.integers(2**31)))
     dates_rng, firms_rng = rng.spawn(2)
@@ -167,10 +167,10 @@ def draws_of(
         abnormal = abnormal_returns(panel.event_returns, fits, EVENT)
         cars = [cumulate(abnormal, fits, window, False) for window in design.windows]
         firms = firm_pseudo_events(panel, cars, controls, real, design, DRAWS, firms_rng)
-    return _Draws(dates, firms, resampling)
+    return Draws(dates, firms, resampling)
 
 
-def with_effect(draws: _Draws, effect: float) -> _Draws:
+def with_effect(draws: Draws, effect: float) -> Draws:
     """The pools of `firm_permutation` hold the events' own CARs, which an effect on day 0 shifts in both windows."""
     if draws.firms is None or not effect:
         return draws
@@ -210,5 +210,5 @@ def samples(
         for window in WINDOWS if effect == 0 else WINDOWS[:1]:
             cars = cumulate(abnormal, fits, window, log_returns=False)
             with_it = with_effect(draws, effect)
-            sample = _sample("all", np.arange(n), cars, panel, abnormal, fits, spec, made.firm, with_it)
+            sample = sample_of("all", np.arange(n), cars, panel, abnormal, fits, spec, made.firm, with_it)
             yield window, effect, sample

@@ -233,7 +233,7 @@ def main() -> None:
         write(read())
         return
     wrong = check(tests, cells, asked.workers)
-    print("\n".join(wrong) or f"{len(read())} rows hold")
+    print("\n".join(wrong) or f"{len(tests)} tests in {len(cells)} cells are what the table says")
     sys.exit(bool(wrong))
 
 
