@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.market import PriceSeries
-from engine.market.alignment import Clock, returns_by_close, returns_by_date
+from engine.market.alignment import Clock, latest_by_close, returns_by_close, returns_by_date
 from engine.sessions import Days, Instants, positions_of
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,8 @@ class Market:
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
     baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones. own_weight: of a
     listing in its benchmark, to be taken out of it. prices: the series as they were read, where ``series`` hold another outcome
-    than the return. bridged: a return runs from one price of the listing to the next, however many sessions apart.
+    than the return. levels: whether they do. bridged: a return runs from one price of the listing to
+    the next, however many sessions apart.
     """
 
     series: Mapping[str, PriceSeries]
@@ -68,6 +69,7 @@ class Market:
     weights: Mapping[str, float] = field(default_factory=dict)
     own_weight: Mapping[str, float] = field(default_factory=dict)
     bridged: bool = False
+    levels: bool = False
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
@@ -194,7 +196,10 @@ def _aligned(series: PriceSeries, grid: Grid, market: Market) -> Floats:
     venue = market.venues.get(series.symbol, "")
     if not venue or grid.closes is None or venue == grid.exchange:
         return returns_by_date(series, grid.dates, market.log_returns)
-    return returns_by_close(series, grid.clocks[series.symbol], grid.closes, market.log_returns)
+    clock = grid.clocks[series.symbol]
+    if market.levels:
+        return latest_by_close(series, clock, grid.closes)
+    return returns_by_close(series, clock, grid.closes, market.log_returns)
 
 
 def _converted(returns: Floats, symbol: str, grid: Grid, market: Market) -> Floats:

@@ -77,6 +77,7 @@ def read_market(
         baskets=rule.baskets,
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
+        levels=spec.outcome.name != "return",
         bridged=spec.prices.missing == "trade_to_trade",
         prices=series,
     )

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 from engine.errors import DataError, SpecError
 from engine.market.outcomes import log_range_volatility, log_turnover, log_volume, range_volatility
 from engine.report import memo_markdown
+from engine.sessions import exchange_sessions
 
 SYMBOLS = ("A", "B", "C", "D")
 DAYS = 160
@@ -68,6 +69,31 @@ def test_an_outcome_is_its_transform_in_the_place_of_the_return(tmp_path: Path, 
     assert cars["bhar"].null_count() == len(cars) > 0
     day = rows_of(ours, "cars", window_start=0)["car"]
     assert day.min() > 0  # what was planted: four times the volume, three times the range
+
+
+def test_a_benchmark_elsewhere_has_the_outcome_of_its_last_session_since(tmp_path: Path) -> None:
+    """Tokyo against New York: the session that closed in the night before, none where New York had a holiday."""
+    tokyo, new_york = (exchange_sessions(e, 2019).dates for e in ("XTKS", "XNYS"))
+    tokyo, new_york = (
+        d[(d >= np.datetime64("2018-06-01")) & (d <= np.datetime64("2019-08-01"))] for d in (tokyo, new_york)
+    )
+    rng = np.random.default_rng(1)
+    held = {str(d): math.exp(v) for d, v in zip(new_york, rng.normal(9, 1, len(new_york)), strict=True)}
+    series = {
+        "A.T": {"date": [str(d) for d in tokyo], "close": np.linspace(9, 11, len(tokyo)).tolist(),
+                "volume": np.exp(rng.normal(9, 1, len(tokyo))).tolist()},
+        "SPY": {"date": list(held), "close": np.linspace(9, 11, len(held)).tolist(), "volume": list(held.values())},
+    }  # fmt: skip
+    events = [{"event_id": "e", "symbol": "A.T", "announced_at": "2019-07-05"}]
+    options = STUDY | {"model": STUDY["model"] | {"name": "market_adjusted"}, "benchmark": {"default": "SPY"}}
+    options |= {"significance": {"tests": ["forecast_error_t"]}, "outcome": {"name": "log_volume"}}
+    folder = make_study(tmp_path, events, series, **options)
+    (folder / "data" / "symbols.csv").write_text("symbol,exchange\nA.T,XTKS\nSPY,XNYS\n", encoding="utf-8")
+    rows = run(folder).tables["abnormal_returns"]
+    found = dict(zip(rows["date"].cast(str).to_list(), rows["expected"].to_list(), strict=True))
+    for day, before in (("2019-07-03", "2019-07-02"), ("2019-07-04", "2019-07-03"), ("2019-07-08", "2019-07-05")):
+        assert found[day] == pytest.approx(math.log(held[before]), rel=1e-12)
+    assert found["2019-07-05"] is None
 
 
 def test_the_transforms_by_hand() -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import closes, make_study, returns, run, simulated, texts, weekdays
+from conftest import closes, make_study, returns, run, simulated, tables_of, texts, weekdays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.models import MODELS
+from engine.models import ITERATIVE, MODELS
 from engine.results import StudyResult, read_result, to_csv, write_result
 from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS
 from engine.study import load_study, run_study
@@ -34,16 +34,19 @@ OIL = {"OIL": simulated(99, ["OIL"], len(DATES))["OIL"]}
 few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 seeds = st.integers(0, 2**32 - 1)
 effects = st.floats(0.001, 0.5).flatmap(lambda size: st.sampled_from([size, -size]))
-every_model = pytest.mark.parametrize("model", sorted(MODELS))
+PEERS = ["P0", "P1"]  # the control portfolio of the model "matched"
+SEARCHED = ["egarch", "garch", "gjr"]  # 50 ms a fit, and only for returns whose variance moves: a test of their own
+every_model = pytest.mark.parametrize("model", sorted(set(MODELS) - set(SEARCHED)))
 
 
 def study(events: list[dict[str, Any]], series: dict[str, Any], model: str = "market", **overrides: Any) -> StudyResult:
     with tempfile.TemporaryDirectory() as folder:
-        named = {"model": {"name": model}} | overrides
-        if model == "factor":
-            series = OIL | series
-            named |= {"factors": {"columns": ["OIL"]}}
-        return run(make_study(Path(folder) / "study", events, series, **named))
+        named = tables_of(model, ["OIL"], PEERS) | overrides
+        return run(make_study(Path(folder) / "study", events, OIL | series, **named))
+
+
+def world(seed: int) -> dict[str, Any]:
+    return simulated(seed, [*SYMBOLS, *PEERS], len(DATES))
 
 
 def events_at(places: list[int]) -> list[dict[str, Any]]:
@@ -72,7 +75,7 @@ def matrix(result: StudyResult, column: str = "ar") -> np.ndarray:
 def test_a_planted_effect_raises_its_own_abnormal_return_and_nothing_else(
     model: str, seed: int, tau: float, event: int, day: int
 ) -> None:
-    series = simulated(seed, SYMBOLS, len(DATES))
+    series = world(seed)
     planted = changed(series, SYMBOLS[event], lambda i, r: r + tau if i == PLACES[event] + day else r)
     before, after = study(EVENTS, series, model), study(EVENTS, planted, model)
     difference = matrix(after) - matrix(before)
@@ -89,7 +92,7 @@ def test_a_planted_effect_raises_its_own_abnormal_return_and_nothing_else(
 def test_event_window_returns_change_no_fit(model: str, seed: int, shock: float) -> None:
     """Neither the listing's nor the market's: the windows of all events here begin after session 94."""
     together = events_at([100] * 6)
-    series = simulated(seed, SYMBOLS, len(DATES))
+    series = world(seed)
     shocked = dict(series)
     for symbol in ("MKT", *SYMBOLS):
         shocked = changed(shocked, symbol, lambda i, r: r + shock * (i % 7) if i >= 90 else r)
@@ -103,7 +106,7 @@ def test_event_window_returns_change_no_fit(model: str, seed: int, shock: float)
 @given(seed=seeds, shock=effects)
 def test_what_comes_after_the_event_window_changes_nothing(model: str, seed: int, shock: float) -> None:
     together = events_at([100] * 6)
-    series = simulated(seed, SYMBOLS, len(DATES))
+    series = world(seed)
     later = dict(series)
     for symbol in ("MKT", *SYMBOLS):
         later = changed(later, symbol, lambda i, r: r + shock * (i % 7) if i > 105 else r)
@@ -114,7 +117,7 @@ def test_what_comes_after_the_event_window_changes_nothing(model: str, seed: int
 @few
 @given(seed=seeds, c=st.floats(-3, 3))
 def test_more_of_the_benchmark_leaves_market_model_abnormal_returns(seed: int, c: float) -> None:
-    series = simulated(seed, SYMBOLS, len(DATES))
+    series = world(seed)
     market = series["MKT"]["return"]
     leaning = dict(series)
     for symbol in SYMBOLS:
@@ -129,22 +132,26 @@ def test_more_of_the_benchmark_leaves_market_model_abnormal_returns(seed: int, c
 @few
 @given(seed=seeds, c=st.floats(0.01, 20))
 def test_scaling_all_returns_scales_cars_and_leaves_every_statistic(model: str, seed: int, c: float) -> None:
-    series = simulated(seed, SYMBOLS, len(DATES))
+    series = world(seed)
     scaled = {s: returns(v["date"], [c * r for r in v["return"]]) for s, v in series.items()}
     of_cars = [t for t in ALL_TESTS if not t.startswith("bhar")]  # compounding is not linear in the returns
     options = {"significance": {"tests": of_cars}, "resampling": RESAMPLING}
     before, after = study(EVENTS, series, model, **options), study(EVENTS, scaled, model, **options)
-    np.testing.assert_allclose(matrix(after), c * matrix(before), rtol=1e-8, atol=1e-15 * c)
-    np.testing.assert_allclose(matrix(after, "sar"), matrix(before, "sar"), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(after.tables["cars"]["car"], c * before.tables["cars"]["car"], rtol=1e-8, atol=1e-15 * c)
-    np.testing.assert_allclose(after.tables["cars"]["scar"], before.tables["cars"]["scar"], rtol=1e-8, atol=1e-12)
+    near = 1e-5 if model in ITERATIVE else 1e-8
+    np.testing.assert_allclose(matrix(after), c * matrix(before), rtol=near, atol=1e-3 * near * c)
+    np.testing.assert_allclose(matrix(after, "sar"), matrix(before, "sar"), rtol=near, atol=1e-3 * near)
+    cars, scaled_cars = before.tables["cars"], after.tables["cars"]
+    np.testing.assert_allclose(scaled_cars["car"], c * cars["car"], rtol=near, atol=1e-3 * near * c)
+    np.testing.assert_allclose(scaled_cars["scar"], cars["scar"], rtol=near, atol=1e-3 * near)
     for name in ("significance", "event_significance"):
         old, new = before.tables[name], after.tables[name]
         assert new["unavailable"].equals(old["unavailable"])
-        np.testing.assert_allclose(new["p_value"].fill_null(-1), old["p_value"].fill_null(-1), rtol=1e-7, atol=1e-12)
-        unit_free = pl.col("test") != "permutation"
+        np.testing.assert_allclose(
+            new["p_value"].fill_null(-1), old["p_value"].fill_null(-1), rtol=10 * near, atol=near
+        )
+        unit_free = ~pl.col("test").is_in(["permutation", "firm_permutation"])
         old, new = (t.filter(unit_free)["statistic"].fill_null(-99) for t in (old, new))
-        np.testing.assert_allclose(new, old, rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(new, old, rtol=near, atol=1e-3 * near)
 
 
 @every_model
@@ -154,7 +161,7 @@ def test_cars_add_up_and_a_one_day_car_is_the_abnormal_return(model: str, seed: 
     windows = {"car": [[-5, 5], [-5, cut], [cut + 1, 5], *([[0, 0]] if cut not in (-1, 0) else [])]}
     if cut == -5:
         windows = {"car": [[-5, 5], [-5, -5], [-4, 5]]}
-    result = study(EVENTS, simulated(seed, SYMBOLS, len(DATES)), model, windows=windows)
+    result = study(EVENTS, world(seed), model, windows=windows)
     cars = result.tables["cars"].sort("event_id")
 
     def of(start: int, end: int, column: str = "car") -> np.ndarray:
@@ -163,7 +170,7 @@ def test_cars_add_up_and_a_one_day_car_is_the_abnormal_return(model: str, seed: 
 
     np.testing.assert_allclose(of(-5, 5), of(-5, cut) + of(cut + 1, 5), rtol=0, atol=1e-14)
     one_day = {"car": [[d, d] for d in (-5, 0, 5)]}
-    result = study(EVENTS, simulated(seed, SYMBOLS, len(DATES)), model, windows=one_day)
+    result = study(EVENTS, world(seed), model, windows=one_day)
     cars = result.tables["cars"].sort("event_id")
     for d in (-5, 0, 5):
         np.testing.assert_allclose(of(d, d), matrix(result)[:, d + 5], rtol=1e-14)
@@ -198,6 +205,33 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("model", SEARCHED)
+def test_models_of_a_moving_variance_look_at_no_event_window_and_take_a_planted_effect(
+    tmp_path: Path, model: str
+) -> None:
+    """Returns whose variance follows its own past, for 300 days before the events."""
+    rng, days = np.random.default_rng(5), weekdays(400)
+    market, noise, variance = rng.normal(0, 0.01, 400), np.zeros((3, 400)), np.full(3, 4e-4)
+    for t in range(400):
+        noise[:, t] = np.sqrt(variance) * rng.standard_normal(3)
+        variance = 2e-5 + 0.15 * noise[:, t] ** 2 + 0.8 * variance
+    series = {"MKT": returns(days, market.tolist())}
+    series |= {f"S{i}": returns(days, (market + noise[i]).tolist()) for i in range(3)}
+    events = [{"event_id": f"e{i}", "symbol": f"S{i}", "announced_at": days[370]} for i in range(3)]
+    planted = changed(series, "S1", lambda i, r: r + 0.05 if i == 371 else r)
+    options = {
+        "model": {"name": model, "estimation_window": [-300, -11], "min_estimation_days": 200},
+        "limits": {"max_excluded_share": 0.9},
+    }
+    before, after = (run(make_study(tmp_path / k, events, s, **options)) for k, s in (("a", series), ("b", planted)))
+    assert texts(after)["fits"] == texts(before)["fits"]
+    old, new = (r.tables["abnormal_returns"] for r in (before, after))
+    difference = (new["ar"] - old["ar"]).to_numpy()
+    wanted = np.where((old["event_id"] == "e1").to_numpy() & (old["relative_day"] == 1).to_numpy(), 0.05, 0.0)
+    np.testing.assert_allclose(difference, wanted, rtol=0, atol=1e-14)
+    assert wanted.sum() == pytest.approx(0.05)
+
+
 @few
 @given(seed=seeds, order=st.randoms(use_true_random=False))
 def test_row_order_and_unrelated_symbols_change_no_byte(seed: int, order: random.Random) -> None:
@@ -229,7 +263,7 @@ def test_a_shift_by_weeks_changes_only_dates(seed: int, weeks: int) -> None:
 
 
 @few
-@given(seed=seeds, chosen=st.integers(0, 7), model=st.sampled_from(sorted(MODELS)))
+@given(seed=seeds, chosen=st.integers(0, 7), model=st.sampled_from(sorted(set(MODELS) - set(SEARCHED))))
 def test_an_event_alone_and_in_a_batch_has_the_same_bytes(seed: int, chosen: int, model: str) -> None:
     """Events of other histories and estimation windows of other lengths are in the batch."""
     events, series = irregular(seed)
@@ -326,7 +360,7 @@ def test_one_core_and_two_cores_give_equal_bytes(tmp_path: Path) -> None:
         subprocess.run(command, check=True, env=os.environ | threads, timeout=60)
         outputs.append({p.name: p.read_bytes() for p in out.iterdir()})
     assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 11
+    assert len(outputs[0]) == 13
 
 
 def test_a_seed_gives_the_same_draws_and_another_seed_others(tmp_path: Path) -> None:

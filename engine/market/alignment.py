@@ -77,6 +77,19 @@ def returns_by_date(series: PriceSeries, days: Days, log_returns: bool) -> Float
     return returns
 
 
+def latest_by_close(series: PriceSeries, clock: Clock, closes: Instants) -> Floats:
+    """(S,) the value of the last of the series' sessions that closed since the close before, NaN where none did.
+
+    For a number a day that does not add up over days, such as a log volume; the first is missing.
+    """
+    latest = np.full(len(closes), np.nan)
+    if not len(clock.dates) or not len(closes):
+        return latest
+    before, now, both = _sessions_between(clock, closes)
+    latest[1:] = np.where(both & (now > before), _on(series, clock.dates)[now], np.nan)
+    return latest
+
+
 def returns_by_close(series: PriceSeries, clock: Clock, closes: Instants, log_returns: bool) -> Floats:
     """(S,) returns of a series between the instants ``closes``, by the rule of this module; the first is missing.
 
@@ -87,10 +100,7 @@ def returns_by_close(series: PriceSeries, clock: Clock, closes: Instants, log_re
     if not len(clock.dates) or not len(closes):
         return returns
     values = _on(series, clock.dates)
-    at = np.searchsorted(clock.closes, closes, side="right") - 1
-    at = np.where((at == len(clock.dates) - 1) & (closes >= _next_close(clock)), -1, at)
-    before, now = at[:-1], at[1:]
-    both = (before >= 0) & (now >= 0)
+    before, now, both = _sessions_between(clock, closes)
     if series.is_return:
         change = _compounded(values, before, now, log_returns)
     else:
@@ -99,6 +109,13 @@ def returns_by_close(series: PriceSeries, clock: Clock, closes: Instants, log_re
         change = np.log(ratio) if log_returns else ratio - 1
     returns[1:] = np.where(both, change, np.nan)
     return returns
+
+
+def _sessions_between(clock: Clock, closes: Instants) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
+    """(S - 1,) the last session that closed by the close before and by this one, and whether both are known."""
+    at = np.searchsorted(clock.closes, closes, side="right") - 1
+    at = np.where((at == len(clock.dates) - 1) & (closes >= _next_close(clock)), -1, at)
+    return at[:-1], at[1:], (at[:-1] >= 0) & (at[1:] >= 0)
 
 
 def _on(series: PriceSeries, days: Days) -> Floats:
@@ -127,10 +144,11 @@ def _carried(values: Floats) -> Floats:
 
 def _compounded(values: Floats, before: Ints, now: Ints, log_returns: bool) -> Floats:
     """The returns over the positions (before, now] as one; a missing one makes it missing."""
-    known = np.isfinite(values)
+    known = np.isfinite(values) if log_returns else values > -1
     missing = np.concatenate([[0], np.cumsum(~known)])
-    logs = np.where(known, values if log_returns else np.log1p(values), 0.0)
+    logs = np.where(known, values, 0.0)
+    logs = logs if log_returns else np.log1p(logs)
     grown = np.concatenate([[0.0], np.cumsum(logs)])
     total = grown[now + 1] - grown[before + 1]
     change = np.where(now - before == 1, values[now], total if log_returns else np.expm1(total))
-    return np.where(missing[now + 1] > missing[before + 1], np.nan, change)
+    return np.where((missing[now + 1] > missing[before + 1]) & (now - before > 1), np.nan, change)
