@@ -28,7 +28,7 @@ joint = false                   # true: overlapping events of one listing share 
 [prices]
 snapshot = {snapshot}
 returns = "simple"              # or "log"
-missing = "exclude"             # the first return after a gap is missing
+missing = "exclude"             # the first return after a gap is missing; "trade_to_trade": it runs over the gap (log returns)
 currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
 [outcome]

@@ -43,8 +43,13 @@ def test_where_the_market_moves_the_corrected_betas_bring_bmp_back() -> None:
 
 def test_the_rank_test_is_not_helped() -> None:
     """A day without a trade keeps its rank, whatever beta says of it: a known failure."""
-    market, *corrected = (page()[MOVED, e, "corrado_zivney"] for e in ESTIMATORS)
+    market, *corrected = (page()[MOVED, e, "corrado_zivney"] for e in ("market", "scholes_williams", "dimson"))
     assert min(corrected) > market
+
+
+def test_trade_to_trade_returns_bring_both_tests_back() -> None:
+    for test in TESTS:
+        assert abs(page()[MOVED, "trade_to_trade", test] - 0.05) < 3.5 * ERROR
 
 
 @pytest.mark.parametrize("numbers", ["the first replications"])

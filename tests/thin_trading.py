@@ -4,8 +4,9 @@
 
 The true return of a share is 0.0002 + beta R_m + e, beta uniform on [0.5, 1.5], R_m with sd 1 %, e with sd 2 %. On a day it
 trades with its own probability, uniform on [0.3, 0.8]; the price shown is that of the last trade, so a day without one shows zero
-and the next trade shows all that was missed. There is no abnormal return anywhere. 50 shares, each on a date of its own,
-estimation window [-250, -11], CAR over [0, 4], two-sided tests at 5 %.
+and the next trade shows all that was missed. Trade to trade, a day without a trade has no return and the next one runs over
+all of them; a share is then in the sample if it traded on the day before the window and on its last. There is no abnormal
+return anywhere. 50 shares, each on a date of its own, estimation window [-250, -11], CAR over [0, 4], two-sided tests at 5 %.
 """
 
 from __future__ import annotations
@@ -29,25 +30,33 @@ SHARES, REPLICATIONS, SEED = 50, 2000, 20260213
 TESTS = ("bmp", "corrado_zivney")
 SCENARIOS = {"any day": 0.0, "the market moves 2 % on day 0": 0.02}
 
-# name -> fits of (N, R) returns and (N, 1, R) market, ahead of (N, 1, L); another way to treat thin trading is a line here.
+# name -> fits of (N, R) returns and (N, K, R) regressors, ahead of (N, K, L); another way to treat thin trading is a line here.
 ESTIMATORS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], NormalFits]] = {
     "market": lambda y, x, ahead: _fitted("market", y, x, ahead),
     "scholes_williams": lambda y, x, ahead: _fitted("scholes_williams", y, x, ahead),
     "dimson": lambda y, x, ahead: _fitted("dimson", y, x, ahead, leads_lags=3),
+    "trade_to_trade": lambda y, x, ahead: fit("market", y, x, ahead, ROWS, _own(y), bridged=True),
 }
-WORDS = {"dimson": "dimson, leads_lags = 3"}
+WORDS = {"dimson": "dimson, leads_lags = 3", "trade_to_trade": "market, trade to trade"}
 
 
 def _fitted(model: str, y: np.ndarray, x: np.ndarray, ahead: np.ndarray, **options: int) -> NormalFits:
-    return fit(model, y, x, ahead, ROWS, np.array([[ROWS.start, ROWS.end]] * len(y)), options=options)
+    return fit(model, y, x, ahead, ROWS, _own(y), options=options)
+
+
+def _own(y: np.ndarray) -> np.ndarray:
+    return np.array([[ROWS.start, ROWS.end]] * len(y))
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Returns as the prices show them, (N, S), and the market's."""
+    """Returns as the prices show them, (N, S), and the market's; between trades, NaN without one, and the sessions they cover."""
 
     returns: np.ndarray
     market: np.ndarray
+    bridged: np.ndarray
+    bridged_market: np.ndarray
+    spans: np.ndarray
 
 
 def draw(rng: np.random.Generator, move: float) -> Shares:
@@ -62,20 +71,29 @@ def draw(rng: np.random.Generator, move: float) -> Shares:
     path = np.cumsum(true, axis=1)
     last = np.maximum.accumulate(np.where(trades, np.arange(days), 0), axis=1)
     shown = np.take_along_axis(path, last, axis=1)
-    return Shares(np.diff(shown, axis=1, prepend=shown[:, :1]), market)
+    before = np.concatenate([last[:, :1], last[:, :-1]], axis=1)  # the last trade until the day before
+    total = np.cumsum(market, axis=1)
+    since = [np.where(trades, v - np.take_along_axis(v, before, axis=1), np.nan) for v in (path, total)]
+    spans = np.where(trades & (np.arange(days) > before), np.arange(days) - before, np.nan)
+    return Shares(np.diff(shown, axis=1, prepend=shown[:, :1]), market, *since, spans)
 
 
 def sample_of(shares: Shares, estimator: str) -> CarSample:
     rows, ahead = slice(0, len(ROWS)), slice(EVENT.start - ROWS.start, None)
-    market = shares.market[:, None]
-    fits = ESTIMATORS[estimator](shares.returns[:, rows], market[:, :, rows], market[:, :, ahead])
-    abnormal = abnormal_returns(shares.returns[:, ahead], fits, EVENT)
+    returns, market = shares.returns, shares.market[:, None]
+    if estimator == "trade_to_trade":
+        returns, market = shares.bridged, np.stack([shares.spans, shares.bridged_market], axis=1)
+    fits = ESTIMATORS[estimator](returns[:, rows], market[:, :, rows], market[:, :, ahead])
+    abnormal = abnormal_returns(returns[:, ahead], fits, EVENT)
     cars = cumulate(abnormal, fits, CAR, log_returns=False)
-    n = len(cars.car)
+    inside = np.flatnonzero(cars.complete)
+    n, spans = len(inside), None if abnormal.spans is None else abnormal.spans[inside]
+    ar = abnormal.ar[inside]
     return CarSample(
-        group="all", window=CAR, event_window=EVENT, car=cars.car, car_se=cars.se, scar=cars.scar, bhar=cars.bhar,
-        sigma=fits.sigma, dof=fits.dof, ar=abnormal.ar,
-        residuals=fits.residuals, residual_days=np.tile(np.arange(len(ROWS)), (n, 1)),
+        group="all", window=CAR, event_window=EVENT, car=cars.car[inside], car_se=cars.se[inside], scar=cars.scar[inside],
+        bhar=cars.bhar[inside], sigma=fits.sigma[inside], dof=fits.dof[inside], spans=spans,
+        ar=ar if spans is None else ar / np.sqrt(spans),
+        residuals=fits.residuals[inside], residual_days=np.tile(np.arange(len(ROWS)), (n, 1)),
         event_days=np.tile(np.arange(len(EVENT)) + 1000, (n, 1)), dates=np.arange(n), firms=np.arange(n),
         alternative="two-sided", alpha=0.05,
     )  # fmt: skip
