@@ -171,15 +171,15 @@ def all_tests_table(found: Findings, group: str = "all") -> Table:
     """Every test of the whole sample at the primary window."""
     rows = []
     for r in found.group_rows(group):
-        note = f"unavailable: {r['unavailable']}" if r["unavailable"] else r["note"] or ""
-        statistic = fixed(r["statistic"], _digits(r["test"]))
-        rows.append(
-            (r["test"], NULLS.get(r["test"], ""), str(r["n"]), statistic, r["distribution"] or NOTHING,
-             p_text(r["p_value"]), p_text(r["p_holm"]), _effects(r), one_line(note))
-        )  # fmt: skip
+        said = f"unavailable: {r['unavailable']}" if r["unavailable"] else r["note"] or ""
+        null = "; ".join(text for text in (NULLS.get(r["test"], ""), said) if text)
+        of = f" {r['distribution']}" if r["distribution"] else ""
+        statistic = f"{fixed(r['statistic'], _digits(r['test']))}{of}"
+        numbers = (p_text(r["p_value"]), p_text(r["p_holm"]), _effects(r))
+        rows.append((r["test"], str(r["n"]), statistic, *numbers, one_line(null)))
     interval = f"{level_text(1 - found.alpha)} interval %"
-    columns = ("Test", "Null", "N", "Statistic", "Distribution", "p", "Holm p", interval, "Note")
-    return Table(columns, (False, False, True, True, False, True, True, True, False), tuple(rows))
+    columns = ("Test", "N", "Statistic", "p", "Holm p", interval, "Null; note")
+    return Table(columns, (False, True, True, True, True, True, False), tuple(rows))
 
 
 def _effects(row: Row) -> str:
