@@ -52,8 +52,9 @@ class AbnormalReturns:
         present = np.isfinite(self.ar[:, columns])
         if self.spans is None:
             return np.asarray(present.all(axis=1))
-        covered = np.where(present, self.spans[:, columns], 0.0).sum(axis=1)
-        return np.asarray(present[:, -1] & (covered == present.shape[1]))
+        reached = np.where(present, self.spans[:, columns], 0.0).sum(axis=1)
+        covered = np.isfinite(self.by_day[:, columns]).all(axis=1)
+        return np.asarray(present[:, -1] & covered & (reached == present.shape[1]))
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,10 @@ def draws_of(
     if PSEUDO_DATE_TESTS & tests and elsewhere:
         dates = pseudo_events(panel, real, design, rule.draws, np.random.default_rng(rule.seed), on_progress)
     if FIRM_TESTS & tests and elsewhere:
-        rng = resampling.generator("firm_permutation")
-        firms = firm_pseudo_events(panel, cars, plan.controls, real, design, rule.draws, rng)
+        firms = firm_pseudo_events(
+            panel, cars, plan.controls, real, plan.firms.firms, design, rule.draws,
+            lambda cell: resampling.generator(f"firm_permutation {cell}"),
+        )  # fmt: skip
     return Draws(dates, firms, resampling)
 
 

@@ -38,6 +38,11 @@ def read_market(
     indices, members = indices_of(spec, benchmarks)
     _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
     listings, controls = set(table["symbol"]), controls_of(spec)
+    check_names(controls, "[resampling] controls:")
+    if own := sorted(controls & indices):
+        raise SpecError(
+            f'[resampling] controls: "{own[0]}" is a benchmark, whose own abnormal return is none. Remove it.'
+        )
     currencies = _currencies(spec, sorted(listings | indices | members | controls), snapshot)
     fx = _fx_symbols(spec, currencies)
     series = _read_prices(spec, listings, indices | members | controls | set(fx.values()), snapshot)
@@ -114,11 +119,13 @@ def _market_values(members: set[str], snapshot: Snapshot) -> dict[str, float]:
     return values
 
 
-def check_names(symbols: set[str]) -> None:
-    """Raises SpecError for a benchmark or a control that is a path."""
+def check_names(symbols: set[str], where: str = "[benchmark]") -> None:
+    """Raises SpecError for a symbol that is empty or a path."""
     for symbol in sorted(symbols):
         if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
-            raise SpecError(f'[benchmark] "{symbol}" holds a part of a path. A symbol is a plain name such as ^HSI.')
+            raise SpecError(
+                f'{where} "{symbol}" is empty or holds a part of a path. A symbol is a plain name such as ^HSI.'
+            )
 
 
 def _check_own_weights(spec: StudySpec, symbols: Sequence[str], benchmarks: Sequence[str]) -> None:

@@ -43,9 +43,11 @@ class UserModel:
 
     def _array(self, what: str, value: Any, length: int) -> Floats:
         try:
+            if np.iscomplexobj(value):
+                raise TypeError
             array = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
-            raise SpecError(f"{self.path}: {self.name} returned {what} that are no numbers.") from None
+            raise SpecError(f"{self.path}: {self.name} returned {what} that are no real numbers.") from None
         if array.shape != (length,):
             raise SpecError(
                 f"{self.path}: {self.name} returned {what} of shape {array.shape}, and should return ({length},): one for each "

@@ -166,7 +166,7 @@ def draws_of(
     if FIRM_TESTS & tests:
         abnormal = abnormal_returns(panel.event_returns, fits, EVENT)
         cars = [cumulate(abnormal, fits, window, False) for window in design.windows]
-        firms = firm_pseudo_events(panel, cars, controls, real, design, DRAWS, firms_rng)
+        firms = firm_pseudo_events(panel, cars, controls, real, {}, design, DRAWS, lambda cell: firms_rng.spawn(1)[0])
     return Draws(dates, firms, resampling)
 
 
@@ -174,9 +174,11 @@ def with_effect(draws: Draws, effect: float) -> Draws:
     """The pools of `firm_permutation` hold the events' own CARs, which an effect on day 0 shifts in both windows."""
     if draws.firms is None or not effect:
         return draws
-    places = zip(draws.firms.pools, draws.firms.seats, strict=True)
-    pools = tuple(pool + effect * (seats >= 0)[:, None] for pool, seats in places)
-    return replace(draws, firms=replace(draws.firms, pools=pools))
+    cells = []
+    for cell in draws.firms.cells:
+        own = (np.arange(len(cell.cars)) < cell.own)[:, None]
+        cells.append(replace(cell, cars=cell.cars + effect * own))
+    return replace(draws, firms=replace(draws.firms, cells=tuple(cells)))
 
 
 @contextmanager

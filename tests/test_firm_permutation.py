@@ -15,7 +15,7 @@ from test_intervals import sample_over
 from test_second_implementation import ESTIMATION, EVENT_WINDOW, SESSIONS, WINDOWS, days_of, design, prices, write
 
 from engine.errors import DataError, SpecError
-from engine.firm_placebo import FirmPlacebo
+from engine.firm_placebo import Cell, FirmPlacebo
 from engine.results import StudyResult
 from engine.sessions import Window
 from engine.significance import evaluate
@@ -42,7 +42,7 @@ def pools(case: tuple[str, str, str], window: tuple[int, int]) -> tuple[dict[str
     for place, symbols in DATES.items():
         at = next(i for i, d in enumerate(sessions) if d >= SESSIONS[place])
         near = {s for f in fitted for s in [f.event.symbol] if abs(f.position - at) < len(days_of(EVENT_WINDOW))}
-        pool = {f.event.symbol: f for f in fitted if f.position == at and f.complete(days_of(EVENT_WINDOW))}
+        pool = {f.event.symbol: f for f in fitted if f.position == at and f.complete(days_of(window))}
         for symbol in sorted({*CONTROLS, *(s for group in DATES.values() for s in group)} - near):
             other = second.fit_event(second.Event("", symbol, "", ESTIMATION, ""), at, prices(), shape)
             if isinstance(other, second.Fitted) and other.complete(days_of(EVENT_WINDOW)):
@@ -155,12 +155,47 @@ def test_stand_ins_are_of_the_same_exchange(tmp_path: Path) -> None:
         (ONE_TEST, {**DRAWN, "controls": ["S9"]}, DataError, "has no prices for control S9"),
         (ONE_TEST, {**DRAWN, "controls": ["S2", "S2"]}, SpecError, '"S2" stands there more than once'),
         ({"tests": ["permutation"]}, {**DRAWN, "controls": ["S2"]}, SpecError, '"firm_permutation", which'),
-        (ONE_TEST, {**DRAWN, "controls": ["../S2"]}, SpecError, "holds a part of a path"),
+        (ONE_TEST, {**DRAWN, "controls": ["../S2"]}, SpecError, r"\[resampling\] controls: .* a part of a path"),
+        (ONE_TEST, {**DRAWN, "controls": ["MKT"]}, SpecError, "is a benchmark"),
     ],
 )
 def test_controls_that_cannot_be_used(tmp_path: Path, tests: Any, resampling: Any, error: Any, said: str) -> None:
     with pytest.raises(error, match=said):
         one_day(tmp_path, tests, resampling)
+
+
+def test_an_event_that_misses_a_day_elsewhere_is_still_one_of_those_drawn(tmp_path: Path) -> None:
+    """Two of six, one without a return on day 1: over day 0 both are in, and the p-value is that of 15 pairs, not of none."""
+    series = simulated(3, [f"S{i}" for i in range(6)], 120)
+    dates = weekdays(120)
+    for i in range(2):
+        cells = list(series[f"S{i}"]["return"])
+        cells[90] += 0.08
+        cells[91] = None if i == 0 else cells[91]
+        series[f"S{i}"] = returns(dates, cells)
+    events = [{"event_id": f"e{i}", "symbol": f"S{i}", "announced_at": dates[90]} for i in range(2)]
+    windows = {"event": [-1, 1], "car": [[0, 0], [-1, 1]]}
+    controls = {**DRAWN, "draws": 4999, "controls": ["S2", "S3", "S4", "S5"]}
+    result = run(make_study(tmp_path, events, series, windows=windows, significance=ONE_TEST, resampling=controls))
+    row = rows_of(result, "significance", window_start=0).row(0, named=True)
+    assert row["n"] == 2
+    assert row["p_value"] == pytest.approx(1 / 15, abs=0.015)
+
+
+def test_two_lines_of_a_firm_on_one_day_have_no_answer(tmp_path: Path) -> None:
+    series = simulated(3, [f"S{i}" for i in range(6)], 120)
+    dates = weekdays(120)
+    events = [
+        {"event_id": "e", "symbol": f"S{i}", "firm": firm, "announced_at": dates[90], "line": f"l{i}"}
+        for i, firm in enumerate(["one", "one", "two"])
+    ]
+    controls = {**DRAWN, "controls": ["S3", "S4", "S5"]}
+    tests = ONE_TEST | {"group_by": ["firm"]}
+    windows = {"event": [-1, 1], "car": [[0, 0]]}
+    result = run(make_study(tmp_path, events, series, windows=windows, significance=tests, resampling=controls))
+    said = dict(result.tables["significance"].select("group", "unavailable").rows())
+    reason = "1 of {} are further lines of a firm for the same news, which no draw keeps together"
+    assert said == {"all": reason.format(3), "firm=one": reason.format(2), "firm=two": "needs at least 2 events, has 1"}
 
 
 def test_the_interval_holds_the_effects_that_are_not_rejected() -> None:
@@ -171,13 +206,12 @@ def test_the_interval_holds_the_effects_that_are_not_rejected() -> None:
     rest = rng.normal(0, 0.02, (2, others))
     cells = np.array([0, 0, 0, 1, 1, 1])
     orders = [np.argsort(rng.random((draws, 3 + others)), axis=1) for _ in range(2)]
-    drawn = np.stack([orders[c][:, slot] for c, slot in zip(cells, (0, 1, 2, 0, 1, 2), strict=True)])
+    seat = np.array([0, 1, 2, 0, 1, 2])
 
     def answer(tau: float, members: np.ndarray) -> Any:
         left = np.where(np.isin(np.arange(n), members), real - tau, real)
-        pools = [np.concatenate([left[cells == c], rest[c]])[:, None] for c in cells]
-        seats = [np.concatenate([np.flatnonzero(cells == c), np.full(others, -1)]) for c in cells]
-        placebo = FirmPlacebo((Window(0, 0),), tuple(pools), tuple(seats), np.arange(n), drawn)
+        made = [Cell(np.concatenate([left[cells == c], rest[c]])[:, None], orders[c], 3) for c in range(2)]
+        placebo = FirmPlacebo((Window(0, 0),), tuple(made), cells, seat, np.arange(n))
         sample = replace(sample_over(Window(0, 0), 1, n=len(members)), car=left[members])
         return evaluate("firm_permutation", replace(sample, pseudo_firms=placebo.sample(members, Window(0, 0))))
 

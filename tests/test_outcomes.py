@@ -119,12 +119,13 @@ def test_shares_may_stand_in_symbols_csv(tmp_path: Path) -> None:
     assert texts(run(ours))["abnormal_returns"] == texts(theirs)["abnormal_returns"]
 
 
-def test_a_stale_day_has_no_outcome(tmp_path: Path) -> None:
-    series = files(("date", "close", "volume", "shares"))
+@pytest.mark.parametrize(("name", "lost"), [("log_turnover", 0), ("range_volatility", 1)])
+def test_a_stale_day_has_no_outcome_but_a_turnover(tmp_path: Path, name: str, lost: int) -> None:
+    series = files(("date", "close", "high", "low", "volume", "shares"))
     series["A"]["volume"][100], series["A"]["close"][100] = 0.0, series["A"]["close"][99]
-    result = run(make_study(tmp_path, EVENTS, series, outcome={"name": "log_turnover"}, **STUDY))
+    result = run(make_study(tmp_path, EVENTS, series, outcome={"name": name}, **STUDY))
     n_obs = dict(result.tables["fits"].select("symbol", "n_obs").rows())
-    assert n_obs["A"] == n_obs["B"] - 1
+    assert n_obs["A"] == n_obs["B"] - lost
 
 
 @pytest.mark.parametrize(

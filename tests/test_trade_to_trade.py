@@ -14,9 +14,11 @@ from conftest import closes, make_study, rows_of, run, simulated, texts, weekday
 from scipy import stats
 from test_second_implementation import SESSIONS, prices
 
+from engine.abnormal import AbnormalReturns
 from engine.errors import DataError, SpecError
 from engine.models import BRIDGED
 from engine.results import StudyResult
+from engine.sessions import Window
 from engine.study import dry_run_result, load_study
 
 ESTIMATION, EVENT, WINDOWS = (-90, -11), (-5, 5), ((0, 0), (-1, 1), (-5, 5), (1, 4))
@@ -120,7 +122,9 @@ def by_hand(symbol: str, place: int, model: str) -> dict[str, Any]:
 def car_and_se(one: dict[str, Any], window: tuple[int, int]) -> tuple[float, float] | None:
     """The sum of the returns that tile the window exactly, and its forecast error by matrices; None where they do not."""
     inside = [d for d in range(window[0], window[1] + 1) if d in one["ar"]]
-    if window[1] not in inside or sum(one["spans"][d] for d in inside) != window[1] - window[0] + 1:
+    if sorted(day for d in inside for day in range(d - one["spans"][d] + 1, d + 1)) != list(
+        range(window[0], window[1] + 1)
+    ):
         return None
     variance = float(sum(one["spans"][d] for d in inside))
     if one["design"] is not None:
@@ -246,8 +250,21 @@ def test_pseudo_dates_hold_days_without_a_price(ours: Any) -> None:
 
 
 def tiles(found: dict[int, Trade], at: int, window: tuple[int, int]) -> bool:
-    inside = [at + d for d in range(window[0], window[1] + 1) if at + d in found]
-    return at + window[1] in inside and sum(found[t][0] for t in inside) == window[1] - window[0] + 1
+    """Whether the sessions of the returns on days of the window are the window's, each once."""
+    days = range(at + window[0], at + window[1] + 1)
+    return sorted(day for t in days if t in found for day in range(t - found[t][0] + 1, t + 1)) == list(days)
+
+
+def test_days_that_no_return_covers_are_not_made_up_for_by_an_early_start() -> None:
+    """Three sessions that end on the first day of the window, none on the next two, one on the last: four in all."""
+    spans = np.array(
+        [[3.0, np.nan, np.nan, 1.0], [1.0, np.nan, 2.0, 1.0], [2.0, 1.0, 1.0, 1.0], [1.0, np.nan, np.nan, 3.0]]
+    )
+    ar = np.where(np.isfinite(spans), 0.01, np.nan)
+    abnormal = AbnormalReturns(Window(0, 3), ar, ar, ar, ar, spans)
+    assert abnormal.complete(slice(0, 4)).tolist() == [False, True, False, True]
+    assert abnormal.complete(slice(0, 3)).tolist() == [False, True, False, False]
+    assert np.isnan(abnormal.by_day[0]).tolist() == [False, True, True, False]
 
 
 def test_what_needs_returns_of_one_session_says_so(ours: Any) -> None:

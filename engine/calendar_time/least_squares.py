@@ -10,6 +10,7 @@ import numpy.typing as npt
 from engine.orthonormal import orthonormal
 
 Floats = npt.NDArray[np.float64]
+MOST_LAGS = 3  # periods to a lag: with fewer the weighted autocovariances leave a variance that is far too small
 DEPENDENT = 1e-12  # of a regressor's squared length; less left by the others is rounding
 EPS = float(np.finfo(np.float64).eps)
 
@@ -45,6 +46,10 @@ def least_squares(explained: Floats, regressors: Floats, weights: Floats, lags: 
     """
     rows, k = len(explained), len(regressors) + 1
     used = min(automatic_lags(rows) if lags is None else lags, max(rows - 1, 0))
+    if lags is not None and MOST_LAGS * lags > rows:
+        return _nothing(
+            k, rows, used, f"{lags} lags of Newey and West need at least {MOST_LAGS * lags} periods, has {rows}"
+        )
     if rows <= k:
         return _nothing(k, rows, used, f"needs more than {k} rows for {k} coefficients, has {rows}")
     root = np.sqrt(weights)

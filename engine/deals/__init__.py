@@ -6,7 +6,7 @@ Nothing here is computed for a study without ``[deals]`` and without ``[windows]
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def deal_results(
         named = named_cars(study, plan, panel, options)
         tables["deal_windows"] = deal_windows_table(study, panel, named, spec.significance.alternative)
         lost = [row for one in named for row in span_exclusions(one.name, one.spans, panel)]
-        answers += _of_spans(named, groups, spec, fits.lacks)
+        answers += _of_spans(named, groups, [plan.firms.firms[p.symbol] for p in panel.pairs], spec, fits.lacks)
     if tables:
         tables["deal_significance"] = deal_significance_table(answers)
     return DealResults(tables, lost)
@@ -88,7 +88,11 @@ def _rows(study: Study, panel: EventPanel) -> list[int]:
 
 
 def _of_spans(
-    named: Sequence[SpanCars], groups: Sequence[tuple[str, Ints]], spec: StudySpec, lacks: Mapping[str, str]
+    named: Sequence[SpanCars],
+    groups: Sequence[tuple[str, Ints]],
+    firms: Sequence[str],
+    spec: StudySpec,
+    lacks: Mapping[str, str],
 ) -> Iterator[tuple[str, str, Significance]]:
     """A group of which no event has the window has no rows."""
     for one in named:
@@ -99,7 +103,11 @@ def _of_spans(
             windows = [w for i in inside if (w := one.spans[i].window) is not None]
             hull = Window(min(w.start for w in windows), max(w.end for w in windows)) if windows else Window(0, 0)
             sample = _sample(group, hull, one.car[inside], one.se[inside], one.dof[inside], spec, lacks)
-            yield from (("car", one.name, evaluate(test, sample)) for test in TESTS)
+            lines = len(inside) - len({firms[i] for i in inside})
+            said = f"{len(inside)} windows of {len(inside) - lines} firms, taken as independent" if lines else ""
+            for answer in (evaluate(test, sample) for test in TESTS):
+                note = "; ".join(text for text in (answer.note, said) if text)
+                yield "car", one.name, replace(answer, note=note)
 
 
 def _of_deals(

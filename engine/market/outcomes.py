@@ -1,7 +1,7 @@
 """What is measured about a listing on a day: its return, or a transform of the columns of its price file.
 
 An outcome other than the return is one number a day and stands where the return stood: models, CARs and tests are the
-same, and an abnormal return is then an abnormal log volume. A stale row has no outcome, as it has no price.
+same, and an abnormal return is then an abnormal log volume. A stale row has no outcome, as it has no price, but a turnover.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ OUTCOMES: dict[str, Outcome | None] = {
 }
 
 
+KNOWN_WITHOUT_TRADE = frozenset({"log_turnover"})  # a day without a trade is no price, but it is a turnover of zero
+
+
 def measured(name: str, series: Mapping[str, PriceSeries], snapshot: Snapshot) -> dict[str, PriceSeries]:
     """Each series with the outcome as its value, the return as it is.
 
@@ -82,7 +85,8 @@ def measured(name: str, series: Mapping[str, PriceSeries], snapshot: Snapshot) -
             lacking.append(symbol)
             continue
         values = outcome.of(*(columns[c] for c in outcome.columns))
-        found[symbol] = replace(one, values=np.where(one.stale, np.nan, values), is_return=True)
+        unknown = one.stale & (name not in KNOWN_WITHOUT_TRADE)
+        found[symbol] = replace(one, values=np.where(unknown, np.nan, values), is_return=True)
     if lacking:
         raise DataError(
             f'{snapshot.name}: [outcome] name = "{name}" is made of the columns {" and ".join(outcome.columns)}, '

@@ -62,6 +62,11 @@ def firm_permutation(sample: CarSample) -> Significance:
     if firms is None or lonely:
         reason = f"for {lonely} of {sample.n} events no other listing can stand in: name some in [resampling] controls"
         return unavailable(sample, name, reason, NULL_FIRMS)
+    if firms.lines:
+        reason = (
+            f"{firms.lines} of {sample.n} are further lines of a firm for the same news, which no draw keeps together"
+        )
+        return unavailable(sample, name, reason, NULL_FIRMS)
     if not float(np.ptp(firms.draws)) > noise(sample.car):
         return unavailable(sample, name, "the CARs of the stand-ins do not vary", NULL_FIRMS)
     mean = float(sample.car.mean())

@@ -39,7 +39,8 @@ class PseudoFirms:
 
     draws: (B,) mean CAR of the stand-ins less that of the pools they come from. shares: (B,) the share of the group's own
     listings among them, less that in the pools. centre, share: the two means over the pools. others: (N,) how many other
-    listings can stand in for each event, 0 where none can. Element b is one draw in all groups and windows.
+    listings can stand in for each event, 0 where none can. lines: how many of the pairs are further lines of a firm that is in
+    the group already, for the same news. Element b is one draw in all groups and windows.
     """
 
     draws: Floats
@@ -47,6 +48,7 @@ class PseudoFirms:
     centre: float
     share: float
     others: Ints
+    lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,10 @@ def interval(estimate: float, se: float, alpha: float, dof: float | None = None)
 def with_interval(answer: Significance, ends: tuple[float, float], quantile: float) -> Significance:
     """The answer with an interval, and the standard error that this implies if the test has none of its own."""
     implied = (ends[1] - ends[0]) / (2 * quantile)
-    return replace(answer, ci=ends, se=answer.se if np.isfinite(answer.se) else implied)
+    open_ends = [side for side, end in zip(("below", "above"), ends, strict=True) if not np.isfinite(end)]
+    said = f"interval without bound {' or '.join(open_ends)}" if open_ends else ""
+    note = "; ".join(text for text in (answer.note, said) if text)
+    return replace(answer, ci=ends, se=answer.se if np.isfinite(answer.se) else implied, note=note)
 
 
 def unavailable(sample: CarSample, name: str, reason: str, null: str = "") -> Significance:

@@ -68,6 +68,7 @@ def _trade_to_trade_problems(spec: StudySpec, known: Known) -> Iterator[str]:
         "[benchmark] own_weight": bool(spec.benchmark.own_weight),
         f'[outcome] name = "{spec.outcome.name}"': spec.outcome.name != "return",
         "[calendar_time]": spec.calendar_time is not None,
+        '[contamination] policy = "trim_estimation"': spec.contamination.policy == "trim_estimation",
     }
     for other, there in others.items():
         if there:
@@ -83,6 +84,8 @@ def _outcome_problems(spec: StudySpec) -> Iterator[str]:
         yield f"{said}, and [benchmark] own_weight takes a listing's return out of its index. Use a basket, which leaves it out."
     if spec.factors is not None and spec.factors.set is not None:
         yield f"{said}, and the factors of [factors] set are. Use columns of the snapshot."
+    if spec.model.name == "raw":
+        yield f'{said}, and the model "raw" would take its level for abnormal. Use "mean_adjusted".'
     if spec.calendar_time is not None:
         yield f"{said}, and [calendar_time] holds portfolios of returns. Remove the table."
     for test in (t for t in spec.significance.tests if t.startswith("bhar")):
@@ -157,6 +160,8 @@ def _crosssection_problems(spec: StudySpec, known: Known) -> Iterator[str]:
     """A formula is read here and nowhere run: what the grammar does not know goes no further."""
     chosen = spec.crosssection
     if chosen is None:
+        if "crosssection_partial" in spec.report.charts:
+            yield '[report] charts = "crosssection_partial" shows the table [crosssection], which is not there.'
         return
     yield from _names("crosssection", "covariance", "covariance", chosen.covariance, known.covariances)
     if not chosen.formulas:
