@@ -15,7 +15,7 @@ from engine.report.formats import (
     percent,
     shortened,
 )
-from engine.report.wording import INDEPENDENT
+from engine.report.wording import INDEPENDENT, OUTCOMES, outcome_of
 
 MANY_NAMES = 4
 
@@ -28,11 +28,11 @@ def answer(found: Findings) -> str:
         return (
             f"There is no answer {span_text(found.window)}: none of {lost} is complete there; the exclusions say why."
         )
+    outcome = outcome_of(found.settings)
+    measured = f"Measured is {OUTCOMES[outcome][0]}, and % stands for {OUTCOMES[outcome][1]}. " if outcome else ""
     if len(events) == 1:
-        return _one_event(found, events[0])
-    if found.single:
-        return _event_by_event(found)
-    return _group(found)
+        return measured + _one_event(found, events[0])
+    return measured + (_event_by_event(found) if found.single else _group(found))
 
 
 def event_label(event: EventCar, length: int = 40) -> str:
