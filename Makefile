@@ -36,7 +36,7 @@ memo: setup  ## write memo and charts again from the last result: STUDY=name
 	@$(BIN)/eventstudy memo $(STUDY)
 
 test: setup  ## run the tests, on every core
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 slow: mutants size  ## run what takes minutes: every mutant must be caught, and size and power be what docs/ says
 

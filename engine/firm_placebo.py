@@ -127,9 +127,10 @@ def firm_pseudo_events(
 
 
 def _cells(panel: EventPanel) -> list[tuple[str, Ints]]:
-    """The pairs of each event day, benchmark, exchange and estimation window, by a name, in that order."""
+    """The pairs of each event day, benchmark, exchange and estimation window, in that order, and a name without a date."""
     cells: dict[str, list[int]] = {}
     for i, pair in enumerate(panel.pairs):
         line = panel.lines[panel.line[i]]
         cells.setdefault(f"{pair.event_day} {line.exchange} {line.benchmark} {pair.own}", []).append(i)
-    return [(key, np.array(cells[key])) for key in sorted(cells)]
+    found = [np.array(cells[key]) for key in sorted(cells)]
+    return [("; ".join(sorted(f"{panel.pairs[i].event_id} {panel.pairs[i].symbol}" for i in f)), f) for f in found]
