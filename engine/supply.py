@@ -38,11 +38,7 @@ def read_market(
     indices, members = indices_of(spec, benchmarks)
     _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
     listings, controls = set(table["symbol"]), controls_of(spec)
-    check_names(controls, "[resampling] controls:")
-    if own := sorted(controls & indices):
-        raise SpecError(
-            f'[resampling] controls: "{own[0]}" is a benchmark, whose own abnormal return is none. Remove it.'
-        )
+    _check_controls(controls, indices)
     currencies = _currencies(spec, sorted(listings | indices | members | controls), snapshot)
     fx = _fx_symbols(spec, currencies)
     series = _read_prices(spec, listings, indices | members | controls | set(fx.values()), snapshot)
@@ -61,12 +57,7 @@ def read_market(
     on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
     auxiliary = [*factors, *([riskfree] if riskfree is not None else [])]
     if spec.prices.missing == "trade_to_trade":
-        returns = sorted(s for s in listings | controls if s in series and series[s].is_return)
-        if returns:
-            raise DataError(
-                f"snapshot {snapshot.name}: {', '.join(returns)} holds returns, and a gap between prices can only be bridged "
-                'with prices. Give close or adj_close, or set [prices] missing = "exclude".'
-            )
+        _check_bridges(listings | controls, series, snapshot)
     outcomes = measured(spec.outcome.name, {s: series[s] for s in {*series} - {*fx.values()}}, snapshot)
     market = Market(
         series=series | outcomes,
@@ -126,6 +117,24 @@ def check_names(symbols: set[str], where: str = "[benchmark]") -> None:
             raise SpecError(
                 f'{where} "{symbol}" is empty or holds a part of a path. A symbol is a plain name such as ^HSI.'
             )
+
+
+def _check_controls(controls: set[str], indices: set[str]) -> None:
+    check_names(controls, "[resampling] controls:")
+    if own := sorted(controls & indices):
+        raise SpecError(
+            f'[resampling] controls: "{own[0]}" is a benchmark, whose own abnormal return is none. Remove it.'
+        )
+
+
+def _check_bridges(symbols: set[str], series: Mapping[str, PriceSeries], snapshot: Snapshot) -> None:
+    """Raises DataError for a listing whose file holds returns: there is no price to bridge a gap with."""
+    returns = sorted(s for s in symbols if s in series and series[s].is_return)
+    if returns:
+        raise DataError(
+            f"snapshot {snapshot.name}: {', '.join(returns)} holds returns, and a gap between prices can only be bridged "
+            'with prices. Give close or adj_close, or set [prices] missing = "exclude".'
+        )
 
 
 def _check_own_weights(spec: StudySpec, symbols: Sequence[str], benchmarks: Sequence[str]) -> None:
