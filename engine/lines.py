@@ -51,10 +51,10 @@ class Market:
     series: by symbol. venues: of each series that may not keep the listing's days: the exchange whose closes it has, or
     a closing time such as "14:30 Europe/London". factors: the factor series, in order. riskfree: None without excess.
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
-    baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones. own_weight: of a
-    listing in its benchmark, to be taken out of it. prices: the series as they were read, where ``series`` hold another outcome
-    than the return. levels: whether they do. bridged: a return runs from one price of the listing to
-    the next, however many sessions apart.
+    baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones; weighed_on: the
+    day each is of. own_weight: of a listing in its benchmark, to be taken out of it. prices: the series as they were read, where
+    ``series`` hold another outcome than the return. levels: whether they do. bridged: a return runs from one price of the listing
+    to the next, however many sessions apart.
     """
 
     series: Mapping[str, PriceSeries]
@@ -67,6 +67,7 @@ class Market:
     fx: Mapping[str, PriceSeries] = field(default_factory=dict)
     baskets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    weighed_on: Mapping[str, np.datetime64] = field(default_factory=dict)
     own_weight: Mapping[str, float] = field(default_factory=dict)
     bridged: bool = False
     levels: bool = False

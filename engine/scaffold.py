@@ -59,7 +59,8 @@ min_estimation_days = 120
 # window = 60                   # with name = "rolling": the last returns that the line is drawn through
 # half_life = 30.0              # with name = "exponential": sessions in which a day's weight halves
 # peers = "peers"               # with name = "matched": the basket that is the control portfolio
-# weights = "equal"             # with name = "matched"; or "value": market_value in symbols.csv of the snapshot
+# weights = "equal"             # with name = "matched"; or "value": market_value in symbols.csv of the snapshot, of
+#                               # the day market_value_on, which must be before the event window
 # file = "my_model.py"          # with name = "custom": runs only with --allow-code
 # function = "my_model"         # with name = "custom": of that file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def read_market(
         fx={currency: series[symbol] for currency, symbol in fx.items()},
         baskets=rule.baskets,
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
+        weighed_on=_weighed_on(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
         levels=spec.outcome.name != "return",
         bridged=spec.prices.missing == "trade_to_trade",
@@ -108,6 +110,22 @@ def _market_values(members: set[str], snapshot: Snapshot) -> dict[str, float]:
                 f'snapshot {snapshot.name} holds "{text}". Write a number above zero there, or set weights = "equal".'
             )
     return values
+
+
+def _weighed_on(members: set[str], snapshot: Snapshot) -> dict[str, np.datetime64]:
+    """The day of each of these values, the column ``market_value_on``; without one nobody knows what they look ahead to."""
+    days: dict[str, np.datetime64] = {}
+    for symbol in sorted(members):
+        text = snapshot.listings.get(symbol, {}).get("market_value_on", "")
+        try:
+            days[symbol] = np.datetime64(date.fromisoformat(text).isoformat(), "D")
+        except ValueError:
+            raise SpecError(
+                f'[model] weights = "value" needs the day of the market value of {symbol}: the column market_value_on of '
+                f'symbols.csv in snapshot {snapshot.name} holds "{text}". Write a day such as 2019-12-31, before the windows in '
+                'which the value is to weigh, or set weights = "equal".'
+            ) from None
+    return days
 
 
 def check_names(symbols: set[str], where: str = "[benchmark]") -> None:
