@@ -40,8 +40,8 @@ def check_attributes(
             i, cell = other[0]
             raise DataError(
                 f'{rows[i]}, column {column}: "{cell}" is no number, and {len(known) - len(other)} of the {len(known)} cells '
-                f"that are not empty are. Write a plain number such as 1234.5, leave the cell empty, or write C({column}) in {where} "
-                "if the values are categories."
+                f"that are not empty are. Write a plain number such as 1234.5, leave the cell empty, or write C({column}) in "
+                f"{where} if the values are categories."
             )
         if factor.kind == "log" and (other or column in texts or (column in columns and not known)):
             shown = ", ".join(f'"{c}"' for c in list(dict.fromkeys(c for _, c in other))[:SHOWN])

@@ -104,7 +104,9 @@ def plan_study(study: Study) -> Plan:
         reactions=tuple(reactions),
         lines=tuple(lines[k] for k in sorted(lines)),
         panel=firms.panel,
-        regressors=("market",) * (explains and any(study.benchmarks)) + tuple(f.symbol for f in market.factors),
+        regressors=("market",) * (explains and any(study.benchmarks))
+        + tuple(f.symbol for f in market.factors)
+        + ("fx",) * bool(market.rates),
         exclusions=(*lost, *firms.excluded),
         firms=firms,
         pairs=tuple(pairs),
@@ -160,7 +162,12 @@ def _elsewhere(study: Study, hours: Mapping[str, tuple[Sessions | None, Days | N
 def _clocks(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> dict[str, Clock]:
     """When each series of ``venues`` has its closes."""
     market = study.market
-    auxiliary = [*market.factors, *market.fx.values(), *([market.riskfree] if market.riskfree is not None else [])]
+    auxiliary = [
+        *market.factors,
+        *market.rates.values(),
+        *market.fx.values(),
+        *([market.riskfree] if market.riskfree is not None else []),
+    ]
     series = dict(market.series) | {one.symbol: one for one in auxiliary}
     made = {}
     for symbol, venue in market.venues.items():

@@ -41,6 +41,7 @@ own_weight = {{}}                 # {{AAA = 0.08}}: the listing's share in its i
 
 # [factors]                     # with [model] name = "factor"
 # set = "ff3"                   # or "capm", "ff5", "carhart", a file in factors/ of the snapshot; or columns = ["BZ=F"]; or both
+#                               # or "local_us_fx": benchmark, us = "^GSPC" and the rate of each listing's currency, raw
 # columns = []                  # without a set: series; with one: the columns of it to use, all if empty
 # snapshot = "factor-library"   # where they are, if not in the study's snapshot
 # units = "percent"             # or "fraction": of a set
