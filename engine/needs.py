@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.benchmarks import listing_choices
 from engine.errors import DataError, MissingData
-from engine.inputs import default_data_path, listing_choices, read_design
+from engine.inputs import default_data_path, read_design
 from engine.market import find_snapshot
 from engine.sessions import FIRST_DAY
 from engine.spec import StudySpec
