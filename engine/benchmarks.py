@@ -13,6 +13,7 @@ from engine.errors import SpecError
 from engine.models import WITH_FACTORS, WITHOUT_BENCHMARK
 from engine.sessions import known_exchange
 from engine.spec import StudySpec
+from engine.spec.alternatives import Choice, choices, design_of
 
 
 def listing_choices(
@@ -67,3 +68,22 @@ def _check_control(spec: StudySpec, benchmark: str, row: Mapping[str, Any]) -> N
         '{peers = ["AAA", "BBB"]} and [model] peers = "peers"; with calendar = "exchange" a column benchmark may name the '
         "basket of each row."
     )
+
+
+def grid_benchmarks(spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """Every benchmark that a design of ``[grid]`` takes, so that it is read with the study's own."""
+    found: set[str] = set()
+    for choice in choices(spec) if spec.grid is not None else []:
+        if isinstance(choice.benchmark, str):
+            found.add(choice.benchmark)  # also where nothing else can be told: a misspelt one must be said
+        try:
+            design = design_of(spec, choice, [])
+            found |= set(listing_choices(design, rows_of_choice(table, choice), listings)[1])
+        except SpecError:
+            continue  # a row of the grid with the reason
+    return found - {""}
+
+
+def rows_of_choice(table: pl.DataFrame, choice: Choice) -> pl.DataFrame:
+    """The calendar for a design of the grid: a benchmark for every listing takes the place of those of the rows."""
+    return table.with_columns(pl.lit("").alias("benchmark")) if isinstance(choice.benchmark, str) else table

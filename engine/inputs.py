@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from engine.announcements import STAMPS, Announcements, read_announcements
-from engine.benchmarks import listing_choices
+from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
 from engine.formula import parse_formula
@@ -67,7 +67,10 @@ def known_names(charts: frozenset[str]) -> Known:
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
     outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
     models, bridged, stamps = frozenset(MODELS), frozenset(BRIDGED), frozenset(STAMPS)
-    return Known(models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps)
+    group_tests = frozenset(SIGNIFICANCE_TESTS)
+    return Known(
+        models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps, group_tests
+    )
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -112,7 +115,8 @@ def load_study(
     if spec.model.file is not None and spec.model.function is not None:
         code = code_file(folder, spec.model.file, str(toml))
         function = load_function(code, spec.model.function) if allow_code else None
-    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other)
+    further = grid_benchmarks(spec, announcements.table, snapshot.listings)
+    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, further)
     return Study(
         name=folder.resolve().name,
         spec=spec,

@@ -13,18 +13,21 @@ from engine.calendar_time import in_calendar_time
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import SpecError
+from engine.grid import grid_table, variants_of
+from engine.influence import influence_table
 from engine.inputs import Study, load_study, market_values
 from engine.joint import indistinct
 from engine.manifest import run_manifest
-from engine.measured import incomplete_windows, measure, model_options
+from engine.measured import Measured, incomplete_windows, measure, model_options
 from engine.models import REFIT
 from engine.panel import EventPanel, usable
 from engine.plan import Plan, plan_study, quality_seen
 from engine.results import StudyResult
-from engine.samples import draws_of, groups_of, of_pairs, regressions_of, sample_of
+from engine.samples import Draws, draws_of, firm_codes, groups_of, of_pairs, regressions_of, sample_of
 from engine.schemas import SCHEMAS
 from engine.significance import (
     EVENT_TESTS,
+    RESAMPLING_TESTS,
     SIGNIFICANCE_TESTS,
     CarSample,
     evaluate,
@@ -72,7 +75,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = groups_of(study, panel)
-    firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
+    firms = firm_codes(plan, panel)
     samples = [
         sample_of(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
     ]
@@ -93,6 +96,9 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     }
     tables |= _tested(study, panel, cars, samples) | group_tables(study, panel, cars, groups, firms)
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
+    tables["influence"] = _influence(study, plan, used, firms, draws)
+    if spec.grid is not None:
+        tables["grid"] = grid_table(study, list(variants_of(study)))
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
@@ -112,6 +118,18 @@ def _tested(
         "significance": significance_table(answers, chosen.alternative),
         "event_significance": event_significance_table(panel, alone),
     }
+
+
+def _influence(study: Study, plan: Plan, used: Measured, firms: Ints, draws: Draws) -> pl.DataFrame:
+    """What the result is without single events, clusters and flagged events."""
+
+    def subsample(members: Ints, cars: Cars, tests: Sequence[str]) -> CarSample:
+        chosen = study.spec.significance.model_copy(update={"tests": list(tests)})
+        spec = study.spec.model_copy(update={"significance": chosen})
+        drawn = draws if RESAMPLING_TESTS & set(tests) else Draws()
+        return sample_of("all", members, cars, used.panel, used.abnormal, used.fits, spec, firms, drawn)
+
+    return influence_table(study, used.panel, used.cars, plan.firms.rows, subsample)
 
 
 def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:

@@ -53,7 +53,12 @@ MAY_IMPORT = {
     "drivers": ARRAYS | PANEL | {"spec", "abnormal", "tables", "inputs", "joint"},
     "measured": CORE | FIRST | {"spec", "inputs", "plan", "joint"},
     "samples": CORE | FIRST | {"spec", "inputs", "plan"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured"},
+    "variants": CORE | FIRST | {"spec", "inputs", "joint", "benchmarks"},
+    "grid": CORE | FIRST | {"spec", "inputs", "plan", "samples", "measured", "variants"},
+    "influence": CORE | FIRST | {"spec", "inputs", "samples"},
+    "study": CORE
+    | FIRST
+    | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured", "grid", "influence"},
     "replication": GROUND | {"schemas", "golden", "results"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
