@@ -55,31 +55,33 @@ def whole_folder(folder: Path, check: Callable[[set[str]], None] = lambda held: 
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror}). Nothing was changed.") from None
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+        finally:
+            if lock is not None:
+                os.close(lock)
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Write one file whole: beside its place first, then renamed. Raises DataError where nothing can be written."""
-    beside = None
+    if path.is_dir():
+        raise SpecError(f"{path}: is a folder, not a file. Give another name.")
+    handle, beside = None, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise SpecError(f"{path}: is a folder, not a file. Give another name.")
         tidy(path)
         with _alone_in(path.parent):
             handle, beside = tempfile.mkstemp(prefix=f".{path.name}{WRITING}", dir=path.parent)
             _lock(handle)
-        with os.fdopen(handle, "wb") as file:
+        with open(handle, "wb", closefd=False) as file:
             file.write(data)
-            file.flush()
-            os.chmod(beside, 0o644)
-            os.replace(beside, path)
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}).") from None
     finally:
-        if beside is not None:
+        if handle is not None and beside is not None:
+            os.close(handle)
             with suppress(OSError):
                 os.unlink(beside)
 

@@ -8,8 +8,10 @@ verbs, so that --help answers at once.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -19,7 +21,7 @@ from engine.cli.console import choice, say, write_bytes, write_text
 from engine.cli.running import dry_run_one, run_one, validate_against
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_studies
-from engine.errors import EngineError, MissingData, SpecError
+from engine.errors import DataError, EngineError, MissingData, SpecError
 
 if TYPE_CHECKING:
     from engine.results import StudyResult
@@ -172,11 +174,18 @@ def memo(
     print(folder / "charts" / f"{only}.{fmt}")
 
 
+def _end_output() -> None:
+    """What could not be written is not tried again when the program ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except EngineError as error:
         say(f"error: {error}")
         sys.exit(error.exit_code)
@@ -188,6 +197,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        _end_output()
+        say(f"error: {error.filename or 'the output'} cannot be read or written ({error.strerror}).")
+        sys.exit(DataError.exit_code)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
             error.show()
