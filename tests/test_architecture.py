@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "crosssection": FIRST | {"orthonormal", "formula", "significance"},
     "spec": FIRST | {"formula"},
     "csvtext": GROUND,
+    "inplace": GROUND,
     "announcements": FIRST | {"csvtext"},
-    "market": FIRST | {"csvtext"},
+    "market": FIRST | {"csvtext", "inplace"},
     "lines": FIRST | {"market"},
     "panel": FIRST | {"announcements", "market", "lines"},
     "abnormal": ARRAYS,
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
-    "results": GROUND | {"schemas"},
+    "results": GROUND | {"schemas", "inplace"},
     "supply": TABLES | {"lines"},
     "usercode": GROUND,
     "benchmarks": TABLES | {"models"},
@@ -60,10 +61,15 @@ MAY_IMPORT = {
     | FIRST
     | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured", "grid", "influence"},
     "replication": GROUND | {"schemas", "golden", "results"},
-    "golden": CORE | TABLES | {"study"},
+    "fingerprints": TABLES | {"inputs"},
+    "golden": CORE | TABLES | {"study", "fingerprints"},
+    "validation": GROUND | {"schemas", "golden"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
-    "cli": CORE | TABLES | {"inputs", "needs", "study", "golden", "replication", "report", "scaffold", "__init__"},
+    "cli": CORE
+    | TABLES
+    | {"inputs", "needs", "study", "golden", "replication", "report", "scaffold", "__init__"}
+    | {"fingerprints", "validation"},
     "__init__": {"results", "study"},
 }
 FILES = sorted(ENGINE.rglob("*.py"))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.console import aligned, say, show, show_changes
+from engine.cli.console import aligned, say, show_changes
 from engine.cli.studies import compute, load
 from engine.errors import GoldenMismatch, MissingData
 
@@ -39,19 +39,6 @@ def dry_run_one(study: Study) -> None:
         f"{len(table)} pairs, {lost - window} would be excluded, {window} miss a day of some window; "
         "nothing was estimated or written"
     )
-
-
-def validate_one(folder: Path, allow_code: bool = False) -> None:
-    from engine.golden import compare
-
-    golden = folder / "golden"
-    if not (golden / "manifest.json").is_file():
-        print(f'{folder.name}: no golden result yet; make one with: eventstudy bless {folder.name} --reason "..."')
-        return
-    comparison = compare(compute(load(str(folder), allow_code=allow_code)), golden)
-    show(folder.name, comparison, print)
-    if comparison.differences:
-        raise GoldenMismatch(f"{folder.name}: differs from its golden result. {comparison.summary()}.")
 
 
 def validate_against(folder: Path, against: str, allow_code: bool = False) -> None:

@@ -8,16 +8,19 @@ verbs, so that --help answers at once.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from engine.cli.console import choice, say, show, write_bytes, write_text
-from engine.cli.running import dry_run_one, run_one, validate_against, validate_one
-from engine.cli.studies import STUDIES, compute, for_all_studies, load, study_folder, study_folders
+from engine.cli.console import choice, say, write_bytes, write_text
+from engine.cli.running import dry_run_one, run_one, validate_against
+from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
+from engine.cli.validating import bless_one, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
 if TYPE_CHECKING:
@@ -118,17 +121,18 @@ def run(
 def validate(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
     against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="write all that was found as a page")] = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="write it as JSON; - is stdout")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="write it as JUnit XML, for CI systems")] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs."""
-    if against is not None and study is None:
+    if against is None:
+        validate_studies(study, allow_code, report, json, junit)
+        return
+    if study is None:
         raise SpecError("validate --against needs a STUDY.")
-    if against is not None and study is not None:
-        validate_against(study_folder(study), against, allow_code)
-    elif study is not None:
-        validate_one(study_folder(study), allow_code)
-    else:
-        for_all_studies(lambda folder: validate_one(folder, allow_code))
+    validate_against(study_folder(study), against, allow_code)
 
 
 @app.command()
@@ -138,22 +142,7 @@ def bless(
     allow_code: AllowCode = False,
 ) -> None:
     """Show what differs from the golden result, then make the new numbers the golden ones."""
-    from engine.golden import bless as make_golden
-    from engine.golden import compare
-
-    if not reason.strip():
-        raise SpecError("bless needs a reason: --reason 'what changed and why'.")
-    folder = study_folder(study)
-    result = compute(load(str(folder), allow_code=allow_code))
-    if (folder / "golden" / "manifest.json").is_file():
-        try:
-            show(folder.name, compare(result, folder / "golden"), print)
-        except DataError as error:
-            print(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
-    else:
-        print(f"{folder.name}: first golden result")
-    make_golden(result, folder / "golden", reason)
-    say(f"blessed {folder / 'golden'}")
+    bless_one(study, reason, allow_code)
 
 
 @app.command()
@@ -185,11 +174,18 @@ def memo(
     print(folder / "charts" / f"{only}.{fmt}")
 
 
+def _end_output() -> None:
+    """What could not be written is not tried again when the program ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except EngineError as error:
         say(f"error: {error}")
         sys.exit(error.exit_code)
@@ -201,6 +197,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        _end_output()
+        say(f"error: {error.filename or 'the output'} cannot be read or written ({error.strerror}).")
+        sys.exit(DataError.exit_code)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
             error.show()
