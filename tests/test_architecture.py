@@ -14,7 +14,7 @@ ENGINE = ROOT / "engine"
 # Floor by floor: what each room may import besides itself.
 GROUND = {"errors"}
 FIRST = GROUND | {"sessions"}
-ARRAYS = FIRST | {"orthonormal", "formula", "models", "significance", "crosssection"}
+ARRAYS = FIRST | {"orthonormal", "cholesky", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
 PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
 CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
@@ -23,10 +23,11 @@ MAY_IMPORT = {
     "sessions": GROUND,
     "formula": GROUND,
     "orthonormal": set(),
+    "cholesky": {"orthonormal"},
     "schemas": set(),
     "models": FIRST | {"orthonormal"},
-    "significance": FIRST | {"orthonormal"},
-    "crosssection": FIRST | {"orthonormal", "formula", "significance"},
+    "significance": FIRST | {"orthonormal", "cholesky"},
+    "crosssection": FIRST | {"orthonormal", "cholesky", "formula", "significance"},
     "spec": FIRST | {"formula"},
     "csvtext": GROUND,
     "inplace": GROUND,

@@ -155,6 +155,8 @@ def _calendar_time_problems(spec: StudySpec) -> Iterator[str]:
             f"[calendar_time] hold = {rule.hold}: the first session must not be after the last, and neither farther than "
             f"{FARTHEST} from day 0."
         )
+    if rule.min_history > rule.history:
+        yield f"[calendar_time] min_history = {rule.min_history} is more than history = {rule.history}, the periods looked at."
     for name in sorted({w for w in rule.weights if rule.weights.count(w) > 1}):
         yield f'[calendar_time] weights: "{name}" stands there more than once.'
 

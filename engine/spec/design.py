@@ -163,7 +163,8 @@ class Deals(_Table):
 
 class CalendarTime(_Table):
     """Portfolios in calendar time. hold: the first and last session relative to day 0 on which a firm is held; months: the
-    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9))."""
+    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9)). history, min_history: the
+    periods before each that standardise its abnormal return, and the fewest of them with a return of every firm."""
 
     frequency: Literal["daily", "monthly"]
     hold: list[int] | None = Field(default=None, min_length=2, max_length=2)
@@ -172,6 +173,8 @@ class CalendarTime(_Table):
     market_value: str = "market_value"
     min_firms: int = Field(default=5, ge=1)
     lags: int | None = Field(default=None, ge=0, le=FARTHEST)
+    history: int = Field(default=60, ge=3, le=FARTHEST)
+    min_history: int = Field(default=36, ge=3, le=FARTHEST)
     rats: bool = False
 
 
