@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from engine.report.chartwords import (
     event_group,
+    event_words,
     interval_note,
     percent_axis,
     short_label,
@@ -32,6 +33,7 @@ from engine.report.style import (
     compose,
     listing_name,
     printable,
+    tell,
     text_width,
 )
 from engine.report.tables import group_label
@@ -137,6 +139,8 @@ def _intervals(axes: Axes, found: Findings, events: Sequence[EventCar], rows: bo
         colour = _colour(kind if kind >= 0 else None, bool(groups))
         xs, ys = zip(*at, strict=True)
         axes.plot(xs, ys, marker=marker, color=colour, markersize=size, linestyle="none", markeredgewidth=0, zorder=3)
+    for y, event in enumerate(events):
+        tell(axes, event.car, y, event_words(event))
     axes.autoscale_view()
     axes.margins(x=0.04)
 

@@ -12,11 +12,22 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from engine.report.chartwords import event_group, percent_axis, short_label, shown_groups, source, subtitle
+from engine.report.chartwords import event_group, event_words, percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, span_text
 from engine.report.formats import shortened, typeset
 from engine.report.labels import Box, place
-from engine.report.style import GRID, GROUP_COLOURS, GROUP_MARKERS, MAIN, Words, blank, compose, printable, text_width
+from engine.report.style import (
+    GRID,
+    GROUP_COLOURS,
+    GROUP_MARKERS,
+    MAIN,
+    Words,
+    blank,
+    compose,
+    printable,
+    tell,
+    text_width,
+)
 from engine.report.tables import group_label
 from engine.report.titles import timeline_title
 
@@ -45,6 +56,8 @@ def draw(found: Findings) -> Figure:
         return figure
     _stems(axes, found, events)
     _limits(axes, events)
+    for event in events:
+        tell(axes, _number(event), event.car, event_words(event))
     _label(axes, found, events, named)
     return figure
 
