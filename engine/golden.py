@@ -22,7 +22,7 @@ from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, w
 from engine.schemas import KEYS
 
 RELATIVE, SEARCHED, ABSOLUTE = 1e-9, 1e-5, 1e-12
-WITHHELD = {"abnormal_returns": ("actual", "expected"), "portfolios": ("actual",)}
+WITHHELD = {"abnormal_returns": ("actual", "expected"), "portfolios": ("actual",), "trading": ("close", "volume")}
 CHANGELOG = "CHANGELOG.md"
 
 

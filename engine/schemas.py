@@ -96,13 +96,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
         "unavailable": TEXT,
     },
+    "trading": {
+        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "close": NUMBER, "volume": NUMBER,
+    },
 }  # fmt: skip
 
 # The tables that not every study has.
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance",
+        "deal_significance", "trading",
     }
 )  # fmt: skip
 
@@ -133,4 +136,5 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calendar_time": ("group", "weighting", "regression", "term"),
     "portfolios": ("group", "weighting", "period"),
     "rats": ("group", "relative_period"),
+    "trading": ("event_id", "symbol", "relative_day"),
 }

@@ -84,7 +84,7 @@ def validate_against(folder: Path, against: str, allow_code: bool = False) -> No
         raise GoldenMismatch(f"{folder.name}: not the same on {against} as on {other.spec.prices.snapshot}.")
 
 
-def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None) -> None:
+def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None, event: str | None = None) -> None:
     """The memo of the last result in every format or in one, or one chart; each file is written whole."""
     from engine import report
     from engine.results import read_result
@@ -96,6 +96,8 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
         choice("--format", fmt, (*report.FORMATS, None))
     out = folder / "out"
     result = read_result(out)
+    if event is not None:
+        result = report.about_event(result, event)
     look = theme_of(folder, result.manifest["settings"], theme)
     if only is not None:
         files = {f"charts/{only}.{fmt or 'png'}": report.render_chart(result, only, fmt or "png", look)}

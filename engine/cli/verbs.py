@@ -163,11 +163,12 @@ def memo(
         str | None, typer.Option("--format", help="memo: html, md, pdf, docx, tex, xlsx, csv; chart: png, svg, pdf")
     ] = None,
     theme: Annotated[Path | None, typer.Option(help="a TOML file with fonts, colours and sizes")] = None,
+    event: Annotated[str | None, typer.Option(help="the event of the chart event_panel, by its event_id")] = None,
 ) -> None:
     """Write the memo and its charts from the last result: every format, one of them, or one chart."""
     from engine.cli.running import memo_one
 
-    memo_one(study_folder(study), only, format_, theme)
+    memo_one(study_folder(study), only, format_, theme, event)
 
 
 def main() -> NoReturn:

@@ -29,6 +29,9 @@ CHARTS: dict[str, str] = {
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
     "calendar_time": "engine.report.calendar_time:draw",
+    "listing_paths": "engine.report.listing_paths:draw",
+    "car_heatmap": "engine.report.car_heatmap:draw",
+    "event_panel": "engine.report.event_panel:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 MEMO_FORMATS = ("html", "md", "pdf", "docx", "tex", "xlsx", "csv")
@@ -57,8 +60,9 @@ SECTIONS: dict[str, str] = {
 HOMES = {"calendar_time": "calendar_time", "crosssection_partial": "regression"}
 
 __all__ = [
-    "CHARTS", "FORMATS", "HOMES", "MEMO_FORMATS", "SECTIONS", "answer", "draw_chart", "headline_rows", "memo_files", "memo_html",
-    "memo_markdown", "read_theme", "render_chart", "which_tests", "write_report",
+    "CHARTS", "FORMATS", "HOMES", "MEMO_FORMATS", "SECTIONS", "about_event", "answer",
+    "draw_chart", "headline_rows", "memo_files", "memo_html", "memo_markdown", "read_theme",
+    "render_chart", "which_tests", "write_report",
 ]  # fmt: skip
 
 
@@ -136,6 +140,20 @@ def write_report(result: StudyResult, folder: Path, theme: Theme | None = None) 
     for path, data in memo_files(result, ["md", "html"], theme, ["svg", "png"]).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
+
+
+def about_event(result: StudyResult, event_id: str) -> StudyResult:
+    """The result with ``event_id`` as the event that the chart ``event_panel`` shows. Raises SpecError for one it has not."""
+    from dataclasses import replace
+
+    from engine.errors import SpecError, hint
+
+    known = result.tables["events"]["event_id"].to_list()
+    if event_id not in known:
+        raise SpecError(f'"{event_id}" is no event of the study. {hint(event_id, known)}')
+    settings = result.manifest["settings"]
+    changed = settings | {"report": settings["report"] | {"event": event_id}}
+    return replace(result, manifest=result.manifest | {"settings": changed})
 
 
 def read_theme(path: Path) -> Theme:

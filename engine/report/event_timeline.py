@@ -36,6 +36,7 @@ FEW = 16
 OUTLIERS = 10
 LABEL = 6.8
 NEGATIVE = "#D55E00"
+DATE = 0.9  # inches of a date below the axis
 
 
 def draw(found: Findings) -> Figure:
@@ -90,6 +91,7 @@ def _limits(axes: Axes, events: Sequence[EventCar]) -> None:
     """Room for labels above and below, and dates that say no more than they must."""
     days = [e.event_day for e in events if e.event_day is not None]
     span = max((max(days) - min(days)).days, 20)
+    places = int(axes.get_position().width * axes.figure.get_size_inches()[0] / DATE)  # type: ignore[union-attr]
     pad = timedelta(days=max(8, round(0.07 * span)))
     first, last = min(days) - pad, max(days) + pad
     axes.set_xlim(_at(first), _at(last))
@@ -98,18 +100,18 @@ def _limits(axes: Axes, events: Sequence[EventCar]) -> None:
     room = 0.16 * max(high - low, 1e-4)
     axes.set_ylim(low - room, high + room)
     if span > 400:
-        axes.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=8))
+        axes.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=min(8, places + 1)))
         axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y" if span > 5 * 366 else "%Y-%m"))
     else:
-        axes.set_xticks([_at(d) for d in _apart(days, (last - first).days)])
+        axes.set_xticks([_at(d) for d in _apart(days, (last - first).days, places)])
         axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y-%m-%d"))
 
 
-def _apart(days: Sequence[date], span: int) -> list[date]:
-    """Event days at least a sixth of the axis apart, from the first on."""
+def _apart(days: Sequence[date], span: int, room: int) -> list[date]:
+    """Event days from the first on, so far apart that ``room`` of them have their place on the axis."""
     chosen: list[date] = []
     for day in sorted(set(days)):
-        if not chosen or (day - chosen[-1]).days * 6 >= span:
+        if not chosen or (day - chosen[-1]).days * room >= span:
             chosen.append(day)
     return chosen
 
