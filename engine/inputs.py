@@ -63,6 +63,13 @@ class Study:
         return self.announcements.files
 
 
+# The charts of `engine.report`, for callers who hand in none.
+CHARTS = (
+    "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time", "listing_paths",
+    "car_heatmap", "event_panel",
+)  # fmt: skip
+
+
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
@@ -89,9 +96,7 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = frozenset(
-        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
-    ),
+    charts: frozenset[str] = frozenset(CHARTS),
     allow_code: bool = False,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.

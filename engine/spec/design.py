@@ -270,6 +270,8 @@ class Output(_Table):
 
 class Report(_Table):
     charts: list[str] = ["caar_path", "car_forest"]
+    theme: str | None = None
+    event: str | None = None
 
 
 class StudySpec(_Table):
