@@ -1,4 +1,4 @@
-"""What `run` and `validate` do with one study."""
+"""What `run` does with one study."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.console import aligned, say, show_changes
+from engine.cli.console import aligned, say
 from engine.cli.studies import compute, load
-from engine.errors import GoldenMismatch, MissingData
 
 if TYPE_CHECKING:
     from engine.inputs import Study
@@ -39,29 +38,3 @@ def dry_run_one(study: Study) -> None:
         f"{len(table)} pairs, {lost - window} would be excluded, {window} miss a day of some window; "
         "nothing was estimated or written"
     )
-
-
-def validate_against(folder: Path, against: str, allow_code: bool = False) -> None:
-    """The study on the snapshot it names and on another one; on its golden result where the first is not at hand."""
-    from engine.inputs import default_data_path
-    from engine.market import find_snapshot
-    from engine.market.vintages import compare_snapshots
-    from engine.replication import compare_runs
-    from engine.results import read_result
-
-    other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
-    try:
-        pinned = load(str(folder), allow_code=allow_code)
-        before = compute(pinned)
-        show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), print)
-    except MissingData as missing:
-        if not (folder / "golden" / "manifest.json").is_file():
-            raise
-        print(f"{folder.name}: compared with its golden result. {missing}")
-        before = read_result(folder / "golden", whole=False)
-    comparison = compare_runs(before, compute(other))
-    for line in comparison.turned:
-        print(f"  {line}")
-    print(f"{folder.name}: {comparison.summary()}")
-    if comparison.moved:
-        raise GoldenMismatch(f"{folder.name}: not the same on {against} as on {other.spec.prices.snapshot}.")

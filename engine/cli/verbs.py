@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from engine.cli.console import choice, say, write_bytes, write_text
-from engine.cli.running import dry_run_one, run_one, validate_against
+from engine.cli.running import dry_run_one, run_one
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
-from engine.cli.validating import bless_one, validate_studies
+from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def run(
 def validate(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
     against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
+    tolerance: Annotated[float, typer.Option(help="with --against: how far a CAR may move", min=0)] = 1e-4,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="write all that was found as a page")] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="write it as JSON; - is stdout")] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="write it as JUnit XML, for CI systems")] = None,
@@ -132,7 +133,9 @@ def validate(
         return
     if study is None:
         raise SpecError("validate --against needs a STUDY.")
-    validate_against(study_folder(study), against, allow_code)
+    if report is not None or junit is not None:
+        raise SpecError("validate --against writes --json alone; --report and --junit tell of golden results.")
+    validate_against(study_folder(study), against, allow_code, tolerance, json)
 
 
 @app.command()
