@@ -100,6 +100,8 @@ controls = []                   # listings without an event that firm_permutatio
 # weights = ["equal"]           # "value": by the column market_value of events.csv, at the close before day 0
 # market_value = "market_value"
 # min_firms = 5                 # periods with fewer are left out
+# history = 60                  # periods before each that standardise its abnormal return (Jaffe, Mandelker)
+# min_history = 36              # the fewest of them in which every firm held has a return; with fewer it is left out
 # lags = 4                      # of Newey-West; without: floor(4 (T/100)^(2/9)) for T periods
 # rats = false                  # true: a regression across the events for each relative day or month
 

@@ -87,14 +87,27 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "group": TEXT, "weighting": TEXT, "regression": TEXT, "term": TEXT, "n": WHOLE, "estimate": NUMBER, "se": NUMBER,
         "se_hac": NUMBER, "t": NUMBER, "distribution": TEXT, "p_value": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER,
         "n_periods": WHOLE, "mean_firms": NUMBER, "periods_left_out": WHOLE, "lags": WHOLE, "unavailable": TEXT,
+        "no_history": WHOLE,
     },
     "portfolios": {
         "group": TEXT, "weighting": TEXT, "period": DAY, "firms": WHOLE, "actual": NUMBER, "abnormal": NUMBER,
+        "standardised": NUMBER,
     },
     "rats": {
         "group": TEXT, "relative_period": WHOLE, "n": WHOLE, "alpha": NUMBER, "se": NUMBER, "t": NUMBER,
         "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
         "unavailable": TEXT,
+    },
+    "influence": {
+        "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "kind": TEXT, "left_out": TEXT, "event_id": TEXT,
+        "symbol": TEXT, "n_left_out": WHOLE, "n": WHOLE, "estimate": NUMBER, "statistic": NUMBER, "p_value": NUMBER,
+        "change": NUMBER, "sign_change": WHOLE, "turned": WHOLE, "unavailable": TEXT,
+    },
+    "grid": {
+        "spec": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
+        "returns": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
+        "significant": WHOLE, "primary": WHOLE, "unavailable": TEXT, "note": TEXT,
     },
 }  # fmt: skip
 
@@ -102,7 +115,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance",
+        "deal_significance", "influence", "grid",
     }
 )  # fmt: skip
 
@@ -133,4 +146,6 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calendar_time": ("group", "weighting", "regression", "term"),
     "portfolios": ("group", "weighting", "period"),
     "rats": ("group", "relative_period"),
+    "influence": ("window_start", "window_end", "test", "kind", "left_out"),
+    "grid": ("spec",),
 }

@@ -3,8 +3,10 @@
 >>> from engine.report import answer, write_report     # doctest: +SKIP
 >>> print(answer(result))                              # doctest: +SKIP
 
-To add a chart: a module with ``draw(findings) -> Figure`` and one line in `CHARTS`. matplotlib and jinja2 are imported when
-a chart or a memo is asked for, so that the names here cost nothing.
+To add a chart: a module with ``draw(findings) -> Figure``, one line in `CHARTS` and its title in `titles.TITLES`. To add a
+section: a function of the findings that returns `document.section(title, blocks...)` or None, and one line in `SECTIONS`; it
+then stands in every format. matplotlib and what writes the formats are imported when a chart or a memo is asked for, so that
+the names here cost nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +28,32 @@ CHARTS: dict[str, str] = {
 }
 FORMATS = ("png", "svg", "pdf")
 
+# Sections of the memo in order. Name -> the function of the findings that makes it, or None where a study has nothing for it.
+SECTIONS: dict[str, str] = {
+    "answer": "engine.report.sections:answer_section",
+    "verdict": "engine.report.sections:verdict_section",
+    "main_chart": "engine.report.sections:main_chart_section",
+    "results": "engine.report.sections:results_section",
+    "tests": "engine.report.sections:tests_section",
+    "regression": "engine.report.drivers:regression_section",
+    "groups": "engine.report.drivers:groups_section",
+    "events": "engine.report.sections:events_section",
+    "long_windows": "engine.report.long_horizon:long_windows_section",
+    "calendar_time": "engine.report.long_horizon:calendar_time_section",
+    "deals": "engine.report.deals:deals_section",
+    "advice": "engine.report.sections:advice_section",
+    "surroundings": "engine.report.surroundings:surroundings_section",
+    "exclusions": "engine.report.sections:exclusions_section",
+    "methods": "engine.report.sections:methods_section",
+    "limits": "engine.report.sections:limits_section",
+    "provenance": "engine.report.sections:provenance_section",
+}
+# Charts that stand in a section of their own subject; the first of a study is the main one, the others follow the events.
+HOMES = {"calendar_time": "calendar_time", "crosssection_partial": "regression"}
+
 __all__ = [
-    "CHARTS", "FORMATS", "answer", "headline_rows", "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
+    "CHARTS", "FORMATS", "HOMES", "SECTIONS", "answer", "headline_rows",
+    "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
 ]  # fmt: skip
 
 
@@ -42,7 +68,7 @@ def answer(result: StudyResult) -> str:
 def which_tests(result: StudyResult) -> str:
     """What the study is, and which tests fit it, in one line; "" where nothing was measured."""
     from engine.report.findings import read_findings
-    from engine.report.memo import which_tests
+    from engine.report.sections import which_tests
 
     return which_tests(read_findings(result))
 
@@ -74,9 +100,9 @@ def memo_markdown(result: StudyResult) -> str:
 
 def memo_html(result: StudyResult) -> str:
     """The memo as one self-contained HTML page: charts as inline SVG, inline style, nothing fetched."""
-    from engine.report.memo import chart_svgs, html
+    from engine.report.memo import html
 
-    return html(result, chart_svgs(result))
+    return html(result)
 
 
 def write_report(result: StudyResult, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.report.answers import rejecting_and_not
 from engine.report.findings import EventCar, Findings, count, span_text
 from engine.report.formats import fixed, level_text, p_equals, percent, shortened
@@ -103,3 +105,14 @@ def _range(events: tuple[EventCar, ...]) -> str:
     if min(cars) == max(cars):
         return f"of {percent(cars[0])} %"
     return f"from {percent(min(cars))} to {percent(max(cars))} %"
+
+
+# Name of a chart -> what it found.
+TITLES: dict[str, Callable[[Findings], str]] = {
+    "caar_path": caar_title,
+    "car_forest": forest_title,
+    "crosssection_partial": partial_title,
+    "event_timeline": timeline_title,
+    "venue_days": venue_title,
+    "calendar_time": calendar_time_title,
+}
