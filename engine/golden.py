@@ -119,7 +119,8 @@ def compare(result: StudyResult, folder: Path, inputs: Mapping[str, Any] | None 
     """
     if not (folder / "manifest.json").is_file():
         raise DataError(f"{folder}: there is no golden result. Make one with `eventstudy bless STUDY --reason ...`.")
-    new, old = golden_form(result), read_result(folder, whole=False)
+    old = read_result(folder, whole=False)
+    new = golden_form(result) if "withheld" in old.manifest else result
     found = list(_tables(new, old))
     for table, columns in new.manifest.get("withheld", {}).items():
         for column, digest in columns.items():

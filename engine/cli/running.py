@@ -7,23 +7,65 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.console import aligned, say
-from engine.cli.studies import compute, load
+from engine.cli.studies import compute, load, study_folder
+from engine.errors import GoldenMismatch
 
 if TYPE_CHECKING:
     from engine.inputs import Study
+    from engine.results import StudyResult
 
 
 def run_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
+    write_run(compute(load(str(folder), prices, allow_code)), folder, out if out is not None else folder / "out")
+
+
+def write_run(result: StudyResult, folder: Path, target: Path) -> None:
+    """Write a result with memo and charts to ``target``, and print its answer."""
     from engine import report
     from engine.results import write_result
 
-    target = out if out is not None else folder / "out"
-    result = compute(load(str(folder), prices, allow_code))
     write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
     print(f"tests:  {report.which_tests(result)}")
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
+
+
+def run_manifest(
+    manifest_file: Path, study: str | None, prices: Path | None, out: Path | None, allow_code: bool = False
+) -> None:
+    """Rebuild a result from its manifest, and compare it with the tables beside the manifest, where there are some."""
+    from engine import report
+    from engine.golden import compare
+    from engine.inputs import default_data_path, known_names
+    from engine.rebuild import differing_keys, load_from_manifest
+    from engine.results import read_manifest
+
+    place = manifest_file if manifest_file.is_dir() else manifest_file.parent
+    stated = read_manifest(manifest_file)
+    folder = _folder_of(place, stated["study"], study)
+    loaded = load_from_manifest(
+        stated, folder, default_data_path(folder), known_names(frozenset(report.CHARTS)), prices, allow_code
+    )
+    result = compute(loaded)
+    for line in differing_keys(stated, result.manifest):
+        say(f"not as in the manifest: {line}")
+    beside = compare(result, place) if (place / "cars.csv").is_file() else None
+    write_run(result, folder, out if out is not None else folder / "out")
+    if beside is not None:
+        print(f"rebuilt from {manifest_file}: {beside.summary()}")
+        if beside.differences:
+            raise GoldenMismatch(f"{folder.name}: not the tables beside the manifest. First: {beside.first}.")
+
+
+def _folder_of(place: Path, name: str, study: str | None) -> Path:
+    """The study of a manifest: the one that is named, the folder above the manifest, or the one of that name in studies/."""
+    if study is not None:
+        return study_folder(study)
+    above = place.resolve().parent
+    if (above / "study.toml").is_file() and above.name == name:
+        return above
+    return study_folder(name)
 
 
 def dry_run_one(study: Study) -> None:

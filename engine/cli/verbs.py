@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from engine.cli.console import choice, say, write_bytes, write_text
-from engine.cli.running import dry_run_one, run_one
+from engine.cli.running import dry_run_one, run_manifest, run_one
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
@@ -99,9 +99,17 @@ def run(
     out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="rebuild the result of a manifest.json, or say what is missing")
+    ] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
+    if manifest is not None:
+        if all_studies or dry_run:
+            raise SpecError("run --manifest goes with --prices, --out and a STUDY, not with --all or --dry-run.")
+        run_manifest(manifest, study, prices, out, allow_code)
+        return
     if all_studies and (study is not None or out is not None or dry_run):
         raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
     if dry_run and study is None:
