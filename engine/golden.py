@@ -119,7 +119,8 @@ def compare(result: StudyResult, folder: Path, inputs: Mapping[str, Any] | None 
     """
     if not (folder / "manifest.json").is_file():
         raise DataError(f"{folder}: there is no golden result. Make one with `eventstudy bless STUDY --reason ...`.")
-    new, old = golden_form(result), read_result(folder, whole=False)
+    old = read_result(folder, whole=False)
+    new = golden_form(result) if "withheld" in old.manifest else result
     found = list(_tables(new, old))
     for table, columns in new.manifest.get("withheld", {}).items():
         for column, digest in columns.items():
@@ -130,7 +131,7 @@ def compare(result: StudyResult, folder: Path, inputs: Mapping[str, Any] | None 
                 found.append(Difference(study, table, "all rows", column, *sides))
     return Comparison(
         inputs=tuple(_inputs(new.manifest, old.manifest)),
-        changes=tuple(_changes(new.manifest, old.manifest, inputs or {}, _kept_inputs(folder, old.manifest))),
+        changes=tuple(_changes(new.manifest, old.manifest, inputs or {}, kept_inputs(folder, old.manifest))),
         differences=tuple(found),
         versions=tuple(
             f"{name} {old.manifest.get('versions', {}).get(name)} -> {number}"
@@ -168,7 +169,7 @@ def _moved(comparison: Comparison) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-def _kept_inputs(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+def kept_inputs(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """The fingerprints beside a golden result; none where they are missing, unreadable or of other files."""
     try:
         kept: Mapping[str, Any] = json.loads((folder / INPUTS).read_text(encoding="utf-8"))

@@ -106,17 +106,24 @@ def load_study(
     Raises SpecError for the study, DataError for calendar and prices.
     """
     folder = Path(folder)
-    toml = folder / "study.toml"
     spec, announcements = read_design(folder, charts)
     path = default_data_path(folder) if data_path is None else tuple(data_path)
     if prices is not None:
         snapshot = find_snapshot(str(prices.resolve()), folder, ())
     else:
         snapshot = find_snapshot(spec.prices.snapshot, folder, path)
-    exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     other = snapshot
     if spec.factors is not None and spec.factors.snapshot is not None:
         other = find_snapshot(spec.factors.snapshot, folder, path)
+    return gathered(folder, spec, announcements, snapshot, other, allow_code)
+
+
+def gathered(
+    folder: Path, spec: StudySpec, announcements: Announcements, snapshot: Snapshot, other: Snapshot, allow_code: bool
+) -> Study:
+    """A study from its design, its calendar and the snapshots of its prices and of its factors."""
+    toml = folder / "study.toml"
+    exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     code, function = None, None
     if spec.model.file is not None and spec.model.function is not None:
         code = code_file(folder, spec.model.file, str(toml))
@@ -132,25 +139,35 @@ def load_study(
         market=market,
         snapshot=snapshot,
         sha256={
-            "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
-            "calendar": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in announcements.files},
+            "study": sha256_of(toml),
+            "calendar": {p.name: sha256_of(p) for p in announcements.files},
             "snapshot": hashes,
-            "code": {code.name: hashlib.sha256(code.read_bytes()).hexdigest()} if code is not None else {},
+            "code": {code.name: sha256_of(code)} if code is not None else {},
         },
         function=function,
     )
 
 
+def sha256_of(path: Path) -> str:
+    """The hash of a file, "" where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def read_design(folder: Path, charts: frozenset[str]) -> tuple[StudySpec, Announcements]:
     """``study.toml`` and the calendar, checked against each other."""
     spec = read_spec(folder / "study.toml", known_names(charts))
+    return spec, read_calendar(folder, spec, str(folder / "study.toml"))
+
+
+def read_calendar(folder: Path, spec: StudySpec, where: str) -> Announcements:
+    """The calendar of a design, checked against it; ``where`` names the design in messages."""
     announcements = read_announcements(
         folder / spec.events.file if spec.events.file is not None else None,
         folder / spec.events.calendar if spec.events.calendar is not None else None,
         spec.events.select,
     )
-    _check_columns(spec, announcements, str(folder / "study.toml"))
-    return spec, announcements
+    _check_columns(spec, announcements, where)
+    return announcements
 
 
 def _check_columns(spec: StudySpec, announcements: Announcements, where: str) -> None:

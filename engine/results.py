@@ -110,8 +110,8 @@ def read_result(folder: Path, whole: bool = True) -> StudyResult:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a result. Raises DataError if there is none, or it is not one of a result."""
-    path = folder / "manifest.json"
+    """The manifest of a result, by its folder or its own path. Raises DataError if there is none, or it is none of a result."""
+    path = folder if folder.is_file() else folder / "manifest.json"
     if not folder.exists():
         tidy(folder)  # a run that was killed while it put its result in place
     try:

@@ -65,13 +65,15 @@ MAY_IMPORT = {
     "replication": GROUND | {"schemas", "golden", "results"},
     "fingerprints": TABLES | {"inputs"},
     "golden": CORE | TABLES | {"study", "fingerprints"},
+    "rebuild": GROUND | {"inputs", "market", "spec"},
+    "drift": CORE | TABLES | {"inputs", "plan", "fingerprints", "golden"},
     "validation": GROUND | {"schemas", "golden"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
     "cli": CORE
     | TABLES
     | {"inputs", "needs", "study", "golden", "replication", "report", "scaffold", "__init__"}
-    | {"fingerprints", "validation"},
+    | {"fingerprints", "validation", "drift", "rebuild"},
     "__init__": {"results", "study"},
 }
 FILES = sorted(ENGINE.rglob("*.py"))

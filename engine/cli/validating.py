@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from engine.cli.console import say
+from engine.cli.console import say, show_changes
 from engine.cli.studies import compute, load, study_folder, study_folders
-from engine.errors import DataError, EngineError, MissingData, SpecError
+from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, SpecError
 
 if TYPE_CHECKING:
+    from engine.drift import EventDrift
     from engine.validation import Check
 
 
@@ -34,10 +35,8 @@ def validate_studies(
         _write(report, as_html(checks))
     if junit is not None:
         _write(junit, as_junit(checks))
-    if json == "-":
-        sys.stdout.write(as_json(checks))
-    elif json is not None:
-        _write(Path(json), as_json(checks))
+    if json is not None:
+        _write_or_print(json, as_json(checks))
     say_what_moved(checks)
     if worst := max((c.exit_code for c in checks), default=0):
         raise typer.Exit(worst)
@@ -90,6 +89,57 @@ def bless_one(study: str, reason: str, allow_code: bool) -> None:
         print(f"{folder.name}: first golden result")
     bless(result, golden, reason, inputs)
     say(f"blessed {golden}")
+
+
+def validate_against(folder: Path, against: str, allow_code: bool, tolerance: float, json: str | None) -> None:
+    """The study on the snapshot it names and on another one; on its golden result where the first is not at hand."""
+    from engine.drift import causes_by_day, causes_by_month, drifted
+    from engine.golden import kept_inputs
+    from engine.inputs import default_data_path
+    from engine.market import find_snapshot
+    from engine.market.vintages import compare_snapshots
+    from engine.replication import compare_runs
+    from engine.results import read_result
+
+    tell = say if json == "-" else print
+    other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
+    try:
+        pinned = load(str(folder), allow_code=allow_code)
+        before, why = compute(pinned), causes_by_day(pinned, other)
+        show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), tell)
+    except MissingData as missing:
+        if not (folder / "golden" / "manifest.json").is_file():
+            raise
+        tell(f"{folder.name}: compared with its golden result. {missing}")
+        before = read_result(folder / "golden", whole=False)
+        why = causes_by_month(kept_inputs(folder / "golden", before.manifest), other)
+    after = compute(other)
+    events, runs = drifted(before, after, why, tolerance), compare_runs(before, after)
+    for line in (*events, *runs.turned):
+        tell(f"  {line}")
+    tell(
+        f"{folder.name}: {runs.summary()}; {len(events)} pairs drifted by more than {tolerance:.4%}, in sign or over alpha"
+    )
+    if json is not None:
+        _write_or_print(json, drift_json(folder.name, against, runs.summary(), events))
+    if events or runs.turned:
+        raise GoldenMismatch(f"{folder.name}: not the same on {against} as on {other.spec.prices.snapshot}.")
+
+
+def drift_json(study: str, against: str, summary: str, events: Sequence[EventDrift]) -> str:
+    """What drifted, as JSON."""
+    from dataclasses import asdict
+    from json import dumps
+
+    told = {"study": study, "against": against, "summary": summary, "ok": not events}
+    return dumps(told | {"events": [asdict(e) for e in events]}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_or_print(where: str, text: str) -> None:
+    if where == "-":
+        sys.stdout.write(text)
+    else:
+        _write(Path(where), text)
 
 
 def _write(path: Path, text: str) -> None:

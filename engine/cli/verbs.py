@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from engine.cli.console import say, write_text
-from engine.cli.running import dry_run_one, run_one, validate_against
+from engine.cli.running import dry_run_one, run_manifest, run_one
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
-from engine.cli.validating import bless_one, validate_studies
+from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
 if TYPE_CHECKING:
@@ -98,9 +98,17 @@ def run(
     out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="rebuild the result of a manifest.json, or say what is missing")
+    ] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
+    if manifest is not None:
+        if all_studies or dry_run:
+            raise SpecError("run --manifest goes with --prices, --out and a STUDY, not with --all or --dry-run.")
+        run_manifest(manifest, study, prices, out, allow_code)
+        return
     if all_studies and (study is not None or out is not None or dry_run):
         raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
     if dry_run and study is None:
@@ -120,6 +128,7 @@ def run(
 def validate(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
     against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
+    tolerance: Annotated[float, typer.Option(help="with --against: how far a CAR may move", min=0)] = 1e-4,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="write all that was found as a page")] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="write it as JSON; - is stdout")] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="write it as JUnit XML, for CI systems")] = None,
@@ -131,7 +140,9 @@ def validate(
         return
     if study is None:
         raise SpecError("validate --against needs a STUDY.")
-    validate_against(study_folder(study), against, allow_code)
+    if report is not None or junit is not None:
+        raise SpecError("validate --against writes --json alone; --report and --junit tell of golden results.")
+    validate_against(study_folder(study), against, allow_code, tolerance, json)
 
 
 @app.command()
