@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from engine.report.document import Heading, Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import FEWEST_FOR_STARS, NOTHING, fixed, is_number, one_line, p_text, percent, shortened
-from engine.report.tables import MOST_EVENTS, Table, group_label
+from engine.report.tables import MOST_EVENTS
 
 SIDES = {"acquirer": 0, "target": 1, "combined": 2}
 TEST_WORDS = {"cross_sectional_t": "t", "bmp": "bmp", "sign": "sign", "wilcoxon": "wilcoxon"}
@@ -130,7 +131,7 @@ def deal_tests_table(found: Findings) -> Table | None:
         if one["n"] > 1 or (one["n"] and group == "all"):
             what = f"{window} ({measure})" if measure == "combined" else window
             p_values = [p_text(row[t]["p_value"]) if t in row else NOTHING for t in TEST_WORDS]
-            label = group if group == "all" else f"{group.partition('=')[0]}: {group_label(group)}"
+            label = group if group == "all" else f"{group.partition('=')[0]}: {one_line(group.partition('=')[2])}"
             cells.append((one_line(what), shortened(label, 40), str(one["n"]), percent(one["estimate"]), *p_values))
     columns = ("Window", "Group", "N", "Mean CAR %", *[f"p ({word})" for word in TEST_WORDS.values()])
     notes = (
@@ -167,3 +168,19 @@ def _money(value: float | None) -> str:
 
 def _more(rows: Sequence[object], file: str) -> list[str]:
     return [f"The first {MOST_EVENTS} of {len(rows)}; all are in {file}."] if len(rows) > MOST_EVENTS else []
+
+
+def deals_section(found: Findings) -> Section | None:
+    """Both sides of every deal, the windows between its dates, and averages."""
+    deals, named, tests = deals_table(found), named_windows_table(found), deal_tests_table(found)
+    if deals is None and named is None:
+        return None
+    return section(
+        "Deals",
+        paragraph(deal_words(found)) if deals else None,
+        deals.shown("deals", "Acquirer, target and both together", "dense deals") if deals else None,
+        Heading("Windows between dates of each deal") if named else None,
+        named.shown("named-windows", "Windows between dates of each deal", "dense deals") if named else None,
+        Heading("Averages") if tests else None,
+        tests.shown("deal-averages", "Averages of combined CARs and of named windows") if tests else None,
+    )

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from engine.abnormal import LONG
+from engine.report.document import Heading, Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import NOTHING, fixed, level_text, one_line, p_text, percent, stars
-from engine.report.tables import Table, group_label
 from engine.report.wording import outcome_of
 from engine.sessions import Window
 
@@ -132,7 +132,7 @@ def calendar_time_table(found: Findings) -> Table | None:
         label = (
             one_line(r["group"])
             if r["group"] == "all"
-            else f"{r['group'].partition('=')[0]}: {group_label(r['group'])}"
+            else f"{r['group'].partition('=')[0]}: {one_line(r['group'].partition('=')[2])}"
         )
         cells.append(
             (one_line(label), r["weighting"], FITS.get(str(r["regression"]), str(r["regression"])),
@@ -233,3 +233,29 @@ def rats_table(found: Findings) -> Table | None:
     reasons = sorted({r["unavailable"] for r in rows if r["unavailable"]})
     columns = (f"Relative {noun}", "N", "alpha", "s.e.", "t", "p", "Cumulated", "s.e.", "t", "p")
     return Table(columns, (True,) * 10, cells, notes=(note, *[f"Unavailable: {one_line(r)}." for r in reasons]))
+
+
+def long_windows_section(found: Findings) -> Section | None:
+    """Three ways to cumulate over long windows, where the study has such."""
+    table = long_windows_table(found)
+    if table is None:
+        return None
+    return section(
+        "Long windows",
+        paragraph(long_window_words(found)),
+        table.shown("long-windows", "Ways to cumulate over long windows, %"),
+    )
+
+
+def calendar_time_section(found: Findings) -> Section | None:
+    """Portfolios in calendar time and RATS, where the study has them."""
+    table, rats = calendar_time_table(found), rats_table(found)
+    if table is None:
+        return None
+    return section(
+        "Calendar time",
+        paragraph(calendar_time_words(found)),
+        table.shown("calendar-time", "Alpha of portfolios in calendar time", "dense"),
+        Heading("RATS, returns across time and securities (Ibbotson)") if rats else None,
+        rats.shown("rats", "Returns across time and securities", "dense") if rats else None,
+    )
