@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from engine.announcements import STAMPS, Announcements, read_announcements
+from engine.attributes import check_attributes
 from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
@@ -62,6 +63,13 @@ class Study:
         return self.announcements.files
 
 
+# The charts of `engine.report`, for callers who hand in none.
+CHARTS = (
+    "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time", "listing_paths",
+    "car_heatmap", "event_panel",
+)  # fmt: skip
+
+
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
@@ -88,9 +96,7 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = frozenset(
-        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
-    ),
+    charts: frozenset[str] = frozenset(CHARTS),
     allow_code: bool = False,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
@@ -185,6 +191,7 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             )
     _check_deals(spec, announcements, where)
     _check_formulas(spec, available, where)
+    _check_kinds(spec, announcements, where)
     _check_references(spec, attributes, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
@@ -247,6 +254,18 @@ def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None
                     f'{where}: [crosssection] formula {name}: "{column}" is no column of the calendar and nothing that the '
                     f"run makes. {hint(column, [*known, 'beta_market'])}"
                 )
+
+
+def _check_kinds(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """A column that a formula takes for numbers holds numbers (`check_attributes`)."""
+    formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    table, attributes = announcements.table, announcements.attributes
+    columns = attributes.to_dict(as_series=False) | {c: table[c].to_list() for c in ("event_id", "symbol")}
+    texts = {*OWN_GROUPS, "decade"} - set(columns)
+    for name, text in formulas.items():
+        check_attributes(
+            parse_formula(text), columns, texts, table["where"].to_list(), f"{where}: [crosssection] formula {name}"
+        )
 
 
 def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> None:

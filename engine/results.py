@@ -23,9 +23,9 @@ __all__ = [
 ]  # fmt: skip
 
 MANY_ROWS = 1_000_000
-# What a run writes into its folder, and nothing else.
+# What a run and a memo write into their folder, and nothing else.
 WRITTEN = frozenset(f"{n}{s}" for n in SCHEMAS for s in (".csv", ".parquet")) | {
-    "manifest.json", "memo.html", "memo.md", "charts",
+    "manifest.json", "charts", "tables", *(f"memo.{f}" for f in ("html", "md", "pdf", "docx", "tex", "xlsx")),
 }  # fmt: skip
 
 

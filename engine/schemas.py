@@ -109,13 +109,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
         "significant": WHOLE, "primary": WHOLE, "unavailable": TEXT, "note": TEXT,
     },
+    "trading": {
+        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "close": NUMBER, "volume": NUMBER,
+    },
 }  # fmt: skip
 
 # The tables that not every study has.
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance", "influence", "grid",
+        "deal_significance", "influence", "grid", "trading",
     }
 )  # fmt: skip
 
@@ -148,4 +151,5 @@ KEYS: dict[str, tuple[str, ...]] = {
     "rats": ("group", "relative_period"),
     "influence": ("window_start", "window_end", "test", "kind", "left_out"),
     "grid": ("spec",),
+    "trading": ("event_id", "symbol", "relative_day"),
 }

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from engine.cli.console import aligned, say
+from engine.cli.console import aligned, choice, say, write_bytes
 from engine.cli.studies import compute, load, study_folder
 from engine.errors import GoldenMismatch
 
 if TYPE_CHECKING:
     from engine.inputs import Study
+    from engine.report.theme import Theme
     from engine.results import StudyResult
 
 
 def run_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
-    write_run(compute(load(str(folder), prices, allow_code)), folder, out if out is not None else folder / "out")
+    study = load(str(folder), prices, allow_code)
+    look = theme_of(folder, study.spec.settings(), None)
+    write_run(compute(study), folder, out if out is not None else folder / "out", look)
 
 
-def write_run(result: StudyResult, folder: Path, target: Path) -> None:
+def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | None) -> None:
     """Write a result with memo and charts to ``target``, and print its answer."""
     from engine import report
     from engine.results import write_result
 
-    write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
+    write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
     print(f"tests:  {report.which_tests(result)}")
@@ -47,11 +51,12 @@ def run_manifest(
     loaded = load_from_manifest(
         stated, folder, default_data_path(folder), known_names(frozenset(report.CHARTS)), prices, allow_code
     )
+    look = theme_of(folder, loaded.spec.settings(), None)
     result = compute(loaded)
     for line in differing_keys(stated, result.manifest):
         say(f"not as in the manifest: {line}")
     beside = compare(result, place) if (place / "cars.csv").is_file() else None
-    write_run(result, folder, out if out is not None else folder / "out")
+    write_run(result, folder, out if out is not None else folder / "out", look)
     if beside is not None:
         print(f"rebuilt from {manifest_file}: {beside.summary()}")
         if beside.differences:
@@ -80,3 +85,40 @@ def dry_run_one(study: Study) -> None:
         f"{len(table)} pairs, {lost - window} would be excluded, {window} miss a day of some window; "
         "nothing was estimated or written"
     )
+
+
+def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None, event: str | None = None) -> None:
+    """The memo of the last result in every format or in one, or one chart; each file is written whole."""
+    from engine import report
+    from engine.results import read_result
+
+    if only is None:
+        choice("--format", fmt, (*report.MEMO_FORMATS, None))
+    else:
+        choice("--only", only, tuple(report.CHARTS))
+        choice("--format", fmt, (*report.FORMATS, None))
+    out = folder / "out"
+    result = read_result(out)
+    if event is not None:
+        result = report.about_event(result, event)
+    look = theme_of(folder, result.manifest["settings"], theme)
+    if only is not None:
+        files = {f"charts/{only}.{fmt or 'png'}": report.render_chart(result, only, fmt or "png", look)}
+    elif fmt is not None:
+        files = report.memo_files(result, [fmt], look)
+    else:
+        files = report.memo_files(result, theme=look, charts=report.FORMATS)
+    for path, data in files.items():
+        write_bytes((out / path).parent, Path(path).name, data)
+    # A line a file, or a line a folder of many.
+    for place in dict.fromkeys(path if only or "/" not in path else path.partition("/")[0] for path in files):
+        print(out / place)
+
+
+def theme_of(folder: Path, settings: Mapping[str, Any], asked: Path | None) -> Theme | None:
+    """The look that the command asks for, else the study's ``[report] theme`` in its folder; None for the house's."""
+    from engine.report import read_theme
+
+    own = settings["report"].get("theme")
+    path = asked if asked is not None else folder / own if own else None
+    return read_theme(path) if path is not None else None

@@ -10,21 +10,20 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from engine.cli.console import choice, say, write_bytes, write_text
+from engine.cli.console import say, write_text
 from engine.cli.running import dry_run_one, run_manifest, run_one
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
 if TYPE_CHECKING:
-    from engine.results import StudyResult
+    pass
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -160,29 +159,16 @@ def bless(
 def memo(
     study: StudyName,
     only: Annotated[str | None, typer.Option(help="one chart instead of the memo")] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="memo: html, md; chart: png, svg, pdf")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="memo: html, md, pdf, docx, tex, xlsx, csv; chart: png, svg, pdf")
+    ] = None,
+    theme: Annotated[Path | None, typer.Option(help="a TOML file with fonts, colours and sizes")] = None,
+    event: Annotated[str | None, typer.Option(help="the event of the chart event_panel, by its event_id")] = None,
 ) -> None:
-    """Write memo and charts again from the last result, or one of them."""
-    from engine import report
-    from engine.results import read_result
+    """Write the memo and its charts from the last result: every format, one of them, or one chart."""
+    from engine.cli.running import memo_one
 
-    folder = study_folder(study) / "out"
-    result = read_result(folder)
-    if only is None:
-        choice("--format", format_, ("html", "md", None))
-        texts: dict[str, Callable[[StudyResult], str]] = {"html": report.memo_html, "md": report.memo_markdown}
-        if format_ is None:
-            report.write_report(result, folder)
-        else:
-            write_text(folder, f"memo.{format_}", texts[format_](result))
-        for kind in texts if format_ is None else [format_]:
-            print(folder / f"memo.{kind}")
-        return
-    choice("--only", only, tuple(report.CHARTS))
-    fmt = format_ or "png"
-    choice("--format", fmt, ("png", "svg", "pdf"))
-    write_bytes(folder / "charts", f"{only}.{fmt}", report.render_chart(result, only, fmt))
-    print(folder / "charts" / f"{only}.{fmt}")
+    memo_one(study_folder(study), only, format_, theme, event)
 
 
 def _end_output() -> None:

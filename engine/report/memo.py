@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import SpecError, hint
-from engine.report import CHARTS, FORMATS, HOMES, SECTIONS
-from engine.report.document import Document, Section
+from engine.report import CHARTS, FORMATS, HOMES, MEMO_FORMATS, SECTIONS
+from engine.report.document import Document, Section, Table
 from engine.report.findings import Findings, read_findings
 from engine.report.formats import one_line
 from engine.report.sections import chart, charts_of
-from engine.report.writers.markdown import markdown_of
-from engine.report.writers.page import page_of
+from engine.report.tables import wide_table
+from engine.report.theme import HOUSE, Theme
 from engine.results import StudyResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from engine.report.writers.page import Drawn
+
+NARROW = 3.9  # inches of a chart that is read on a phone
 
 
 def build(found: Findings) -> Document:
@@ -36,50 +42,134 @@ def _load(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def draw_chart(result: StudyResult, name: str) -> Figure:
+def draw_chart(result: StudyResult, name: str, theme: Theme = HOUSE) -> Figure:
     """Chart ``name`` of `CHARTS` as a figure. Raises SpecError for one that does not exist."""
+    return _draw(read_findings(result), name, theme)
+
+
+def _draw(found: Findings, name: str, theme: Theme) -> Figure:
     if name not in CHARTS:
         raise SpecError(f'"{name}" is not a chart. {hint(name, CHARTS)}')
-    from engine.report.style import style
+    from engine.report.style import recolour, style
 
-    with style():
-        figure: Figure = _load(CHARTS[name])(read_findings(result))
+    with style(theme):
+        figure: Figure = _load(CHARTS[name])(found)
+    recolour(figure, theme.recoloured)
     return figure
 
 
-def save_chart(figure: Figure, fmt: str) -> bytes:
+def save_chart(figure: Figure, fmt: str, theme: Theme = HOUSE) -> bytes:
     """A figure as bytes of ``fmt``. Raises SpecError for a format that does not exist."""
     if fmt not in FORMATS:
         raise SpecError(f'"{fmt}" is not a chart format. {hint(fmt, FORMATS)}')
-    from engine.report.style import save
+    from engine.report.style import save, style
 
-    return save(figure, fmt)
-
-
-def chart_svgs(result: StudyResult) -> dict[str, bytes]:
-    """The study's charts as SVG."""
-    return {name: save_chart(draw_chart(result, name), "svg") for name in charts_of(read_findings(result))}
+    with style(theme):
+        return save(figure, fmt)
 
 
-def markdown(result: StudyResult) -> str:
-    """The memo as Markdown."""
-    return markdown_of(build(read_findings(result)))
+@dataclass(frozen=True)
+class _Press:
+    """What the formats of one memo have in common: the document, and charts that are drawn when first asked for."""
+
+    found: Findings
+    document: Document
+    theme: Theme
+    figure: Callable[[str], Figure]
+    picture: Callable[[str, str], bytes]
+
+    def pictures(self, fmt: str) -> dict[str, bytes]:
+        """The charts of the memo as bytes of ``fmt``."""
+        return {c.name: self.picture(c.name, fmt) for c in self.document.charts}
+
+    def exported(self) -> list[Table]:
+        """The tables of the memo, and the wide form of the first."""
+        return [wide_table(self.found), *self.document.tables]
 
 
-def html(result: StudyResult) -> str:
-    """The memo as one HTML page."""
-    return page_of(build(read_findings(result)), chart_svgs(result))
+def _press(result: StudyResult, theme: Theme) -> _Press:
+    found = read_findings(result)
+    figure = cache(lambda name: _draw(found, name, theme))
+    return _Press(found, build(found), theme, figure, cache(lambda name, fmt: save_chart(figure(name), fmt, theme)))
 
 
-def write(result: StudyResult, folder: Path) -> None:
-    """Write memo and charts; each chart is drawn once."""
-    charts = folder / "charts"
-    charts.mkdir(parents=True, exist_ok=True)
-    document, svgs = build(read_findings(result)), {}
-    for name in (c.name for c in document.charts):
-        figure = draw_chart(result, name)
-        svgs[name] = save_chart(figure, "svg")
-        (charts / f"{name}.svg").write_bytes(svgs[name])
-        (charts / f"{name}.png").write_bytes(save_chart(figure, "png"))
-    (folder / "memo.md").write_text(markdown_of(document), encoding="utf-8", newline="\n")
-    (folder / "memo.html").write_text(page_of(document, svgs), encoding="utf-8", newline="\n")
+def memo_files(
+    result: StudyResult, formats: Collection[str], theme: Theme, charts: Collection[str]
+) -> dict[str, bytes]:
+    """Path -> bytes of the memo in ``formats`` of `MEMO_FORMATS`, and of its charts in the formats ``charts``.
+
+    Raises SpecError for a format that does not exist.
+    """
+    for fmt in formats:
+        if fmt not in MEMO_FORMATS:
+            raise SpecError(f'"{fmt}" is not a format of the memo. {hint(fmt, MEMO_FORMATS)}')
+    press = _press(result, theme)
+    pictures = {f"charts/{n}.{f}": data for f in charts for n, data in press.pictures(f).items()}
+    return pictures | {path: data for fmt in formats for path, data in WRITERS[fmt](press)}
+
+
+def _html(press: _Press) -> Iterator[tuple[str, bytes]]:
+    from engine.report.writers.page import page_of
+
+    drawn = {c.name: _inline(press, c.name) for c in press.document.charts}
+    yield "memo.html", page_of(press.document, drawn, press.theme).encode()
+
+
+def _inline(press: _Press, name: str) -> Drawn:
+    """A chart for the page: as wide as a column, and narrow for a phone."""
+    from engine.report.style import told
+    from engine.report.writers.page import Drawn
+
+    slim = replace(press.theme, sizes=replace(press.theme.sizes, width=NARROW))
+    narrow = _draw(press.found, name, slim)
+    figure = press.figure(name)
+    return Drawn(
+        press.picture(name, "svg"), tuple(told(figure)), save_chart(narrow, "svg", slim), tuple(told(narrow))
+    )  # fmt: skip
+
+
+def _md(press: _Press) -> Iterator[tuple[str, bytes]]:
+    from engine.report.writers.markdown import markdown_of
+
+    yield "memo.md", markdown_of(press.document).encode()
+
+
+def _pdf(press: _Press) -> Iterator[tuple[str, bytes]]:
+    from engine.report.writers.pdf import pdf_of
+
+    study = str(press.found.result.manifest["study"])
+    yield "memo.pdf", pdf_of(press.document, press.pictures("svg"), study, press.theme)
+
+
+def _docx(press: _Press) -> Iterator[tuple[str, bytes]]:
+    from engine.report.writers.word import word_of
+
+    yield "memo.docx", word_of(press.document, press.pictures("png"), press.theme)
+
+
+def _tex(press: _Press) -> Iterator[tuple[str, bytes]]:
+    from engine.report.writers.latex import latex_of, latex_table
+
+    yield "memo.tex", latex_of(press.document, press.theme).encode()
+    for name, data in press.pictures("pdf").items():
+        yield f"charts/{name}.pdf", data
+    for table in press.exported():
+        yield f"tables/{table.name}.tex", f"{latex_table(table)}\n".encode()
+
+
+def _xlsx(press: _Press) -> Iterator[tuple[str, bytes]]:
+    from engine.report.writers.sheets import workbook_of
+
+    yield "memo.xlsx", workbook_of(press.document, press.exported(), press.found.result)
+
+
+def _csv(press: _Press) -> Iterator[tuple[str, bytes]]:
+    from engine.report.writers.sheets import csv_of
+
+    for table in press.exported():
+        yield f"tables/{table.name}.csv", csv_of(table).encode()
+
+
+WRITERS: dict[str, Callable[[_Press], Iterator[tuple[str, bytes]]]] = {
+    "html": _html, "md": _md, "pdf": _pdf, "docx": _docx, "tex": _tex, "xlsx": _xlsx, "csv": _csv,
+}  # fmt: skip

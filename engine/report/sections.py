@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from engine.report import equations
 from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
 from engine.report.document import Chart, Heading, Section, Term, Terms, Text, paragraph, points, section
 from engine.report.findings import Findings, count, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, one_line, shortened
+from engine.report.picker import picker
 from engine.report.provenance import provenance_table, quality_lines, quality_table, settings_table
 from engine.report.surroundings import facts
 from engine.report.tables import (
@@ -61,7 +63,9 @@ def answer_section(found: Findings) -> Section | None:
 
 def verdict_section(found: Findings) -> Section | None:
     """What can be said of every group at the primary window."""
-    return section("Verdict", verdicts_table(found).shown("verdict", f"Verdict by group {span_text(found.window)}"))
+    return section(
+        "Verdict", verdicts_table(found).shown("verdict", f"Verdict by group {span_text(found.window)}", "verdict")
+    )
 
 
 def main_chart_section(found: Findings) -> Section | None:
@@ -94,6 +98,7 @@ def events_section(found: Findings) -> Section | None:
     windows = windows_table(found)
     return section(
         f"Every {found.noun}",
+        picker(found),
         events_table(found).shown("events", f"Every {found.noun}, CAR {span_text(found.window)}", "dense events"),
         Heading("In every window") if windows else None,
         windows.shown("events-and-windows", f"CAR of every {found.noun} in every window, %", "dense")
@@ -189,15 +194,15 @@ def note_on_tests(found: Findings) -> str:
 
 def methods(found: Findings) -> tuple[Term, ...]:
     """Name and formula with citation of the model, of every test, covariance and portfolio of the study."""
-    model = str(found.settings["model"]["name"])
-    crosssection = found.settings.get("crosssection") or {"covariance": []}
-    named = [
-        (model, formula_of_model(model)),
-        *[(t, formula_of_test(t)) for t in found.settings["significance"]["tests"]],
-        *[(c, formula_of_covariance(c)) for c in crosssection["covariance"]],
-        *formulas_in_calendar_time(found.settings),
-    ]
-    return tuple(Term(name, one_line(text)) for name, text in named)
+    settings = found.settings
+    model, tests = str(settings["model"]["name"]), settings["significance"]["tests"]
+    covariances = (settings.get("crosssection") or {"covariance": []})["covariance"]
+    made = [Term(model, formula_of_model(model), equations.MODELS.get(model, ""))]
+    made += [Term(*words) for words in equations.abnormal_formulas(settings)]
+    made += [Term(t, formula_of_test(t), equations.formula_of(t, found.alternative)) for t in tests]
+    made += [Term(c, formula_of_covariance(c), equations.COVARIANCES.get(c, "")) for c in covariances]
+    made += [Term(name, text) for name, text in formulas_in_calendar_time(settings)]
+    return tuple(Term(one_line(t.name), one_line(t.text), t.formula) for t in made)
 
 
 def limits(found: Findings) -> list[str]:

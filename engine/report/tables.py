@@ -192,6 +192,38 @@ def _cell(found: Findings, group: str, window: Window, n_primary: int) -> tuple[
     return percent(mean) + stars(p, n), f"({below}{other_n})"
 
 
+def wide_table(found: Findings) -> Table:
+    """The wide form for papers: for each group estimate, (statistic), N and share positive, a column a window."""
+    rows: list[tuple[str, ...]] = []
+    for group in found.groups:
+        n, _ = estimates(found, group, found.window)
+        cells = [_cell(found, group, w, n) for w in found.windows]
+        cars = [[r["car"] for r in _car_rows(found, group, w) if r["car"] is not None] for w in found.windows]
+        name = _group_name(group)
+        rows += [
+            (name, "mean CAR, %", *[top for top, _ in cells]),
+            (name, _statistic_name(found), *[below.partition(";")[0].rstrip(")") + ")" for _, below in cells]),
+            (name, "N", *[str(estimates(found, group, w)[0]) for w in found.windows]),
+            (
+                name,
+                "CAR > 0, %",
+                *[fixed(100 * sum(c > 0 for c in own) / len(own), 1) if own else NOTHING for own in cars],
+            ),
+        ]
+    columns = ("Group", "Line", *[str(w) for w in found.windows])
+    return Table(
+        columns, (False, False, *[True] * len(found.windows)), tuple(rows), notes=_foot(found), name="wide",
+        caption="Mean CAR by group, a column a window",
+    )  # fmt: skip
+
+
+def _statistic_name(found: Findings) -> str:
+    """What stands in parentheses below an estimate."""
+    if found.single:
+        return f"(p < {level_text(found.alpha)} by {found.test})"
+    return f"(p of {found.test})" if found.test == "permutation" else f"({found.test or 'no test'})"
+
+
 def _foot(found: Findings) -> tuple[str, ...]:
     settings = found.settings
     benchmarks = sorted({str(v["benchmark"]) for v in found.result.manifest["listings"].values() if v["benchmark"]})

@@ -89,6 +89,8 @@ def model_name(settings: Mapping[str, Any]) -> str:
     name = str(settings["model"]["name"])
     factors = settings.get("factors") or {}
     with_factors = f" (with {', '.join([*factors['columns']] or [factors['set']])})" if factors else ""
+    if factors.get("set") == "local_us_fx":
+        with_factors = f" (with {factors['us']} as of its last close and the rate of the currency, raw returns)"
     return MODEL_NAMES.get(name, f"model {name}") + with_factors
 
 

@@ -64,23 +64,40 @@ class Benchmark(_Table):
     own_weight: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
 
 
+LOCAL_US_FX = "local_us_fx"
+
+
 class Factors(_Table):
+    """Factors beside the benchmark. set: a file of factors by its name, which is in excess of its risk-free rate, or
+    ``local_us_fx``: the local benchmark, the index ``us`` as of its last close, and the rate of the listing's currency, raw."""
+
     snapshot: str | None = None
     set: str | None = None
     columns: list[str] = []
     units: Literal["percent", "fraction"] = "percent"
     excess: bool
+    us: str = "^GSPC"
+
+    @property
+    def of_file(self) -> str | None:
+        """The name of a set that is a file of factors."""
+        return None if self.is_world else self.set
+
+    @property
+    def is_world(self) -> bool:
+        """Whether the factors are the US index and the rate of each listing's currency."""
+        return self.set == LOCAL_US_FX
 
     @property
     def has_market(self) -> bool:
         """Whether the set brings its own market, which then takes the benchmark's place."""
-        return self.set is not None and (not self.columns or "Mkt-RF" in self.columns)
+        return self.of_file is not None and (not self.columns or "Mkt-RF" in self.columns)
 
     @model_validator(mode="before")
     @classmethod
     def _excess_of_a_set(cls, raw: Any) -> Any:
-        """Excess returns are what the factors of a set explain; series of the snapshot have no risk-free rate."""
-        return {"excess": "set" in raw} | raw if isinstance(raw, dict) else raw
+        """Excess returns are what the factors of a file explain; series of the snapshot have no risk-free rate."""
+        return {"excess": raw.get("set", LOCAL_US_FX) != LOCAL_US_FX} | raw if isinstance(raw, dict) else raw
 
 
 class SessionRule(_Table):
@@ -253,6 +270,8 @@ class Output(_Table):
 
 class Report(_Table):
     charts: list[str] = ["caar_path", "car_forest"]
+    theme: str | None = None
+    event: str | None = None
 
 
 class StudySpec(_Table):

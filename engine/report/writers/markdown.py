@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.report.document import Block, Chart, Document, Heading, Points, Section, Table, Terms, Text
+from engine.report.document import Block, Chart, Document, Heading, Points, Section, Table, Term, Terms, Text
 from engine.report.formats import markdown_text, one_line
+from engine.report.mathematics import plain_math
 
 LOOKS = {"question": "**Question.** {}", "answer": "**Answer.** {}"}
 
@@ -32,13 +33,18 @@ def _block(block: Block) -> str:
     if isinstance(block, Points):
         return "\n".join(f"- {markdown_text(item)}" for item in block.items)
     if isinstance(block, Terms):
-        return "\n".join(f"- **{markdown_text(t.name)}**: {markdown_text(t.text)}" for t in block.entries)
+        return "\n".join(_term(term) for term in block.entries)
     if isinstance(block, Chart):
         return f"![{markdown_text(block.caption)}](charts/{block.name}.png)"
     if isinstance(block, Table):
         notes = "  \n".join(markdown_text(note) for note in block.notes)
         return table_markdown(block) + (f"\n\n{notes}" if notes else "")
     return ""
+
+
+def _term(term: Term) -> str:
+    formula = f" Formula: {markdown_text(plain_math(term.formula))}." if term.formula else ""
+    return f"- **{markdown_text(term.name)}**: {markdown_text(term.text)}{formula}"
 
 
 def _text(block: Text) -> str:
