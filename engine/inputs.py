@@ -31,6 +31,13 @@ OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 # What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
 DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 
+CHART_NAMES = frozenset(
+    {
+        "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time",
+        "specification_curve", "equity_curve",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Study:
@@ -88,9 +95,7 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = frozenset(
-        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
-    ),
+    charts: frozenset[str] = CHART_NAMES,
     allow_code: bool = False,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.

@@ -45,8 +45,8 @@ class Trials:
 
     @property
     def ratios(self) -> Floats:
-        """(K,) the Sharpe ratios a session of the trials that have one."""
-        return np.array([r["sharpe"] for r in self.rows if r.get("sharpe") is not None])
+        """(K,) the Sharpe ratios a session of the trials; trials that trade alike are one."""
+        return np.unique([r["sharpe"] for r in self.rows if r.get("sharpe") is not None])
 
     def add(
         self, design: tuple[Study, Plan] | None, rule: Backtest, holds: Sequence[int | None], about: dict[str, Any], why: str
