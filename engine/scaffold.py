@@ -41,6 +41,7 @@ own_weight = {{}}                 # {{AAA = 0.08}}: the listing's share in its i
 
 # [factors]                     # with [model] name = "factor"
 # set = "ff3"                   # or "capm", "ff5", "carhart", a file in factors/ of the snapshot; or columns = ["BZ=F"]; or both
+#                               # or "local_us_fx": benchmark, us = "^GSPC" and the rate of each listing's currency, raw
 # columns = []                  # without a set: series; with one: the columns of it to use, all if empty
 # snapshot = "factor-library"   # where they are, if not in the study's snapshot
 # units = "percent"             # or "fraction": of a set
@@ -59,7 +60,8 @@ min_estimation_days = 120
 # window = 60                   # with name = "rolling": the last returns that the line is drawn through
 # half_life = 30.0              # with name = "exponential": sessions in which a day's weight halves
 # peers = "peers"               # with name = "matched": the basket that is the control portfolio
-# weights = "equal"             # with name = "matched"; or "value": market_value in symbols.csv of the snapshot
+# weights = "equal"             # with name = "matched"; or "value": market_value in symbols.csv of the snapshot, of
+#                               # the day market_value_on, which must be before the event window
 # file = "my_model.py"          # with name = "custom": runs only with --allow-code
 # function = "my_model"         # with name = "custom": of that file
 
@@ -100,6 +102,8 @@ controls = []                   # listings without an event that firm_permutatio
 # weights = ["equal"]           # "value": by the column market_value of events.csv, at the close before day 0
 # market_value = "market_value"
 # min_firms = 5                 # periods with fewer are left out
+# history = 60                  # periods before each that standardise its abnormal return (Jaffe, Mandelker)
+# min_history = 36              # the fewest of them in which every firm held has a return; with fewer it is left out
 # lags = 4                      # of Newey-West; without: floor(4 (T/100)^(2/9)) for T periods
 # rats = false                  # true: a regression across the events for each relative day or month
 

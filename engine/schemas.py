@@ -87,9 +87,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "group": TEXT, "weighting": TEXT, "regression": TEXT, "term": TEXT, "n": WHOLE, "estimate": NUMBER, "se": NUMBER,
         "se_hac": NUMBER, "t": NUMBER, "distribution": TEXT, "p_value": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER,
         "n_periods": WHOLE, "mean_firms": NUMBER, "periods_left_out": WHOLE, "lags": WHOLE, "unavailable": TEXT,
+        "no_history": WHOLE,
     },
     "portfolios": {
         "group": TEXT, "weighting": TEXT, "period": DAY, "firms": WHOLE, "actual": NUMBER, "abnormal": NUMBER,
+        "standardised": NUMBER,
     },
     "rats": {
         "group": TEXT, "relative_period": WHOLE, "n": WHOLE, "alpha": NUMBER, "se": NUMBER, "t": NUMBER,
@@ -106,6 +108,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "returns": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
         "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
         "significant": WHOLE, "primary": WHOLE, "unavailable": TEXT, "note": TEXT,
+    },
+    "trading": {
+        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "close": NUMBER, "volume": NUMBER,
     },
     "trades": {
         "event_id": TEXT, "symbol": TEXT, "leg": TEXT, "side": TEXT, "status": TEXT, "entry_day": DAY, "entry_at": TEXT,
@@ -131,8 +136,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance", "influence", "grid", "trades", "equity",
-        "backtest", "trials",
+        "deal_significance", "influence", "grid", "trading", "trades", "equity", "backtest", "trials",
     }
 )  # fmt: skip
 
@@ -165,6 +169,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "rats": ("group", "relative_period"),
     "influence": ("window_start", "window_end", "test", "kind", "left_out"),
     "grid": ("spec",),
+    "trading": ("event_id", "symbol", "relative_day"),
     "trades": ("event_id", "symbol", "leg"),
     "equity": ("date",),
     "backtest": ("leg", "measure"),

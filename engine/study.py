@@ -48,6 +48,7 @@ from engine.tables import (
     fits_table,
     significance_table,
     table,
+    trading_table,
 )
 
 __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
@@ -55,6 +56,7 @@ __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
+SHOWS_TRADING = "event_panel"  # the chart for which closes and volumes are kept
 
 
 def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
@@ -102,6 +104,8 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     tables |= _alternatives(study, plan, on_progress)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
+    if SHOWS_TRADING in spec.report.charts:
+        tables["trading"] = trading_table(panel, study.series)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
 
 

@@ -78,7 +78,8 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(merged, "README.md", _known())
     assert spec.model.name == "factor"
     assert spec.factors is not None
-    assert set(spec.sessions.closes) < set(spec.factors.columns)
+    assert spec.factors.is_world
+    assert (spec.factors.us, spec.factors.excess) == ("^GSPC", False)
     spec = parse_spec(raw | tomllib.loads(drivers), "README.md", _known())
     assert spec.crosssection is not None
     assert list(spec.crosssection.formulas) == ["paid", "full"]

@@ -6,9 +6,10 @@ from collections import Counter
 
 import polars as pl
 
+from engine.report.document import Heading, Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import FEWEST_FOR_STARS, NOTHING, fixed, is_number, one_line, p_text, percent, shortened
-from engine.report.tables import MOST_EVENTS, Table, group_label
+from engine.report.tables import MOST_EVENTS, group_label
 
 SIDES = {"acquirer": 0, "target": 1, "combined": 2}
 TEST_WORDS = {"cross_sectional_t": "t", "bmp": "bmp", "sign": "sign", "wilcoxon": "wilcoxon"}
@@ -143,3 +144,19 @@ def _money(value: float | None) -> str:
 
 def _more(rows: list[Row], file: str) -> list[str]:
     return [f"The first {MOST_EVENTS} of {len(rows)}; all are in {file}."] if len(rows) > MOST_EVENTS else []
+
+
+def deals_section(found: Findings) -> Section | None:
+    """Both sides of every deal, the windows between its dates, and averages."""
+    deals, named, tests = deals_table(found), named_windows_table(found), deal_tests_table(found)
+    if deals is None and named is None:
+        return None
+    return section(
+        "Deals",
+        paragraph(deal_words(found)) if deals else None,
+        deals.shown("deals", "Acquirer, target and both together", "dense deals") if deals else None,
+        Heading("Windows between dates of each deal") if named else None,
+        named.shown("named-windows", "Windows between dates of each deal", "dense deals") if named else None,
+        Heading("Averages") if tests else None,
+        tests.shown("deal-averages", "Averages of combined CARs and of named windows") if tests else None,
+    )
