@@ -642,9 +642,17 @@ def test_the_memo_shows_both_sides_in_money(tmp_path: Path) -> None:
 
 def test_the_memo_says_why_a_deal_has_no_gain(tmp_path: Path) -> None:
     text = section(memo.markdown(four_days(tmp_path, two(market_value="", currency=""))))
-    assert "Both sides of 0 of 1 deal are measured" in text
-    assert "Not told for the others: target B: no market_value." in text
+    assert "None of 1 deal has both sides measured with a market value" in text
+    assert "Why: target B: no market_value." in text
     assert "All gains" not in text
+
+
+def test_the_memo_has_no_table_of_dashes(tmp_path: Path) -> None:
+    text = section(memo.markdown(four_days(tmp_path, [row | {"market_value": "", "currency": ""} for row in two()])))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == ["Event", "Side", "Symbol", "CAR %", "s.e. %", "t", "p"]
+    assert [row[1] for row in rows[2:4]] == ["acquirer", "target"]
+    assert rows[2][3:] == ["5.00", "2.00", "2.50", "0.088"]
 
 
 def test_the_memo_shows_named_windows(tmp_path: Path) -> None:

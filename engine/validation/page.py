@@ -8,6 +8,7 @@ from html import escape
 from engine.golden import Difference
 from engine.validation.check import Check
 
+NUMBERS = ("golden", "now")
 LISTED = 1_000  # cells of one study; JSON has all
 
 STYLE = """
@@ -15,7 +16,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem;border-top:1px solid #ccc;padding-top:1rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
 th,td{text-align:left;padding:.2rem .7rem .2rem 0;vertical-align:top;border-bottom:1px solid #e5e5e5}
-td.number{text-align:right;font-variant-numeric:tabular-nums}
+.number{text-align:right;font-variant-numeric:tabular-nums}td:first-child{white-space:nowrap}
 .moved,.failed{font-weight:700}.moved::before,.failed::before{content:"\\2717  "}.equal::before{content:"\\2713  "}
 @media print{body{margin:0;max-width:none}}
 """
@@ -56,7 +57,8 @@ def _study(check: Check) -> Iterable[str]:
     named = [d for d in (found.first, found.worst) if d is not None]
     yield "<p>First and worst cell:</p>" + _cells(list(dict.fromkeys(named)))
     if found.events:
-        yield f"<p>{len(found.events)} pairs with a changed cell: {escape(', '.join(found.events))}.</p>"
+        pairs = "1 pair" if len(found.events) == 1 else f"{len(found.events)} pairs"
+        yield f"<p>{pairs} with a changed cell: {escape(', '.join(found.events))}.</p>"
     more = f", the first {LISTED} of {len(found.differences)}" if len(found.differences) > LISTED else ""
     yield f"<p>Changed cells{more}:</p>" + _cells(found.differences[:LISTED])
 
@@ -75,5 +77,5 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _table(head: Iterable[str], rows: Iterable[str]) -> str:
-    names = "".join(f"<th>{name}</th>" for name in head)
+    names = "".join(f"<th{' class=number' * (name in NUMBERS)}>{name}</th>" for name in head)
     return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
