@@ -11,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from engine.announcements import STAMPS, Announcements, exchange_of, read_announcements
-from engine.announcements.reaction import unresolved_exchange
+from engine.announcements import STAMPS, Announcements, read_announcements
+from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
 from engine.formula import parse_formula
@@ -20,9 +20,8 @@ from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
-from engine.models import BRIDGED, MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
+from engine.models import BRIDGED, MODELS, WITH_FACTORS
 from engine.schemas import SCHEMAS
-from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
 from engine.supply import read_market
@@ -68,7 +67,10 @@ def known_names(charts: frozenset[str]) -> Known:
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
     outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
     models, bridged, stamps = frozenset(MODELS), frozenset(BRIDGED), frozenset(STAMPS)
-    return Known(models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps)
+    group_tests = frozenset(SIGNIFICANCE_TESTS)
+    return Known(
+        models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps, group_tests
+    )
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -113,7 +115,8 @@ def load_study(
     if spec.model.file is not None and spec.model.function is not None:
         code = code_file(folder, spec.model.file, str(toml))
         function = load_function(code, spec.model.function) if allow_code else None
-    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other)
+    further = grid_benchmarks(spec, announcements.table, snapshot.listings)
+    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, further)
     return Study(
         name=folder.resolve().name,
         spec=spec,
@@ -242,19 +245,6 @@ def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> 
                 )
 
 
-def _check_control(spec: StudySpec, benchmark: str, row: Mapping[str, Any]) -> None:
-    """Raises SpecError where the model "matched" has no basket for a row."""
-    if spec.model.name != "matched":
-        return
-    if (spec.model.peers if spec.sessions.calendar == "benchmark" else benchmark) in spec.benchmark.baskets:
-        return
-    raise SpecError(
-        f'{row["where"]}: the model "matched" has no control portfolio for {row["symbol"]}. Write [benchmark] baskets = '
-        '{peers = ["AAA", "BBB"]} and [model] peers = "peers"; with calendar = "exchange" a column benchmark may name the '
-        "basket of each row."
-    )
-
-
 def group_columns(study: Study) -> dict[str, list[str | None]]:
     """The columns that may form groups, one value a row of the calendar, None for an empty cell."""
     table = study.announcements.table
@@ -266,44 +256,3 @@ def group_columns(study: Study) -> dict[str, list[str | None]]:
         "benchmark": [b or None for b in study.benchmarks],
         "precision": table["precision"].replace("", None).to_list(),
     } | attributes
-
-
-def listing_choices(
-    spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
-) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
-    """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
-    exchanges: list[str | None] = []
-    benchmarks: list[str] = []
-    stated = spec.benchmark.by_exchange
-    by_exchange = {known_exchange(k, "[benchmark] by_exchange"): v for k, v in stated.items()} | stated
-    for row in table.iter_rows(named=True):
-        exchange = exchange_of(row["symbol"], row["exchange"], listings)
-        stamp = (row["first_public_at"] if spec.events.stamp == "first_public_at" else "") or row["announced_at"]
-        calendar = known_exchange(exchange, row["where"]) if exchange is not None else ""
-        if exchange is None and (len(stamp) > len("2020-12-18") or spec.sessions.calendar == "exchange"):
-            raise unresolved_exchange(row["symbol"], row["where"])
-        benchmark = (
-            row["benchmark"]
-            or (spec.model.peers if spec.sessions.calendar == "exchange" else None)
-            or by_exchange.get(exchange or "")
-            or by_exchange.get(calendar)
-            or spec.benchmark.default
-            or ""
-        )
-        used = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
-        optional = spec.model.name in WITH_FACTORS and spec.sessions.calendar == "exchange" and not any(benchmarks)
-        if used and not benchmark and not optional:
-            raise SpecError(
-                f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "
-                f'by_exchange = {{{exchange} = "..."}}, or a column benchmark in the calendar.'
-            )
-        _check_control(spec, benchmark, row)
-        exchanges.append(exchange)
-        benchmarks.append(benchmark if used else "")
-    if any(benchmarks) and not all(benchmarks):
-        raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
-    if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):
-        raise SpecError(
-            '[sessions] calendar = "benchmark" needs an index of its own; a basket has no days. Use "exchange".'
-        )
-    return tuple(exchanges), tuple(benchmarks)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.errors import DataError, MissingData
-from engine.inputs import default_data_path, listing_choices, read_design
+from engine.inputs import default_data_path, read_design
 from engine.market import find_snapshot
 from engine.sessions import FIRST_DAY
 from engine.spec import StudySpec
@@ -48,7 +49,7 @@ def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
     except MissingData:
         listings = {}
     exchanges, benchmarks = listing_choices(spec, table, listings)
-    indices, members = indices_of(spec, benchmarks)
+    indices, members = indices_of(spec, [*benchmarks, *grid_benchmarks(spec, table, listings)])
     controls = controls_of(spec)
     check_names(indices | members)
     check_names(controls, "[resampling] controls:")

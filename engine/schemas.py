@@ -96,13 +96,24 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
         "unavailable": TEXT,
     },
+    "influence": {
+        "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "kind": TEXT, "left_out": TEXT, "event_id": TEXT,
+        "symbol": TEXT, "n_left_out": WHOLE, "n": WHOLE, "estimate": NUMBER, "statistic": NUMBER, "p_value": NUMBER,
+        "change": NUMBER, "sign_change": WHOLE, "turned": WHOLE, "unavailable": TEXT,
+    },
+    "grid": {
+        "spec": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
+        "returns": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
+        "significant": WHOLE, "primary": WHOLE, "unavailable": TEXT, "note": TEXT,
+    },
 }  # fmt: skip
 
 # The tables that not every study has.
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance",
+        "deal_significance", "influence", "grid",
     }
 )  # fmt: skip
 
@@ -133,4 +144,6 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calendar_time": ("group", "weighting", "regression", "term"),
     "portfolios": ("group", "weighting", "period"),
     "rats": ("group", "relative_period"),
+    "influence": ("window_start", "window_end", "test", "kind", "left_out"),
+    "grid": ("spec",),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +28,16 @@ def read_market(
     benchmarks: Sequence[str],
     snapshot: Snapshot,
     other: Snapshot,
+    further: Iterable[str] = (),
 ) -> tuple[Market, dict[str, str]]:
     """Every series that the study reads, and the hash of every file behind them.
 
-    table: the announcements; exchanges, benchmarks: of each of its rows. other: the snapshot of the factors.
+    table: the announcements; exchanges, benchmarks: of each of its rows. other: the snapshot of the factors. further: more
+    benchmarks, those of ``[grid]``.
     Raises DataError that names all that is missing at once, SpecError for what the study should have said.
     """
     rule = spec.benchmark
-    indices, members = indices_of(spec, benchmarks)
+    indices, members = indices_of(spec, [*benchmarks, *further])
     _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
     listings, controls = set(table["symbol"]), controls_of(spec)
     _check_controls(controls, indices)

@@ -14,7 +14,7 @@ from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
 
 # Declared in the study format, not in this version.
-LATER_TABLES = ("claims", "grid", "backtest")
+LATER_TABLES = ("claims",)
 
 
 def read_spec(path: Path, known: Known) -> StudySpec:
