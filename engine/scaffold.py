@@ -85,6 +85,7 @@ tests = [
     "clustered_t_date", "clustered_t_firm", "clustered_t_both", "hac_t",    # long windows: "bhar_bootstrap", ...
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
+samples = {{}}                    # further groups by name: {{big = {{kind = ["cash", "stock"], confounded = ["no"]}}}}
 alternative = "two-sided"       # or "greater", "less"
 alpha = 0.05
 

@@ -71,7 +71,7 @@ def design_of(spec: StudySpec, choice: Choice, tests: list[str]) -> StudySpec:
     elif choice.benchmark is not None:
         made["benchmark"]["by_exchange"] |= choice.benchmark
     made["windows"] |= {"car": [[w.start, w.end] for w in grid_windows(spec)], "named": {}}
-    made["significance"] |= {"tests": tests, "group_by": []}
+    made["significance"] |= {"tests": tests, "group_by": [], "samples": {}}
     made["report"]["charts"] = []
     if "firm_permutation" not in tests and made["resampling"] is not None:
         made["resampling"]["controls"] = []
