@@ -65,7 +65,7 @@ def measured(event_id: str) -> list[str]:
     if event_id[0] != "B" and event_id not in LATER:
         return []
     here = [s for s, first in SINCE.items() if event_id in LATER or event_id >= first]
-    return [s for s in here if s != "HSTECH.HK" or event_id[0] == "B" and event_id < "B20"]
+    return [s for s in here if s != "HSTECH.HK" or (event_id[0] == "B" and event_id < "B20")]
 
 
 def table_of(name: str) -> pl.DataFrame:
