@@ -34,7 +34,7 @@ missing = "exclude"             # the first return after a gap is missing; "trad
 currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
 [outcome]
-name = "return"                 # or "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
+name = "return"                 # or "absolute_return", "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
 
 [benchmark]
 {benchmark}
