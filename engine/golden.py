@@ -23,6 +23,7 @@ from engine.schemas import KEYS
 
 RELATIVE, SEARCHED, ABSOLUTE = 1e-9, 1e-5, 1e-12
 WITHHELD = {"abnormal_returns": ("actual", "expected"), "portfolios": ("actual",)}
+WITHHELD["trades"] = ("entry_price", "exit_price", "listing_return", "hedge_return")
 CHANGELOG = "CHANGELOG.md"
 
 

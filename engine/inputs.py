@@ -31,6 +31,13 @@ OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 # What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
 DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 
+CHART_NAMES = frozenset(
+    {
+        "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time",
+        "specification_curve", "equity_curve",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Study:
@@ -88,9 +95,7 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = frozenset(
-        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
-    ),
+    charts: frozenset[str] = CHART_NAMES,
     allow_code: bool = False,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
@@ -168,6 +173,7 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             )
     _check_samples(spec, announcements, where)
     _check_deals(spec, announcements, where)
+    _check_signs(spec, announcements, where)
     _check_formulas(spec, available, where)
     _check_references(spec, attributes, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
@@ -190,6 +196,18 @@ def _check_deals(spec: StudySpec, announcements: Announcements, where: str) -> N
     if spec.deals is not None and not {"acquirer", "target"} & roles:
         raise SpecError(
             f"{where}: [deals] needs a column role in the calendar with acquirer and target; no row has one of them."
+        )
+
+
+def _check_signs(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """A backtest trades the column ``expected_sign``."""
+    attributes = announcements.attributes
+    if spec.backtest is not None and not (
+        "expected_sign" in attributes.columns and attributes["expected_sign"].is_in(["+", "-"]).any()
+    ):
+        raise SpecError(
+            f"{where}: [backtest] trades the column expected_sign of {announcements.files[-1]}, which holds no + or -. Fill it: "
+            "+ to buy, - to sell, empty for a row that is not traded."
         )
 
 

@@ -23,6 +23,8 @@ CHARTS: dict[str, str] = {
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
     "calendar_time": "engine.report.calendar_time:draw",
+    "specification_curve": "engine.report.specification_curve:draw",
+    "equity_curve": "engine.report.equity_curve:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 

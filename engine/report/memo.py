@@ -12,10 +12,12 @@ from engine.errors import SpecError, hint
 from engine.report import CHARTS, FORMATS
 from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
+from engine.report.backtest import backtest_table, backtest_title, backtest_words, trades_table
 from engine.report.deals import deal_tests_table, deal_words, deals_table, named_windows_table
 from engine.report.drivers import differences_table, quantiles_table, regression_table
 from engine.report.findings import Findings, count, read_findings, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, markdown_text, one_line, shortened, typeset
+from engine.report.influence import flagged_table, in_window_lines, influence_table
 from engine.report.long_horizon import (
     calendar_time_table,
     calendar_time_words,
@@ -24,6 +26,7 @@ from engine.report.long_horizon import (
     rats_table,
 )
 from engine.report.provenance import provenance_table, quality_lines, quality_table, settings_table
+from engine.report.specifications import specification_table, specification_words, specifications_title
 from engine.report.surroundings import facts, first_rows_table, kinds_table, surroundings_words
 from engine.report.tables import (
     Table,
@@ -64,6 +67,8 @@ TITLES = {
     "event_timeline": timeline_title,
     "venue_days": venue_title,
     "calendar_time": calendar_time_title,
+    "specification_curve": specifications_title,
+    "equity_curve": backtest_title,
 }
 
 
@@ -198,6 +203,14 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "deals": deals_table(found),
         "named_windows": named_windows_table(found),
         "deal_tests": deal_tests_table(found),
+        "in_window": in_window_lines(found),
+        "influence": influence_table(found),
+        "flagged": flagged_table(found),
+        "specification_words": specification_words(found),
+        "specifications": specification_table(found),
+        "backtest_words": backtest_words(found),
+        "backtest": backtest_table(found),
+        "trades": trades_table(found),
         "advice": study_advice(found),
         "advice_read": _ran(found, study_advice(found).read),
         "advice_careful": _ran(found, study_advice(found).careful),
