@@ -113,23 +113,12 @@ class Design:
     bridged: bool = False
 
 
-def pseudo_events(
-    panel: EventPanel,
-    real: Mapping[str, Days],
-    design: Design,
-    draws: int,
-    rng: np.random.Generator,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Placebo:
-    """Fit the model at every pseudo-date of the panel's lines, and draw joint pseudo-dates of its clusters.
-
-    real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too.
-    """
-    dates = pseudo_dates(panel, real, design, on_progress)
-    sizes = dates.sizes()
-    non_overlapping = np.array([side_by_side(places, len(panel.event_window)) for places in dates.places])
+def placebo_of(dates: PseudoDates, draws: int, rng: np.random.Generator) -> Placebo:
+    """Draw joint pseudo-dates of the clusters, for `permutation`."""
+    sizes, length = dates.sizes(), len(dates.design.event_window)
+    non_overlapping = np.array([side_by_side(places, length) for places in dates.places])
     joint = np.ascontiguousarray((rng.random((draws, len(sizes))) * sizes).astype(np.int64).T)
-    return Placebo(design.windows, dates.cars, dates.cluster, joint, non_overlapping)
+    return Placebo(dates.design.windows, dates.cars, dates.cluster, joint, non_overlapping)
 
 
 def pseudo_dates(
@@ -138,7 +127,10 @@ def pseudo_dates(
     design: Design,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PseudoDates:
-    """Fit the model at every session of the panel's lines, and find where the pairs of each cluster may stand together."""
+    """Fit the model at every session of the panel's lines, and find where the pairs of each cluster may stand together.
+
+    real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too.
+    """
     tables: dict[tuple[int, int, int], LineTable] = {}
     kinds = sorted({_kind(panel, i) for i in range(len(panel.pairs))})
     for done, kind in enumerate(kinds):

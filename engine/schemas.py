@@ -96,13 +96,34 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
         "unavailable": TEXT,
     },
+    "certificate": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "kind": TEXT, "test": TEXT, "null": TEXT, "n": WHOLE,
+        "draws": WHOLE, "pseudo_dates": WHOLE, "apart": WHOLE, "scale": NUMBER, "size": NUMBER, "band_low": NUMBER,
+        "band_high": NUMBER, "holds": TEXT, "p_formula": NUMBER, "p_calibrated": NUMBER, "critical_p": NUMBER,
+        "mde": NUMBER, "mde_error": NUMBER, "unavailable": TEXT, "note": TEXT,
+    },
+    "power": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "kind": TEXT, "test": TEXT, "effect": NUMBER,
+        "power": NUMBER, "se": NUMBER, "draws": WHOLE,
+    },
+    "placebo": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "null": TEXT, "bin": WHOLE, "low": NUMBER,
+        "high": NUMBER, "draws": WHOLE, "caar": NUMBER, "share_beyond": NUMBER,
+    },
+    "verdicts": {
+        "claim": TEXT, "part": WHOLE, "statement": TEXT, "primary": TEXT, "group": TEXT, "window_start": WHOLE,
+        "window_end": WHOLE, "test": TEXT, "sign": TEXT, "margin": NUMBER, "n": WHOLE, "estimate": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "p_value": NUMBER, "p_opposite": NUMBER, "p_calibrated": NUMBER,
+        "p_claim": NUMBER, "p_holm": NUMBER, "p_holm_opposite": NUMBER, "power": NUMBER, "power_effect": NUMBER,
+        "mde": NUMBER, "mde_error": NUMBER, "verdict": TEXT, "changed": TEXT, "unavailable": TEXT, "note": TEXT,
+    },
 }  # fmt: skip
 
 # The tables that not every study has.
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance",
+        "deal_significance", "certificate", "power", "placebo", "verdicts",
     }
 )  # fmt: skip
 
@@ -133,4 +154,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calendar_time": ("group", "weighting", "regression", "term"),
     "portfolios": ("group", "weighting", "period"),
     "rats": ("group", "relative_period"),
+    "certificate": ("group", "window_start", "window_end", "kind", "test", "null"),
+    "power": ("group", "window_start", "window_end", "kind", "test", "effect"),
+    "placebo": ("group", "window_start", "window_end", "null", "bin"),
+    "verdicts": ("claim", "part"),
 }

@@ -12,7 +12,9 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
+from engine.assurance import assurance_of, is_asked
 from engine.calendar_time import in_calendar_time
+from engine.certificate import Measured
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
@@ -23,7 +25,7 @@ from engine.models import REFIT, NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
 from engine.plan import Plan, plan_study, quality_seen
 from engine.results import StudyResult
-from engine.samples import draws_of, groups_of, of_pairs, regressions_of, sample_of
+from engine.samples import Draws, draws_of, groups_of, of_pairs, regressions_of, sample_of
 from engine.schemas import SCHEMAS
 from engine.sessions import Window
 from engine.significance import (
@@ -70,9 +72,12 @@ DEGENERATE = {
 }
 
 
-def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
+def run_study(
+    study: Study, on_progress: Progress = lambda stage, done, total: None, certify: bool = False
+) -> StudyResult:
     """Run a loaded study; pure but for the progress callback (stage, done, total).
 
+    certify: with the certificate of its tests, also where the study has no table ``[certificate]``.
     Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is left.
     """
     spec = study.spec
@@ -91,7 +96,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     exclusions += lost
 
     draws = draws_of(
-        study, plan, panel, fits, cars, options,
+        study, plan, panel, fits, cars, options, is_asked(spec, certify),
         lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
     )  # fmt: skip
     on_progress("tests", 3, 4)
@@ -119,7 +124,24 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
-    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+    assured = assurance_of(
+        study, _measured(panel, fits, abnormal, cars, firms, draws, spec), groups, samples, tables["significance"],
+        certify, lambda done, total: on_progress("pseudo-samples", done, total),
+    )  # fmt: skip
+    tables |= assured.tables
+    manifest = run_manifest(study, plan, panel, fits, assured.drawn)
+    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, manifest)
+
+
+def _measured(
+    panel: EventPanel, fits: NormalFits, abnormal: AbnormalReturns, cars: Sequence[Cars], firms: Ints, draws: Draws,
+    spec: StudySpec,
+) -> Measured:  # fmt: skip
+    """What the certificate starts from."""
+    return Measured(
+        panel, fits, abnormal, {c.window: c for c in cars}, firms, draws.places, spec.prices.returns == "log",
+        spec.significance.alpha, draws.clusters,
+    )  # fmt: skip
 
 
 def _cumulated(

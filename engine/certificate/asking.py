@@ -19,6 +19,7 @@ from engine.pseudo_samples import PseudoSamples, Subject, pseudo_samples
 from engine.sessions import Window
 from engine.significance.batch import BATCHED, BATCHED_EVENTS, Answers, Batch
 from engine.significance.batch.correlation import Correlations, correlations
+from engine.significance.batch.sample import Compared
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -27,6 +28,7 @@ Kept = dict[str, object]
 Single = Callable[[PseudoSamples, AbnormalReturns, Cars, int, str, str], float]
 
 AS_THEY_ARE, SCALED, RUNUP = "as_they_are", "scaled", "runup_matched"
+ORDER = ", order"  # after the alternative: what orders the draws where the p-values end at a smallest one
 AT_ONCE = 4_000_000  # numbers of one chunk
 WORKERS = 2
 CORRELATED = frozenset({"kolari_pynnonen", "adjusted_patell"})
@@ -88,7 +90,8 @@ def ask(
         chunks = [(null, draws, np.arange(b, min(b + size, len(draws.position)))) for b in range(0, len(draws.position), size)]
         jobs += [(null, draws.position[at], np.flatnonzero(np.isin(at, spaced))) for null, draws, at in chunks]
     references = _references(subject, drawn[AS_THEY_ARE], asked)
-    chunk = _Chunk(subject, tuple(asked), log_returns, references, single)
+    own = {one.window: _own(subject, one.window) for one in asked if "permutation" in one.events}
+    chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single)
     parts: dict[tuple[str, ...] | tuple[object, ...], list[Floats]] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         for done, found in enumerate(pool.map(lambda job: chunk.ask(*job), jobs)):
@@ -104,15 +107,21 @@ def ask(
     return joined
 
 
-def _references(subject: Subject, draws: Drawn, asked: Sequence[Asked]) -> dict[Window, Floats]:
-    """(D,) mean CARs of each window at the draws, which `permutation` compares with."""
+def _own(subject: Subject, window: Window) -> tuple[Compared, ...]:
+    """Each event's CARs at its own pseudo-dates."""
+    w = subject.dates.design.windows.index(window)
+    return tuple(Compared.of(cars[:, w]) for cars in subject.dates.cars)
+
+
+def _references(subject: Subject, draws: Drawn, asked: Sequence[Asked]) -> dict[Window, Compared]:
+    """The mean CARs of each window at the draws, which `permutation` compares with."""
     windows = subject.dates.design.windows
     found = {}
     for one in asked:
         w, total = windows.index(one.window), np.zeros(len(draws.place))
         for i, cars in enumerate(subject.dates.cars):
             total += cars[draws.place[:, i], w]
-        found[one.window] = total / subject.n
+        found[one.window] = Compared.of(total / subject.n)
     return found
 
 
@@ -123,14 +132,16 @@ class _Chunk:
     subject: Subject
     asked: tuple[Asked, ...]
     log_returns: bool
-    references: Mapping[Window, Floats]
+    references: Mapping[Window, Compared]
+    own: Mapping[Window, tuple[Compared, ...]]
     single: Single
 
     def ask(self, null: str, position: Ints, few: Ints) -> dict[tuple[object, ...], Floats]:
         """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws."""
         again = any(one.single for one in self.asked)
         samples = pseudo_samples(self.subject, position, keep_regressors=again)
-        related = self._related(samples)
+        days = samples.days(self.subject.panel.event_window)
+        related = self._related(samples, days)
         found: dict[tuple[object, ...], Floats] = {}
         common: Kept = {}
         kept: Kept = {}
@@ -139,33 +150,34 @@ class _Chunk:
             plain = np.zeros(1)
             cars = cumulate(samples.abnormal, samples.fits, one.window, self.log_returns)
             found[null, one.window] = cars.car.reshape(position.shape).mean(axis=1)
-            self._all(found, null, one, samples, samples.abnormal, plain, plain, related, kept, common, few)
+            self._all(found, null, one, samples, samples.abnormal, plain, plain, related, days, kept, common, few)
             if null == AS_THEY_ARE:
                 columns = one.window.within(samples.abnormal.window)
                 other = samples.other(centre, one.scale, columns)
-                self._all(found, SCALED, one, samples, other, one.taus, one.few, related, {}, common, few)
+                self._all(found, SCALED, one, samples, other, one.taus, one.few, related, days, {}, common, few)
                 scaled = cumulate(other, samples.fits, one.window, self.log_returns)
                 found[SCALED, one.window] = scaled.car.reshape(position.shape).mean(axis=1)
         return found
 
-    def _related(self, samples: PseudoSamples) -> Correlations | None:
+    def _related(self, samples: PseudoSamples, days: Ints) -> Correlations | None:
         """The residual correlations of the chunk, where a test looks at them."""
         tests = {test for one in self.asked for test in one.tests}
         if not tests & (CORRELATED | SHARED):
             return None
-        panel = samples.subject.panel
-        span = panel.estimation_rows if tests & CORRELATED else panel.event_window
-        edges = samples.days(span)
-        return correlations(samples.placed(), (edges[:, :, 0], edges[:, :, -1]))
+        if not tests & CORRELATED:
+            return correlations(samples.placed(), (days[:, :, 0], days[:, :, -1]))
+        rows = samples.subject.panel.estimation_rows
+        first, last = (samples.days(Window(day, day))[:, :, 0] for day in (rows.start, rows.end))
+        return correlations(samples.placed(), (first, last))
 
     def _all(
         self, found: dict[tuple[object, ...], Floats], null: str, one: Asked, samples: PseudoSamples,
-        abnormal: AbnormalReturns, taus: Floats, few_taus: Floats, related: Correlations | None, kept: Kept, common: Kept,
-        few: Ints,
+        abnormal: AbnormalReturns, taus: Floats, few_taus: Floats, related: Correlations | None, days: Ints, kept: Kept,
+        common: Kept, few: Ints,
     ) -> None:  # fmt: skip
         """Ask every test of a window under one null."""
         cars = cumulate(abnormal, samples.fits, one.window, self.log_returns)
-        batch = self._batch(one, samples, abnormal, cars, taus, related, kept, common)
+        batch = self._batch(one, samples, abnormal, cars, taus, related, days, kept, common)
         each = [("group", BATCHED, test, batch) for test in one.tests]
         each += [("event", BATCHED_EVENTS, test, batch.take(few)) for test in one.events]
         for kind, registry, test, samples_of in each:
@@ -174,6 +186,9 @@ class _Chunk:
                 for alternative in one.alternatives:
                     p = np.where(np.isfinite(answers.statistic), answers.p(alternative), np.nan)
                     found[null, one.window, kind, test, alternative] = p.reshape(len(taus), -1)
+                    if answers.order is not None:
+                        order = answers.order(alternative)
+                        found[null, one.window, kind, test, f"{alternative}{ORDER}"] = order
         for test in one.single:
             for alternative in one.alternatives:
                 p = np.full((len(few_taus), len(few)), np.nan)
@@ -185,12 +200,11 @@ class _Chunk:
 
     def _batch(
         self, one: Asked, samples: PseudoSamples, abnormal: AbnormalReturns, cars: Cars, taus: Floats,
-        related: Correlations | None, kept: Kept, common: Kept,
+        related: Correlations | None, days: Ints, kept: Kept, common: Kept,
     ) -> Batch:  # fmt: skip
         shape = samples.position.shape
-        none = np.zeros(shape[0])
-        tests, days = set(one.tests), samples.days(one.window)
-        w = self.subject.dates.design.windows.index(one.window)
+        none, tests = np.zeros(shape[0]), set(one.tests)
+        window_days = np.ascontiguousarray(days[:, :, one.window.within(abnormal.window)])
         return Batch(
             window=one.window,
             event_window=abnormal.window,
@@ -204,12 +218,12 @@ class _Chunk:
             ar=abnormal.ar.reshape(*shape, -1),
             residuals=samples.fits.residuals.reshape(*shape, -1),
             dates=samples.days(Window(0, 0))[:, :, 0],
-            window_days=days,
+            window_days=window_days,
             firms=self.subject.firms,
             r=related.mean() if related is not None and tests & CORRELATED else none,
-            shared_r=related.mean_shared(days) if related is not None and tests & SHARED else none,
+            shared_r=related.mean_shared(window_days) if related is not None and tests & SHARED else none,
             reference=self.references[one.window],
-            own=tuple(np.sort(own[:, w]) for own in self.subject.dates.cars) if "permutation" in one.events else (),
+            own=self.own.get(one.window, ()),
             kept=kept,
             common=common,
         )

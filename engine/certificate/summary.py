@@ -52,7 +52,7 @@ def calibrated_p(p: Floats, own: float) -> float:
     known = p[np.isfinite(p)]
     if not len(known) or not np.isfinite(own):
         return float("nan")
-    return float((1 + (known <= own * NEAR).sum()) / (1 + len(known)))
+    return float((1 + (known <= own + abs(own) * (NEAR - 1)).sum()) / (1 + len(known)))
 
 
 def critical_p(p: Floats, alpha: float) -> float:

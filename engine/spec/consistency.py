@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from engine.errors import SpecError, hint
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
+from engine.spec.claims import certificate_problems, claim_problems
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
 from engine.spec.ends import end_problems
 
@@ -48,6 +49,8 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _calendar_time_problems(spec)
     yield from _crosssection_problems(spec, known)
     yield from _control_problems(spec)
+    yield from claim_problems(spec.claims, spec.windows.car, spec.significance.tests, known.claimable)
+    yield from certificate_problems(spec.certificate)
     if spec.model.name in known.models:
         yield from _model_problems(spec)
     asked = sorted(set(spec.significance.tests) & known.resampling)

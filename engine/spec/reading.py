@@ -14,7 +14,7 @@ from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
 
 # Declared in the study format, not in this version.
-LATER_TABLES = ("claims", "grid", "backtest")
+LATER_TABLES = ("grid", "backtest")
 
 
 def read_spec(path: Path, known: Known) -> StudySpec:
@@ -75,6 +75,8 @@ def _table_type(name: str) -> Any:
 def _plain(error: Any) -> str:
     """One pydantic error in the words of the study file."""
     *tables, key = [str(part) for part in error["loc"]]
+    if tables[:1] == ["claims"] and len(tables) > 1:
+        tables = [f"claims.{tables[1]}", *tables[2:]]
     place = f"[{tables[0]}] {'.'.join([*tables[1:], key])}" if tables else key
     if error["type"] == "missing":
         kind = "key" if tables else "table or key"

@@ -41,16 +41,7 @@ def own_permutation(batch: Batch) -> Answers:
     cars = batch.cars
 
     def p(alternative: str) -> Floats:
-        found = np.empty(cars.shape)
-        for i, draws in enumerate(batch.own):
-            value, beyond = cars[:, :, i], np.sort(np.abs(draws))
-            found[:, :, i] = empirical_p(
-                np.searchsorted(draws, value, side="right"),
-                len(draws) - np.searchsorted(draws, value, side="left"),
-                len(draws) - np.searchsorted(beyond, np.abs(value), side="left"),
-                len(draws),
-                alternative,
-            )
-        return found
+        each = [own.p(cars[:, :, i], alternative) for i, own in enumerate(batch.own)]
+        return np.stack(each, axis=2)
 
     return Answers(cars, p)

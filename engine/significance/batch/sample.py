@@ -10,10 +10,35 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.sessions import Window
+from engine.significance.sample import empirical_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Tail = Callable[[str], Floats]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Values to compare with, in order, and their sizes in order."""
+
+    ordered: Floats
+    sizes: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> Compared:
+        """In order, from (B,) in any."""
+        return cls(np.sort(values), np.sort(np.abs(values)))
+
+    def p(self, value: Floats, alternative: str) -> Floats:
+        """(1 + b)/(1 + B), b the values at least as extreme (`sample.empirical_p`)."""
+        many = len(self.ordered)
+        return empirical_p(
+            np.searchsorted(self.ordered, value, side="right"),
+            many - np.searchsorted(self.ordered, value, side="left"),
+            many - np.searchsorted(self.sizes, np.abs(value), side="left"),
+            many,
+            alternative,
+        )
 
 
 @dataclass(frozen=True)
@@ -24,8 +49,8 @@ class Batch:
     car, car_se, scar: (D, N) before an effect. sigma, dof: (D, N). ar: (D, N, E) of the event window, NaN where missing.
     residuals: (D, N, R) of the estimation window, NaN where missing. dates: (D, N) day number of day 0; window_days: (D, N, L).
     firms: (N,). r, shared_r: (D,) the mean residual correlation of all pairs, and with the share of common window days, at
-    least 0. reference: (B,) mean CARs that `permutation` compares with. own: for each event the sorted CARs at its own
-    pseudo-dates. kept, common: what several tests of these abnormal returns, of these residuals, share: made once.
+    least 0. reference: the mean CARs that `permutation` compares with, own: for each event the CARs at its own pseudo-dates,
+    both as `Compared`. kept, common: what several tests of these abnormal returns, of these residuals, share: made once.
     """
 
     window: Window
@@ -44,8 +69,8 @@ class Batch:
     firms: Ints
     r: Floats
     shared_r: Floats
-    reference: Floats
-    own: tuple[Floats, ...] = ()
+    reference: Compared
+    own: tuple[Compared, ...] = ()
     kept: dict[str, Any] = field(default_factory=dict)
     common: dict[str, Any] = field(default_factory=dict)
 
@@ -83,10 +108,17 @@ def once(kept: dict[str, Any], name: str, make: Callable[[], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Answers:
-    """statistic: (K, D), NaN where the test has no answer. p: the (K, D) p-values for an alternative."""
+    """statistic: (K, D), NaN where the test has no answer. p: the (K, D) p-values for an alternative; order: numbers that fall as
+    the evidence grows, where p-values end at a smallest one, p itself if None."""
 
     statistic: Floats
     p: Tail
+    order: Tail | None = None
+
+
+def by_size(statistic: Floats) -> Tail:
+    """The order of a statistic that is compared with draws."""
+    return lambda alternative: {"less": statistic, "greater": -statistic, "two-sided": -np.abs(statistic)}[alternative]
 
 
 def of_t(statistic: Floats, dof: Ints | int) -> Answers:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.significance.batch.sample import Answers, Batch, Floats, of_normal, of_tails, once
-from engine.significance.sample import empirical_p
+from engine.significance.batch.sample import Answers, Batch, Floats, by_size, of_normal, of_tails, once
 from engine.significance.sign import signed_rank_cdf
 
 MOST_EXACT = 50  # events up to which `wilcoxon` is exact
@@ -61,16 +60,4 @@ def wilcoxon(batch: Batch) -> Answers:
 def permutation(batch: Batch) -> Answers:
     """The mean CARs among the reference, as `engine.significance.resampling.permutation` among the pseudo-dates."""
     means = batch.cars.mean(axis=2)
-
-    def p(alternative: str) -> Floats:
-        ordered = np.sort(batch.reference)
-        beyond = np.sort(np.abs(batch.reference))
-        return empirical_p(
-            np.searchsorted(ordered, means, side="right"),
-            len(ordered) - np.searchsorted(ordered, means, side="left"),
-            len(beyond) - np.searchsorted(beyond, np.abs(means), side="left"),
-            len(ordered),
-            alternative,
-        )
-
-    return Answers(means, p)
+    return Answers(means, lambda alternative: batch.reference.p(means, alternative), by_size(means))
