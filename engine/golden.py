@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError
+from engine.inputs import first_fingerprints
 from engine.models import ITERATIVE
 from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, write_tables
 from engine.schemas import KEYS
@@ -93,10 +94,12 @@ def compare(result: StudyResult, folder: Path) -> Comparison:
 
 
 def bless(result: StudyResult, folder: Path, reason: str) -> None:
-    """Make ``result`` the golden one, with the reason at the end of its changelog."""
+    """Make ``result`` the golden one, with the reason at the end of its changelog. What was fixed at the first one stays known."""
     log = folder / CHANGELOG
     entries = log.read_text(encoding="utf-8") if log.is_file() else "# Why the golden result was blessed\n\n"
     golden = golden_form(result)
+    first = first_fingerprints(folder / "manifest.json") or result.manifest["fingerprints"]
+    golden = StudyResult(golden.tables, golden.manifest | {"first_fingerprints": first})
     with replaced_folder(folder, WRITTEN | {CHANGELOG}) as fresh:
         write_tables(golden, fresh)
         (fresh / CHANGELOG).write_text(entries + f"- {' '.join(reason.split())}\n", encoding="utf-8")

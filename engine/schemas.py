@@ -125,6 +125,27 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "trial": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
         "returns": TEXT, "hold": WHOLE, "n": WHOLE, "sharpe": NUMBER, "primary": WHOLE, "unavailable": TEXT,
     },
+    "certificate": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "kind": TEXT, "test": TEXT, "null": TEXT, "n": WHOLE,
+        "draws": WHOLE, "pseudo_dates": WHOLE, "apart": WHOLE, "scale": NUMBER, "size": NUMBER, "band_low": NUMBER,
+        "band_high": NUMBER, "holds": TEXT, "p_formula": NUMBER, "p_calibrated": NUMBER, "critical_p": NUMBER,
+        "mde": NUMBER, "mde_error": NUMBER, "unavailable": TEXT, "note": TEXT,
+    },
+    "power": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "kind": TEXT, "test": TEXT, "effect": NUMBER,
+        "power": NUMBER, "se": NUMBER, "draws": WHOLE,
+    },
+    "placebo": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "null": TEXT, "bin": WHOLE, "low": NUMBER,
+        "high": NUMBER, "draws": WHOLE, "caar": NUMBER, "share_beyond": NUMBER,
+    },
+    "verdicts": {
+        "claim": TEXT, "part": WHOLE, "statement": TEXT, "primary": TEXT, "group": TEXT, "window_start": WHOLE,
+        "window_end": WHOLE, "test": TEXT, "sign": TEXT, "margin": NUMBER, "n": WHOLE, "estimate": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "p_value": NUMBER, "p_opposite": NUMBER, "p_calibrated": NUMBER,
+        "p_claim": NUMBER, "p_holm": NUMBER, "p_holm_opposite": NUMBER, "power": NUMBER, "power_effect": NUMBER,
+        "mde": NUMBER, "mde_error": NUMBER, "verdict": TEXT, "changed": TEXT, "unavailable": TEXT, "note": TEXT,
+    },
 }  # fmt: skip
 
 # The tables that not every study has.
@@ -132,7 +153,7 @@ OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
         "deal_significance", "influence", "grid", "trades", "equity",
-        "backtest", "trials",
+        "backtest", "trials", "certificate", "power", "placebo", "verdicts",
     }
 )  # fmt: skip
 
@@ -169,4 +190,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "equity": ("date",),
     "backtest": ("leg", "measure"),
     "trials": ("trial",),
+    "certificate": ("group", "window_start", "window_end", "kind", "test", "null"),
+    "power": ("group", "window_start", "window_end", "kind", "test", "effect"),
+    "placebo": ("group", "window_start", "window_end", "null", "bin"),
+    "verdicts": ("claim", "part"),
 }

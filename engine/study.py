@@ -10,8 +10,10 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars
+from engine.assurance import assurance_of, is_asked
 from engine.backtest import Trials, backtest_tables
 from engine.calendar_time import in_calendar_time
+from engine.certificate import Measured as Certified
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import SpecError
@@ -57,9 +59,12 @@ Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
 
 
-def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
+def run_study(
+    study: Study, on_progress: Progress = lambda stage, done, total: None, certify: bool = False
+) -> StudyResult:
     """Run a loaded study; pure but for the progress callback (stage, done, total).
 
+    certify: with the certificate of its tests, also where the study has no table ``[certificate]``.
     Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is left.
     """
     spec = study.spec
@@ -72,7 +77,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     panel, fits, abnormal, cars, exclusions = used.panel, used.fits, used.abnormal, used.cars, used.exclusions
 
     draws = draws_of(
-        study, plan, panel, fits, cars, options,
+        study, plan, panel, fits, cars, options, is_asked(spec, certify),
         lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
     )  # fmt: skip
     on_progress("tests", 3, 4)
@@ -102,7 +107,22 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     tables |= _alternatives(study, plan, on_progress)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
-    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+    assured = assurance_of(
+        study, _certified(study, used, firms, draws), groups, samples, tables["significance"],
+        certify, lambda done, total: on_progress("pseudo-samples", done, total),
+    )  # fmt: skip
+    tables |= assured.tables
+    manifest = run_manifest(study, plan, panel, fits, assured.drawn)
+    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, manifest)
+
+
+def _certified(study: Study, used: Measured, firms: Ints, draws: Draws) -> Certified:
+    """What the certificate starts from."""
+    cars = {c.window: c for c in used.cars}
+    log_returns, alpha = study.spec.prices.returns == "log", study.spec.significance.alpha
+    return Certified(
+        used.panel, used.fits, used.abnormal, cars, firms, draws.places, log_returns, alpha, draws.clusters
+    )  # fmt: skip
 
 
 def _tested(

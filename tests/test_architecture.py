@@ -37,6 +37,9 @@ MAY_IMPORT = {
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "pseudo_samples": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "certificate": CORE | {"spec", "samples", "pseudo_samples"},
+    "assurance": CORE | TABLES | {"inputs", "certificate"},
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
@@ -60,9 +63,9 @@ MAY_IMPORT = {
     "study": CORE
     | FIRST
     | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured"}
-    | {"grid", "influence", "backtest"},
+    | {"grid", "influence", "backtest", "certificate", "assurance"},
     "replication": GROUND | {"schemas", "golden", "results"},
-    "golden": CORE | TABLES | {"study"},
+    "golden": CORE | TABLES | {"study", "inputs"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
     "cli": CORE | TABLES | {"inputs", "needs", "study", "golden", "replication", "report", "scaffold", "__init__"},
@@ -145,6 +148,8 @@ def test_arrays_know_no_tables(path: Path) -> None:
         "combined",
         "placebo",
         "firm_placebo",
+        "pseudo_samples",
+        "certificate",
         "calendar_time",
     )
     if room_of(path) in arrays:

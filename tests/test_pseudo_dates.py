@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from conftest import make_study, run, simulated, weekdays
 
-from engine.placebo import _feasible, _side_by_side, clusters
+from engine.placebo import LineTable, _feasible, clusters, side_by_side
 
 DATES = weekdays(160)
 
@@ -35,8 +35,8 @@ def test_pairs_of_one_event_keep_their_distance_in_days() -> None:
         own=np.array([[-9, -5], [-9, -5]]),
         lines=[SimpleNamespace(dates=new_york), SimpleNamespace(dates=tokyo)],
     )
-    tables = {(i, -9, -5): np.zeros((len(line.dates), 1)) for i, line in enumerate(panel.lines)}
-    tables[0, -9, -5][2] = np.nan  # one day of New York is not feasible
+    tables = {(i, -9, -5): LineTable(np.zeros((len(line.dates), 1)), np.empty(0)) for i, line in enumerate(panel.lines)}
+    tables[0, -9, -5].cars[2] = np.nan  # one day of New York is not feasible
     first, second = _feasible(panel, np.array([0, 1]), tables)
     for a, b in zip(new_york[first], tokyo[second], strict=True):
         assert b == tokyo[tokyo >= a + 4][0]
@@ -45,7 +45,7 @@ def test_pairs_of_one_event_keep_their_distance_in_days() -> None:
 
 
 def test_windows_side_by_side() -> None:
-    assert _side_by_side(np.array([0, 1, 2, 3, 4, 9, 10, 12]), 3) == 4  # 0, 3, 9, 12
+    assert side_by_side(np.array([0, 1, 2, 3, 4, 9, 10, 12]), 3) == 4  # 0, 3, 9, 12
 
 
 def test_exactly_enough_estimation_days_are_enough(tmp_path: Path) -> None:

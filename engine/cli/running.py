@@ -27,6 +27,20 @@ def run_one(folder: Path, prices: Path | None, out: Path | None, allow_code: boo
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
 
 
+def certify_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
+    """Run the study with its certificate; the certificate of the whole sample goes to stdout."""
+    from engine import report
+    from engine.results import write_result
+
+    target = out if out is not None else folder / "out"
+    result = compute(load(str(folder), prices, allow_code), certify=True)
+    write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
+    print(f"{folder.name}: {report.answer(result)}\n")
+    for title, rows in report.certificate_rows(result):
+        print(f"{title}\n{aligned(rows)}\n")
+    print(f"tables: {target / 'certificate.csv'}\nmemo:   {target / 'memo.html'}")
+
+
 def dry_run_one(study: Study) -> None:
     from engine.results import to_csv
     from engine.study import dry_run_result

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from engine.cli.console import choice, say, show, write_bytes, write_text
-from engine.cli.running import dry_run_one, run_one, validate_against, validate_one
+from engine.cli.running import certify_one, dry_run_one, run_one, validate_against, validate_one
 from engine.cli.studies import STUDIES, compute, for_all_studies, load, study_folder, study_folders
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
@@ -112,6 +112,17 @@ def run(
         dry_run_one(load(study, prices))
     else:
         run_one(study_folder(study), prices, out, allow_code)
+
+
+@app.command()
+def certify(
+    study: StudyName,
+    prices: Prices = None,
+    out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
+    allow_code: AllowCode = False,
+) -> None:
+    """Run a study and its tests on its own data at pseudo-dates: size, power, the smallest effect found, verdicts."""
+    certify_one(study_folder(study), prices, out, allow_code)
 
 
 @app.command()

@@ -29,7 +29,7 @@ CHARTS: dict[str, str] = {
 FORMATS = ("png", "svg", "pdf")
 
 __all__ = [
-    "CHARTS", "FORMATS", "answer", "headline_rows", "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
+    "CHARTS", "FORMATS", "answer", "certificate_rows", "headline_rows", "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
 ]  # fmt: skip
 
 
@@ -55,6 +55,14 @@ def headline_rows(result: StudyResult) -> list[dict[str, str]]:
     from engine.report.tables import headline_rows
 
     return headline_rows(read_findings(result))
+
+
+def certificate_rows(result: StudyResult) -> list[tuple[str, list[dict[str, str]]]]:
+    """Certificate and verdicts as titled rows, column title -> text ready to print; only those that the result has."""
+    from engine.report.certificate import certificate_rows
+    from engine.report.findings import read_findings
+
+    return certificate_rows(read_findings(result))
 
 
 def render_chart(result: StudyResult, name: str, fmt: str) -> bytes:

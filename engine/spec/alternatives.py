@@ -12,7 +12,10 @@ from engine.sessions import Window
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
 
 # What a variant leaves out: tables that add results of their own, and cannot change the numbers of a test.
-ASIDE: dict[str, Any] = {"deals": None, "calendar_time": None, "crosssection": None, "grid": None, "backtest": None}
+ASIDE: dict[str, Any] = {
+    "deals": None, "calendar_time": None, "crosssection": None, "grid": None, "backtest": None, "claims": {},
+    "certificate": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

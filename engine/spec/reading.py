@@ -1,4 +1,4 @@
-"""From the text of ``study.toml`` to a design: what cannot be read, is unknown or not there yet is said in its own words."""
+"""From the text of ``study.toml`` to a design: what cannot be read or is not known is said in its own words."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from pydantic import ValidationError
 from engine.errors import SpecError, hint
 from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
-
-# Declared in the study format, not in this version.
-LATER_TABLES = ("claims",)
 
 
 def read_spec(path: Path, known: Known) -> StudySpec:
@@ -32,7 +29,7 @@ def read_spec(path: Path, known: Known) -> StudySpec:
 
 def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
     """Check an already parsed study. Raises SpecError; ``where`` names the source in messages."""
-    problems = [*_later(raw), *_unknown_keys(raw)]
+    problems = list(_unknown_keys(raw))
     if not problems:
         try:
             spec = StudySpec.model_validate(raw)
@@ -45,19 +42,11 @@ def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
     return spec
 
 
-def _later(raw: Mapping[str, Any]) -> Iterator[str]:
-    for name in LATER_TABLES:
-        if name in raw:
-            yield f"[{name}] is known, not available in this version. Remove the table."
-
-
 def _unknown_keys(raw: Mapping[str, Any]) -> Iterator[str]:
     tables = StudySpec.model_fields
     for name, value in raw.items():
-        if name in LATER_TABLES:
-            continue
         if name not in tables:
-            yield f'unknown key "{name}". {hint(name, [*tables, *LATER_TABLES])}'
+            yield f'unknown key "{name}". {hint(name, list(tables))}'
             continue
         fields = getattr(_table_type(name), "model_fields", None)
         if fields is None or not isinstance(value, dict):
@@ -75,6 +64,8 @@ def _table_type(name: str) -> Any:
 def _plain(error: Any) -> str:
     """One pydantic error in the words of the study file."""
     *tables, key = [str(part) for part in error["loc"]]
+    if tables[:1] == ["claims"] and len(tables) > 1:
+        tables = [f"claims.{tables[1]}", *tables[2:]]
     place = f"[{tables[0]}] {'.'.join([*tables[1:], key])}" if tables else key
     if error["type"] == "missing":
         kind = "key" if tables else "table or key"
