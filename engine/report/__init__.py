@@ -23,6 +23,9 @@ CHARTS: dict[str, str] = {
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
     "calendar_time": "engine.report.calendar_time:draw",
+    "size_plot": "engine.report.size_plot:draw",
+    "power_curve": "engine.report.power_curve:draw",
+    "placebo_caar": "engine.report.placebo_caar:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 
