@@ -35,7 +35,7 @@ DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 CHART_NAMES = frozenset(
     {
         "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time",
-        "specification_curve", "equity_curve",
+        "specification_curve", "equity_curve", "size_plot", "power_curve", "placebo_caar",
     }
 )  # fmt: skip
 

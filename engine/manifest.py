@@ -46,6 +46,7 @@ def run_manifest(
         "study_sha256": study.sha256["study"],
         "fingerprints": spec.fingerprints(),
         **({"pseudo_samples": pseudo} if pseudo else {}),
+        **({"claims": list(spec.claims)} if spec.claims else {}),
         "calendar_sha256": study.sha256["calendar"],
         **({"code_sha256": study.sha256["code"]} if study.sha256["code"] else {}),
         "snapshot": {

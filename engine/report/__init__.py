@@ -25,6 +25,9 @@ CHARTS: dict[str, str] = {
     "calendar_time": "engine.report.calendar_time:draw",
     "specification_curve": "engine.report.specification_curve:draw",
     "equity_curve": "engine.report.equity_curve:draw",
+    "size_plot": "engine.report.size_plot:draw",
+    "power_curve": "engine.report.power_curve:draw",
+    "placebo_caar": "engine.report.placebo_caar:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 

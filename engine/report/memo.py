@@ -13,6 +13,15 @@ from engine.report import CHARTS, FORMATS
 from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
 from engine.report.backtest import backtest_table, backtest_title, backtest_words, trades_table
+from engine.report.certificate import (
+    certificate_table,
+    certificate_words,
+    detectable_table,
+    has_certificate,
+    mark_note,
+    verdict_words,
+    verdicts_table,
+)
 from engine.report.deals import deal_tests_table, deal_words, deals_table, named_windows_table
 from engine.report.drivers import differences_table, quantiles_table, regression_table
 from engine.report.findings import Findings, count, read_findings, span_text
@@ -42,6 +51,9 @@ from engine.report.titles import (
     calendar_time_title,
     forest_title,
     partial_title,
+    placebo_title,
+    power_title,
+    size_title,
     timeline_title,
     venue_title,
 )
@@ -54,6 +66,7 @@ from engine.report.wording import (
     outcome_of,
 )
 from engine.results import StudyResult
+from engine.spec.claims import CERTIFICATE_CHARTS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,6 +82,9 @@ TITLES = {
     "calendar_time": calendar_time_title,
     "specification_curve": specifications_title,
     "equity_curve": backtest_title,
+    "size_plot": size_title,
+    "power_curve": power_title,
+    "placebo_caar": placebo_title,
 }
 
 
@@ -94,8 +110,9 @@ def save_chart(figure: Figure, fmt: str) -> bytes:
 
 
 def charts_of(result: StudyResult) -> list[str]:
-    """The charts that the study asks for, in its order, each once."""
-    return list(dict.fromkeys(result.manifest["settings"]["report"]["charts"]))
+    """The charts that the study asks for, in its order, each once; with a certificate those of it too."""
+    certified = CERTIFICATE_CHARTS if "certificate" in result.tables else ()
+    return list(dict.fromkeys((*result.manifest["settings"]["report"]["charts"], *certified)))
 
 
 def chart_svgs(result: StudyResult) -> dict[str, bytes]:
@@ -181,6 +198,11 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "title": one_line(settings["title"]),
         "question": one_line(settings["question"]),
         "answer": answer(found),
+        "verdict_words": verdict_words(found),
+        "verdicts": verdicts_table(found),
+        "certificate_words": certificate_words(found),
+        "certificate": certificate_table(found),
+        "detectable": detectable_table(found),
         "caveats": caveats(found),
         "window": str(found.window),
         "noun": found.noun,
@@ -193,7 +215,8 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "regression": regression_table(found),
         "differences": differences_table(found),
         "quantiles": quantiles_table(found),
-        "charts": [(name, TITLES[name](found)) for name in charts_of(result)],
+        "charts": [(n, TITLES[n](found)) for n in charts_of(result) if n not in CERTIFICATE_CHARTS],
+        "certificate_charts": [(n, TITLES[n](found)) for n in charts_of(result) if n in CERTIFICATE_CHARTS],
         "long_windows": long_windows_table(found),
         "long_words": long_window_words(found),
         "calendar_time": calendar_time_table(found),
@@ -263,6 +286,7 @@ def note_on_tests(found: Findings) -> str:
         f"All {found.noun}s, window {found.window}, {found.alternative}, level {level_text(found.alpha)}. Holm p: over the "
         f"{count(len(found.windows), 'window')} of the study for that test, not over tests or groups. The primary test was "
         "fixed in study.toml by standing first; the others are for judging how much the answer hangs on it."
+        + (f" {mark_note(found)}" if has_certificate(found) else "")
     )
 
 

@@ -132,6 +132,15 @@ def certificate_problems(rule: CertificateRule | None) -> Iterator[str]:
         yield f"[certificate] effects: {effect:g} stands there more than once."
 
 
+CERTIFICATE_CHARTS = ("size_plot", "power_curve", "placebo_caar")
+
+
+def chart_problems(charts: Collection[str], rule: CertificateRule | None) -> Iterator[str]:
+    """Charts that show a table which is not there."""
+    for name in (n for n in CERTIFICATE_CHARTS if n in charts and rule is None):
+        yield f'[report] charts = "{name}" shows the certificate, and there is no table [certificate].'
+
+
 def digest(value: Any) -> str:
     """The sha256 of plain values, whatever the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
