@@ -34,6 +34,8 @@ from engine.tables import rows_table
 Floats = npt.NDArray[np.float64]
 A_YEAR, DAYS_A_YEAR = 252, 365.25
 FEWEST_TRIALS = 2
+OF_SHARPE = ("sharpe", "sharpe_se_iid", "sharpe_a_year", "skewness", "kurtosis", "deflated_sharpe")
+NO_SHARPE = "the capital does not vary over 3 sessions or more"
 STREAM = tuple(b"backtest")  # of the study's seed
 
 
@@ -63,7 +65,7 @@ class Trials:
                 found = sharpe(made.equity.profits) if made.equity is not None else None
                 row["n"] = sum(p.closed for p in made.positions)
                 row["sharpe"] = found.ratio if found is not None else None
-                row["unavailable"] = "" if found is not None else "the capital does not vary over 3 sessions or more"
+                row["unavailable"] = "" if found is not None else NO_SHARPE
             self.rows.append(row)
 
 
@@ -200,29 +202,26 @@ def _of_trades(
 def _of_capital(made: Traded, alpha: float, trials: Trials | None) -> Iterator[dict[str, Any]]:
     """Return, turnover, drawdown and the Sharpe ratios of the whole rule."""
     equity = made.equity
-    names = (
-        "total_return", "turnover_a_year", "max_drawdown", "sharpe", "sharpe_se_iid", "sharpe_a_year", "skewness",
-        "kurtosis",
-    )  # fmt: skip
-    found = sharpe(equity.profits) if equity is not None else None
-    if equity is None or found is None:
-        why = "nothing was traded" if equity is None else "the capital does not vary over 3 sessions or more"
-        yield from ({"measure": name, "unavailable": why} for name in (*names, "deflated_sharpe"))
+    if equity is None:
+        for name in ("total_return", "turnover_a_year", "max_drawdown", *OF_SHARPE):
+            yield {"measure": name, "unavailable": "nothing was traded"}
         return
-    t, (capital, below) = found.sessions, drawdowns(equity.profits)
+    t, (capital, below) = len(equity.dates), drawdowns(equity.profits)
     years = float((equity.dates[-1] - equity.dates[0]).astype(int) + 1) / DAYS_A_YEAR
     yield {"measure": "total_return", "n": t, "value": float(capital[-1] - 1)}
     yield {"measure": "turnover_a_year", "n": t, "value": turnover(made.positions) / years}
     yield {"measure": "max_drawdown", "n": t, "value": float(below.min())}
+    found = sharpe(equity.profits)
+    if found is None:
+        yield from ({"measure": name, "unavailable": NO_SHARPE} for name in OF_SHARPE)
+        return
     half = quantile_of(alpha) * found.se
-    at = {"n": t, "se": found.se}
-    yield {"measure": "sharpe", "value": found.ratio, "low": found.ratio - half, "high": found.ratio + half} | at
+    for name, scale in (("sharpe", 1.0), ("sharpe_a_year", A_YEAR**0.5)):
+        yield {
+            "measure": name, "n": t, "value": scale * found.ratio, "se": scale * found.se,
+            "low": scale * (found.ratio - half), "high": scale * (found.ratio + half),
+        }  # fmt: skip
     yield {"measure": "sharpe_se_iid", "n": t, "value": found.se_iid}
-    year = np.sqrt(A_YEAR)
-    yield {
-        "measure": "sharpe_a_year", "n": t, "value": found.ratio * year, "se": found.se * year,
-        "low": (found.ratio - half) * year, "high": (found.ratio + half) * year,
-    }  # fmt: skip
     yield {"measure": "skewness", "n": t, "value": found.skewness}
     yield {"measure": "kurtosis", "n": t, "value": found.kurtosis}
     yield from _deflated(found, trials)

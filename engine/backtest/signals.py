@@ -81,8 +81,8 @@ def book_of(study: Study, plan: Plan, opens: bool) -> Book:
             line = panel.lines[panel.line[i]]
             sessions = exchange_sessions(exchange, last_year_of(study)) if exchange is not None else None
             first, at_open = first_moment(reaction, line, sessions, opens)
-            late = panel.position[i] + panel.own[i, 1] >= first
-            said = "the estimation window ends after the entry" if late and hedged else ""
+            late = coefficient >= 0 and panel.position[i] + panel.own[i, 1] >= first
+            said = "the estimation window ends after the entry" if late else ""
             signals.append(
                 Signal(
                     *key, said, side=SIDES[sign], line=int(panel.line[i]), position=int(panel.position[i]), first=first,
