@@ -15,7 +15,6 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.certificate import (
-    AS_THEY_ARE,
     NULLS,
     SCALED,
     Certified,
@@ -73,9 +72,8 @@ def assurance_of(
     tables = {}
     if certified:
         own = {row[:4]: row[4:] for row in significance.select(*_KEY, "p_value", "n").iter_rows()}
-        whole_sample = [one for one in found if one.wanted.group == "all" or one.wanted.tests]
-        tables["certificate"] = table("certificate", _columns("certificate", _certificate(spec, whole_sample, own)))
-        tables["power"] = table("power", _columns("power", _power(spec, whole_sample, rule)))
+        tables["certificate"] = table("certificate", _columns("certificate", _certificate(spec, found, own)))
+        tables["power"] = table("power", _columns("power", _power(spec, found, rule)))
         tables["placebo"] = table("placebo", _columns("placebo", _placebo(found)))
     if spec.claims:
         said = verdicts(spec.claims, weighed, spec.significance.alpha)
@@ -314,8 +312,3 @@ def _assured(one: Weighed, cell: Certified, alpha: float, alternative: str) -> d
         "power": float(power), "power_effect": direction * element.effect,
         "mde": abs(mde), "mde_error": error,
     }  # fmt: skip
-
-
-
-
-__all__ = ["AS_THEY_ARE", "Assurance", "assurance_of", "is_asked"]

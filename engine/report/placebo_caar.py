@@ -36,7 +36,7 @@ def draw(found: Findings) -> Figure:
     percent_axis(axes.xaxis)
     percent_axis(axes.yaxis)
     axes.set_xlabel("Mean CAR, %")
-    axes.set_ylabel("Draws per 1 % of CAR, %")
+    axes.set_ylabel("Draws per percentage point, %")
     return figure
 
 
@@ -55,7 +55,7 @@ def _words(found: Findings, rows: list[Row]) -> Words:
         (Line2D([], [], color=GROUP_COLOURS[0], linewidth=1.4), SHOWN["scaled"]),
     ]
     if rows:
-        legend.append((Line2D([], [], color="#111111", linewidth=1.8), f"this study, {percent(rows[0]['caar'])} %"))
+        legend.append((Line2D([], [], color="#111111", linewidth=1.8), typeset(f"this study, {percent(rows[0]['caar'])} %")))
     draws = sum(r["draws"] for r in rows if r["null"] == "as_they_are")
     notes = (
         f"Notes: {draws} draws of the same listings at other dates, same-date events together, the model fitted again at each; event "

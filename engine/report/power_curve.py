@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -14,6 +16,8 @@ from engine.report.formats import is_number, level_text, percent, typeset
 from engine.report.style import GRID, GROUP_COLOURS, GROUP_DASHES, MAIN, Words, blank, compose
 from engine.report.titles import power_title
 
+Floats = npt.NDArray[np.float64]
+SURE, LEAST = 0.995, 0.0005  # a power beyond which a curve has nothing to show; as near to 0 and 1 as the normal scale goes
 MOST = 5  # lines that can be told apart
 POWER = 0.8
 COLOURS = (MAIN, *GROUP_COLOURS)
@@ -35,8 +39,9 @@ def draw(found: Findings) -> Figure:
         if is_number(mde):
             points = sorted([*points, (mde, POWER)])
             axes.plot([mde], [POWER], "o", color=COLOURS[i], markersize=4.5, zorder=5)
-        furthest = max(furthest, points[-1][0])
-        axes.plot(*zip(*points, strict=True), color=COLOURS[i], linestyle=DASHES[i], linewidth=1.8 if i == 0 else 1.4, zorder=4)
+        certain = [effect for effect, power in points if power > SURE]
+        furthest = max(furthest, min(certain, default=points[-1][0]))
+        axes.plot(*_between(points), color=COLOURS[i], linestyle=DASHES[i], linewidth=1.8 if i == 0 else 1.4, zorder=4)
     axes.set_ylim(0, 1.03)
     axes.set_xlim(0, furthest or 0.01)
     for axis in (axes.xaxis, axes.yaxis):
@@ -45,6 +50,16 @@ def draw(found: Findings) -> Figure:
     axes.set_xlabel(f"Effect on day {day}, %, {'downwards' if found.alternative == 'less' else 'upwards'}")
     axes.set_ylabel("Share of draws that reject, %")
     return figure
+
+
+def _between(points: list[tuple[float, float]]) -> tuple[Floats, Floats]:
+    """A curve through the points, linear on the normal scale between them."""
+    from scipy import special
+
+    effects, power = np.array(points).T
+    along = np.linspace(0, effects[-1], 400)
+    scaled = special.ndtri(np.clip(power, LEAST, 1 - LEAST))
+    return along, np.asarray(special.ndtr(np.interp(along, effects, scaled)))
 
 
 def shown_tests(found: Findings) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from engine.errors import SpecError, hint
+from engine.spec.claims import Claim, ClaimPart
 from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
 
@@ -70,5 +71,8 @@ def _plain(error: Any) -> str:
     if error["type"] == "missing":
         kind = "key" if tables else "table or key"
         return f"{place}: this {kind} is required and has no default. Write it into the study."
+    if error["type"] == "extra_forbidden" and place.startswith("[claims."):
+        known = ClaimPart.model_fields if "parts" in tables else Claim.model_fields
+        return f'{place.split("]")[0]}] unknown key "{key}". {hint(key, known)}'
     message = str(error["msg"]).replace("Input should be", "should be").replace("Field required", "is required")
     return f"{place} = {error['input']!r}: {message}."
