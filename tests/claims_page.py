@@ -24,8 +24,6 @@ STUDIES, PAGE, PICTURE, README = ROOT / "studies", ROOT / "docs" / "claims.md", 
 START, END = "<!-- claims:start -->\n", "<!-- claims:end -->\n"
 COLOURS = {"supported": "#009E73", "contradicted": "#D55E00", "not distinguishable from noise": "#595959"}
 SHORT = {"not distinguishable from noise": "not distinguishable"}
-# Written down when the result of the study was known.
-AFTERWARDS = ("C6", "C7")
 OF_SIZE = ("C5", "C9")  # measured is the size of the daily move, whatever its direction
 REACH = {
     "C1": "SMIC's Shanghai line counts from B12 (March 2021) on: before, it had too few sessions.",
@@ -38,7 +36,7 @@ REACH = {
     "C7": "Two neighbouring sessions of four firms of one trade.",
     "C8": "One firm. The day of the shortlist (A22) is the day after SoftBank's quarterly results (X02).",
     "C9": "Fifteen meetings; KWEB, MCHI and FXI hold much the same shares.",
-    "C10": "Nineteen measures; windows of 21 sessions overlap in the winter of 2020-21. The CHIPS Act (B14), the counter-case, is among "
+    "C10": "Twenty measures; windows of 21 sessions overlap in the winter of 2020-21. The CHIPS Act (B14), the counter-case, is among "
     "them.",
     "C11": "Two events of one firm. On the placebo (A07) SMIC fell by more, and as little can be told from noise.",
 }
@@ -138,7 +136,7 @@ def detail_table(parts: Sequence[Part]) -> list[str]:
     ]
     for part in parts:
         r = part.row
-        after = " *" if part.claim in AFTERWARDS else ""
+        after = " *" if r["changed"] else ""
         lines.append(
             f"| {part.claim}{after} | {claim_text(part)} | {r['sign']}, [{r['window_start']}, {r['window_end']}] "
             f"| {verdict_text(part)} | {percent(r['estimate'])} | {interval(r)} | {p_text(r['p_value'])} "
