@@ -93,7 +93,7 @@ def compare(result: StudyResult, folder: Path) -> Comparison:
 
 
 def bless(result: StudyResult, folder: Path, reason: str) -> None:
-    """Make ``result`` the golden one, with the reason at the end of its changelog. What was fixed at the first one stays known."""
+    """Make ``result`` the golden one, with the reason at the end of its changelog; what the first one fixed stays known."""
     log = folder / CHANGELOG
     entries = log.read_text(encoding="utf-8") if log.is_file() else "# Why the golden result was blessed\n\n"
     golden = golden_form(result)

@@ -94,10 +94,17 @@ def load_study(
     prices: Path | None = None,
     charts: frozenset[str] = frozenset(
         {
-            "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time",
-            "size_plot", "power_curve", "placebo_caar",
+            "caar_path",
+            "car_forest",
+            "crosssection_partial",
+            "event_timeline",
+            "venue_days",
+            "calendar_time",
+            "size_plot",
+            "power_curve",
+            "placebo_caar",
         }
-    ),  # fmt: skip
+    ),
     allow_code: bool = False,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.

@@ -85,8 +85,8 @@ class PseudoDates:
     def take(self, members: Ints) -> PseudoDates:
         """The dates of the chosen pairs, their clusters numbered again in order of first appearance."""
         _, first, label = np.unique(self.cluster[members], return_index=True, return_inverse=True)
-        own = (tuple(values[i] for i in members) for values in (self.places, self.cars, self.means))
-        return PseudoDates(np.argsort(np.argsort(first))[label], *own, self.design)
+        places, cars, means = (tuple(one[i] for i in members) for one in (self.places, self.cars, self.means))
+        return PseudoDates(np.argsort(np.argsort(first))[label], places, cars, means, self.design)
 
     def sizes(self) -> Ints:
         """(K,) how many pseudo-dates each cluster has."""
@@ -230,7 +230,9 @@ def estimable(line: Line, design: Design) -> Floats:
     return np.where(np.isin(line.dates, design.left_out[line.symbol]), np.nan, line.returns)
 
 
-def windows_around(line: Line, own: Window, seen: Floats, design: Design) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+def windows_around(
+    line: Line, own: Window, seen: Floats, design: Design
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Views of a line around each of its S sessions: what the model is fitted to, and the returns of the event window.
 
     Estimation returns (S, R) and regressors (S, K, R), regressors (S, K, E) and returns (S, E) of the event window, returns

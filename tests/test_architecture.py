@@ -54,7 +54,8 @@ MAY_IMPORT = {
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
     "drivers": ARRAYS | PANEL | {"spec", "abnormal", "tables", "inputs", "joint"},
     "samples": CORE | FIRST | {"spec", "inputs", "plan"},
-    "study": CORE | FIRST
+    "study": CORE
+    | FIRST
     | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "certificate", "assurance"},
     "replication": GROUND | {"schemas", "golden", "results"},
     "golden": CORE | TABLES | {"study", "inputs"},

@@ -41,7 +41,8 @@ def subject_of(folder: Path, days: list[str], symbols: list[str]) -> Subject:
         for gap in rng.choice(320, 9, replace=False):
             values[gap] = None
     events = [
-        {"event_id": f"e{k}", "symbol": s, "announced_at": d} for k, (d, s) in enumerate(zip(days, symbols, strict=True))
+        {"event_id": f"e{k}", "symbol": s, "announced_at": d}
+        for k, (d, s) in enumerate(zip(days, symbols, strict=True))
     ]
     folder = make_study(folder, events, series, windows=WINDOWS)
     study = load_study(folder, data_path=())
@@ -129,7 +130,10 @@ def test_tests_of_one_event_too(subject: Subject, window: Window) -> None:
             for number in range(DRAWS):
                 for side in SIDES:
                     alone = EVENT_TESTS[test](single(samples, batch, number, tau, test, side))
-                    assert answers.p(side)[k, number] == pytest.approx(alone.p_value, rel=1e-9, nan_ok=True), (test, tau)
+                    assert answers.p(side)[k, number] == pytest.approx(alone.p_value, rel=1e-9, nan_ok=True), (
+                        test,
+                        tau,
+                    )
 
 
 def test_pseudo_samples_are_fitted_as_the_study_would_be(subject: Subject) -> None:

@@ -117,7 +117,10 @@ def test_power_is_that_of_plain_loops(result: StudyResult, plain: dict[str, Any]
             critical = ordered[int(0.05 * (1 + DRAWS)) - 1]
             power = sum(one[test] < critical * (1 - 1e-12) for one in moved) / DRAWS
             where = {"window_start": window[0], "window_end": window[1], "test": test, "effect": effect}
-            assert cell(result, "power", "power", kind="group", **where) == pytest.approx(power, abs=1e-12), (test, effect)
+            assert cell(result, "power", "power", kind="group", **where) == pytest.approx(power, abs=1e-12), (
+                test,
+                effect,
+            )
 
 
 def test_pseudo_dates_are_those_of_plain_loops(result: StudyResult, plain: dict[str, Any]) -> None:

@@ -130,11 +130,8 @@ def certify(
     found = []
     for done, ((group, *_), several) in enumerate(together.items()):
         inside = _inside(measured, groups[group], several[0].window)
-        share = len(together)
-        found += _together(
-            measured, subject, inside, several, rule, seed,
-            lambda part, parts, done=done: on_progress(done * 1000 + 1000 * part // parts, share * 1000),  # type: ignore[misc]
-        )  # fmt: skip
+        on_progress(done, len(together))
+        found += _together(measured, subject, inside, several, rule, seed, on_progress)
     return found
 
 

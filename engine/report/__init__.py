@@ -30,7 +30,8 @@ CHARTS: dict[str, str] = {
 FORMATS = ("png", "svg", "pdf")
 
 __all__ = [
-    "CHARTS", "FORMATS", "answer", "certificate_rows", "headline_rows", "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
+    "CHARTS", "FORMATS", "answer", "certificate_rows", "headline_rows", "memo_html", "memo_markdown", "render_chart",
+    "which_tests", "write_report",
 ]  # fmt: skip
 
 

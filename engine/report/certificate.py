@@ -21,13 +21,17 @@ def has_certificate(found: Findings) -> bool:
     return "certificate" in found.result.tables
 
 
-def certificate_of(found: Findings, window: Window, kind: str = "group", group: str = "all") -> dict[tuple[str, str], Row]:
+def certificate_of(
+    found: Findings, window: Window, kind: str = "group", group: str = "all"
+) -> dict[tuple[str, str], Row]:
     """The rows of one window by (test, null)."""
     if not has_certificate(found):
         return {}
     rows = found.result.tables["certificate"].to_dicts()
     here = (group, window.start, window.end, kind)
-    return {(r["test"], r["null"]): r for r in rows if (r["group"], r["window_start"], r["window_end"], r["kind"]) == here}
+    return {
+        (r["test"], r["null"]): r for r in rows if (r["group"], r["window_start"], r["window_end"], r["kind"]) == here
+    }
 
 
 def outside(found: Findings, test: str, window: Window | None = None, kind: str = "group") -> bool:
@@ -63,7 +67,17 @@ def certificate_table(found: Findings) -> Table | None:
             kinds.append("")
     if not rows:
         return None
-    columns = ("Test", "p", "p cal.", "p cal., spread", "Size %", "Size %, spread", "Size %, run-up", "MDE %", "Power 1 %")
+    columns = (
+        "Test",
+        "p",
+        "p cal.",
+        "p cal., spread",
+        "Size %",
+        "Size %, spread",
+        "Size %, run-up",
+        "MDE %",
+        "Power 1 %",
+    )
     power = _power_effect(found)
     columns = (*columns[:-1], f"Power {percent(power, 1)} %" if power is not None else "Power")
     return Table(columns, (False, *[True] * 8), tuple(rows), tuple(kinds), _certificate_notes(found))
@@ -118,8 +132,8 @@ def _certificate_notes(found: Findings) -> tuple[str, ...]:
     if drawn:
         first, last = drawn["runup"]
         said.append(
-            f"Run-up: pseudo-dates whose run-up over [{first}, {last}] is among the {level_text(drawn['runup_share'])} nearest to "
-            f"the event's. Seed {drawn['seed']}."
+            f"Run-up: pseudo-dates whose run-up over [{first}, {last}] is among the {level_text(drawn['runup_share'])} nearest "
+            f"to the event's. Seed {drawn['seed']}."
         )
     return (*said, *[f"Not certified: {one_line(reason)}." for reason in reasons])
 

@@ -176,7 +176,15 @@ def all_tests_table(found: Findings, group: str = "all") -> Table:
         of = f" {r['distribution']}" if r["distribution"] else ""
         statistic = f"{fixed(r['statistic'], _digits(r['test']))}{of}"
         numbers = (p_text(r["p_value"]), p_text(r["p_holm"]), _effects(r))
-        rows.append((f"{r['test']}{_mark(found, group, r['test'], found.window)}", str(r["n"]), statistic, *numbers, one_line(null)))
+        rows.append(
+            (
+                f"{r['test']}{_mark(found, group, r['test'], found.window)}",
+                str(r["n"]),
+                statistic,
+                *numbers,
+                one_line(null),
+            )
+        )
     interval = f"{level_text(1 - found.alpha)} interval %"
     columns = ("Test", "N", "Statistic", "p", "Holm p", interval, "Null; note")
     return Table(columns, (False, True, True, True, True, True, False), tuple(rows))
