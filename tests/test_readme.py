@@ -72,10 +72,9 @@ def certificate_table() -> str:
     for test in dict.fromkeys(rows["test"]):
         plain, spread, runup = (by[test, null] for null in ("as_they_are", "scaled", "runup_matched"))
         found = f"{100 * spread['mde']:.2f} ± {100 * spread['mde_error']:.2f} %"
-        lines.append(
-            f"| {test} | {plain['p_formula']:.4f} | {spread['p_calibrated']:.4f} | {size(plain)} | {size(spread)} | {size(runup)} "
-            f"| {found} |"
-        )
+        p, calibrated = (f"{v:.4f}" if v >= 0.0001 else "<0.0001" for v in (plain["p_formula"], spread["p_calibrated"]))
+        sizes = " | ".join(size(row) for row in (plain, spread, runup))
+        lines.append(f"| {test} | {p} | {calibrated} | {sizes} | {found} |")
     return "\n".join(lines)
 
 
