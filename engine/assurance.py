@@ -18,7 +18,7 @@ from engine.certificate import (
     NULLS,
     SCALED,
     Certified,
-    Measured,
+    OwnSample,
     Wanted,
     certify,
     is_of_variance,
@@ -53,7 +53,7 @@ def is_asked(spec: StudySpec, whole: bool) -> bool:
 
 
 def assurance_of(
-    study: Study, measured: Measured, groups: Sequence[tuple[str, Ints]], samples: Sequence[CarSample],
+    study: Study, measured: OwnSample, groups: Sequence[tuple[str, Ints]], samples: Sequence[CarSample],
     significance: pl.DataFrame, whole: bool, on_progress: Callable[[int, int], None],
 ) -> Assurance:  # fmt: skip
     """Certify the tests of the study, weigh its claims. whole: the certificate too where ``[certificate]`` is not there."""

@@ -47,6 +47,11 @@ def of_pairs(study: Study, panel: EventPanel, column: Sequence[Any]) -> list[Any
     return [column[row_of[p.event_id, p.symbol]] for p in panel.pairs]
 
 
+def firm_codes(plan: Plan, panel: EventPanel) -> Ints:
+    """(N,) a code for the firm of each pair, equal for all its listings."""
+    return np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
+
+
 @dataclass(frozen=True)
 class Draws:
     """What the resampling tests of the study draw from; None where no test asks for it. places: where the pairs may stand
@@ -75,9 +80,10 @@ def design_of(study: Study, plan: Plan, options: Mapping[str, Any]) -> Design:
 
 def draws_of(
     study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars], options: Mapping[str, Any],
-    certified: bool, on_progress: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None], certified: bool = False,
 ) -> Draws:  # fmt: skip
-    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed."""
+    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed. certified: the pseudo-dates are
+    asked for by the certificate or by a claim."""
     tests, rule = set(study.spec.significance.tests), study.spec.resampling
     elsewhere = PSEUDO_DATES not in fits.lacks
     design, real = design_of(study, plan, options), real_days(plan)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.report.document import Section, Table, Text, section
 from engine.report.findings import Findings, Row, count, span_text
 from engine.report.formats import NOTHING, fixed, is_number, level_text, listed, one_line, p_text, percent, shortened
-from engine.report.tables import Table
 from engine.sessions import Window
 
 MARK = "†"
@@ -276,3 +276,26 @@ def certificate_rows(found: Findings) -> list[tuple[str, list[dict[str, str]]]]:
     return [
         (title, [dict(zip(table.columns, row, strict=True)) for row in table.rows]) for title, table in titled if table
     ]
+
+
+def claims_section(found: Findings) -> Section | None:
+    """Every claim with its verdict."""
+    table = verdicts_table(found)
+    if table is None:
+        return None
+    return section("Claims and verdicts", table.shown("claims", "Every claim and its verdict", "dense"))
+
+
+def certificate_section(found: Findings) -> Section | None:
+    """How the tests behave on the study's own data."""
+    table, windows = certificate_table(found), detectable_table(found)
+    if table is None:
+        return None
+    return section(
+        "Certificate: how the tests behave here",
+        Text(" ".join(certificate_words(found))),
+        table.shown("certificate", f"Size, calibrated p and power of every test {span_text(found.window)}", "dense"),
+        windows.shown("detectable", "The smallest effect found in 80 % of the draws, by window, %", "dense")
+        if windows
+        else None,
+    )
