@@ -18,7 +18,7 @@ from engine.certificate import (
     NULLS,
     SCALED,
     Certified,
-    Measured,
+    OwnSample,
     Wanted,
     certify,
     is_of_variance,
@@ -30,7 +30,6 @@ from engine.inputs import Study
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS, CarSample
 from engine.spec import CertificateRule, StudySpec
-from engine.spec.claims import Element
 from engine.tables import table
 
 Ints = npt.NDArray[np.int64]
@@ -54,7 +53,7 @@ def is_asked(spec: StudySpec, whole: bool) -> bool:
 
 
 def assurance_of(
-    study: Study, measured: Measured, groups: Sequence[tuple[str, Ints]], samples: Sequence[CarSample],
+    study: Study, measured: OwnSample, groups: Sequence[tuple[str, Ints]], samples: Sequence[CarSample],
     significance: pl.DataFrame, whole: bool, on_progress: Callable[[int, int], None],
 ) -> Assurance:  # fmt: skip
     """Certify the tests of the study, weigh its claims. whole: the certificate too where ``[certificate]`` is not there."""
@@ -184,7 +183,10 @@ def _size_row(
     if reason := one.reasons.get((kind, test)):
         return {"unavailable": reason, "p_formula": formula}
     if null == SCALED and is_of_variance(test):
-        return {"unavailable": "more spread is what this test looks for: under this null it may reject", "p_formula": formula}
+        return {
+            "unavailable": "more spread is what this test looks for: under this null it may reject",
+            "p_formula": formula,
+        }
     p = one.p[null, kind, test, alternative]
     size = size_of(p[0] if null != SCALED else _at(one, kind, test, p, 0.0), alpha, one.apart[null])
     ordered = one.ordered(null, kind, test, alternative)
@@ -193,22 +195,25 @@ def _size_row(
         "draws": p.shape[1], "pseudo_dates": one.distinct[null], "apart": one.apart[null],
         "scale": one.scale if null == SCALED else np.nan, "size": size.size, "band_low": size.low,
         "band_high": size.high, "holds": size.holds, "p_formula": formula,
-        "p_calibrated": calibrated_p(base, one.own(kind, test, alternative, formula)), "note": _note(one, null, size.answered, p.shape[1]),
+        "p_calibrated": calibrated_p(base, one.own(kind, test, alternative, formula)),
     }  # fmt: skip
+    said = _notes(one, null, size.answered, p.shape[1])
     if not size.answered:
         return row | {"unavailable": "no answer at any pseudo-date"}
     if null == SCALED:
         effects, values = _along(one, kind, test, ordered, _direction(alternative))
         mde, error = detectable(effects, values, alpha)
         row |= {"critical_p": critical_p(_at(one, kind, test, p, 0.0), alpha), "mde": abs(mde), "mde_error": error}
-    return row
+        if not np.isfinite(mde):
+            said.append(f"no effect up to {abs(effects[-1]):.6g} is found often enough")
+    return row | {"note": "; ".join(said)}
 
 
-def _note(one: Certified, null: str, answered: int, draws: int) -> str:
+def _notes(one: Certified, null: str, answered: int, draws: int) -> list[str]:
     said = [f"{draws - answered} of {draws} without an answer"] if answered < draws else []
     if null == NULLS[-1] and one.unmatched:
         said.append(f"{one.unmatched} without a run-up of their own stand anywhere")
-    return "; ".join(said)
+    return said
 
 
 def _at(one: Certified, kind: str, test: str, p: Floats, effect: float) -> Floats:

@@ -40,6 +40,7 @@ def listing_choices(
         )
         used = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
         optional = spec.model.name in WITH_FACTORS and spec.sessions.calendar == "exchange" and not any(benchmarks)
+        optional = optional and not (spec.factors is not None and spec.factors.is_world)  # its "local" is the benchmark
         if used and not benchmark and not optional:
             raise SpecError(
                 f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "

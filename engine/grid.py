@@ -91,7 +91,7 @@ def _answers(
     draws = Draws()
     if RESAMPLING_TESTS & set(tests):
         draws = draws_of(
-            study, plan, used.panel, used.fits, used.cars, model_options(study), False, lambda done, total: None
+            study, plan, used.panel, used.fits, used.cars, model_options(study), lambda done, total: None
         )  # fmt: skip
     everyone, firms = np.arange(len(used.panel.pairs)), firm_codes(plan, used.panel)
     found: dict[tuple[Window, str], Significance] = {}

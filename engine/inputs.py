@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from engine.announcements import STAMPS, Announcements, read_announcements
+from engine.attributes import check_attributes
 from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
@@ -31,13 +32,6 @@ from engine.usercode import UserModel, code_file, load_function
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 # What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
 DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
-
-CHART_NAMES = frozenset(
-    {
-        "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time",
-        "specification_curve", "equity_curve", "size_plot", "power_curve", "placebo_caar",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,14 @@ class Study:
     def files(self) -> tuple[Path, ...]:
         """The calendar files."""
         return self.announcements.files
+
+
+# The charts of `engine.report`, for callers who hand in none.
+CHARTS = (
+    "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time", "listing_paths",
+    "car_heatmap", "event_panel", "specification_curve", "equity_curve", "size_plot", "power_curve",
+    "placebo_caar",
+)  # fmt: skip
 
 
 def known_names(charts: frozenset[str]) -> Known:
@@ -109,7 +111,7 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = CHART_NAMES,
+    charts: frozenset[str] = frozenset(CHARTS),
     allow_code: bool = False,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
@@ -119,17 +121,24 @@ def load_study(
     Raises SpecError for the study, DataError for calendar and prices.
     """
     folder = Path(folder)
-    toml = folder / "study.toml"
     spec, announcements = read_design(folder, charts)
     path = default_data_path(folder) if data_path is None else tuple(data_path)
     if prices is not None:
         snapshot = find_snapshot(str(prices.resolve()), folder, ())
     else:
         snapshot = find_snapshot(spec.prices.snapshot, folder, path)
-    exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     other = snapshot
     if spec.factors is not None and spec.factors.snapshot is not None:
         other = find_snapshot(spec.factors.snapshot, folder, path)
+    return gathered(folder, spec, announcements, snapshot, other, allow_code)
+
+
+def gathered(
+    folder: Path, spec: StudySpec, announcements: Announcements, snapshot: Snapshot, other: Snapshot, allow_code: bool
+) -> Study:
+    """A study from its design, its calendar and the snapshots of its prices and of its factors."""
+    toml = folder / "study.toml"
+    exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     code, function = None, None
     if spec.model.file is not None and spec.model.function is not None:
         code = code_file(folder, spec.model.file, str(toml))
@@ -145,10 +154,10 @@ def load_study(
         market=market,
         snapshot=snapshot,
         sha256={
-            "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
-            "calendar": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in announcements.files},
+            "study": sha256_of(toml),
+            "calendar": {p.name: sha256_of(p) for p in announcements.files},
             "snapshot": hashes,
-            "code": {code.name: hashlib.sha256(code.read_bytes()).hexdigest()} if code is not None else {},
+            "code": {code.name: sha256_of(code)} if code is not None else {},
         },
         function=function,
         first=first_fingerprints(folder / "golden" / "manifest.json"),
@@ -167,16 +176,26 @@ def first_fingerprints(manifest: Path) -> dict[str, str]:
         return {}
 
 
+def sha256_of(path: Path) -> str:
+    """The hash of a file, "" where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def read_design(folder: Path, charts: frozenset[str]) -> tuple[StudySpec, Announcements]:
     """``study.toml`` and the calendar, checked against each other."""
     spec = read_spec(folder / "study.toml", known_names(charts))
+    return spec, read_calendar(folder, spec, str(folder / "study.toml"))
+
+
+def read_calendar(folder: Path, spec: StudySpec, where: str) -> Announcements:
+    """The calendar of a design, checked against it; ``where`` names the design in messages."""
     announcements = read_announcements(
         folder / spec.events.file if spec.events.file is not None else None,
         folder / spec.events.calendar if spec.events.calendar is not None else None,
         spec.events.select,
     )
-    _check_columns(spec, announcements, str(folder / "study.toml"))
-    return spec, announcements
+    _check_columns(spec, announcements, where)
+    return announcements
 
 
 def _check_columns(spec: StudySpec, announcements: Announcements, where: str) -> None:
@@ -202,6 +221,7 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
     _check_deals(spec, announcements, where)
     _check_signs(spec, announcements, where)
     _check_formulas(spec, available, where)
+    _check_kinds(spec, announcements, where)
     _check_references(spec, attributes, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
@@ -276,6 +296,18 @@ def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None
                     f'{where}: [crosssection] formula {name}: "{column}" is no column of the calendar and nothing that the '
                     f"run makes. {hint(column, [*known, 'beta_market'])}"
                 )
+
+
+def _check_kinds(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """A column that a formula takes for numbers holds numbers (`check_attributes`)."""
+    formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    table, attributes = announcements.table, announcements.attributes
+    columns = attributes.to_dict(as_series=False) | {c: table[c].to_list() for c in ("event_id", "symbol")}
+    texts = {*OWN_GROUPS, "decade"} - set(columns)
+    for name, text in formulas.items():
+        check_attributes(
+            parse_formula(text), columns, texts, table["where"].to_list(), f"{where}: [crosssection] formula {name}"
+        )
 
 
 def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> None:

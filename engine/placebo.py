@@ -85,8 +85,8 @@ class PseudoDates:
     def take(self, members: Ints) -> PseudoDates:
         """The dates of the chosen pairs, their clusters numbered again in order of first appearance."""
         _, first, label = np.unique(self.cluster[members], return_index=True, return_inverse=True)
-        own = (tuple(values[i] for i in members) for values in (self.places, self.cars, self.means))
-        return PseudoDates(np.argsort(np.argsort(first))[label], *own, self.design)
+        places, cars, means = (tuple(one[i] for i in members) for one in (self.places, self.cars, self.means))
+        return PseudoDates(np.argsort(np.argsort(first))[label], places, cars, means, self.design)
 
     def sizes(self) -> Ints:
         """(K,) how many pseudo-dates each cluster has."""
@@ -115,10 +115,8 @@ class Design:
 
 def placebo_of(dates: PseudoDates, draws: int, rng: np.random.Generator) -> Placebo:
     """Draw joint pseudo-dates of the clusters, for `permutation`."""
-    sizes, length = dates.sizes(), len(dates.design.event_window)
-    non_overlapping = np.array([side_by_side(places, length) for places in dates.places])
-    joint = np.ascontiguousarray((rng.random((draws, len(sizes))) * sizes).astype(np.int64).T)
-    return Placebo(dates.design.windows, dates.cars, dates.cluster, joint, non_overlapping)
+    length = len(dates.design.event_window)
+    return _drawn(dates.design.windows, dates.cars, dates.cluster, dates.places, length, draws, rng)
 
 
 def pseudo_dates(
@@ -137,18 +135,29 @@ def pseudo_dates(
         line = panel.lines[kind[0]]
         tables[kind] = line_table(line, Window(*kind[1:]), real[line.symbol], design)
         on_progress(done + 1, len(kinds))
-    cluster, places = joint_places(panel, {kind: table.cars for kind, table in tables.items()})
+    cluster, places = _standing(panel, {kind: found.cars for kind, found in tables.items()})
     own = [tables[kind_of(panel, i)] for i in range(len(panel.pairs))]
-    cars = tuple(table.cars[place] for table, place in zip(own, places, strict=True))
-    means = tuple(table.mean_ar(place) for table, place in zip(own, places, strict=True))
+    cars = tuple(found.cars[place] for found, place in zip(own, places, strict=True))
+    means = tuple(found.mean_ar(place) for found, place in zip(own, places, strict=True))
     return PseudoDates(cluster, places, cars, means, design)
 
 
-def joint_places(panel: EventPanel, tables: Mapping[tuple[int, int, int], Floats]) -> tuple[Ints, tuple[Ints, ...]]:
-    """The cluster of every pair, and where on its line all of the cluster may stand together, in the order of time.
+def joint_draws(
+    panel: EventPanel, tables: Mapping[tuple[int, int, int], Floats], windows: tuple[Window, ...], draws: int,
+    rng: np.random.Generator,
+) -> Placebo:  # fmt: skip
+    """Draw joint pseudo-dates of the panel's clusters.
 
-    tables: for each `kind_of` pair what is measured with day 0 at each session, (S, W), NaN where it is not feasible.
+    tables: for each kind of pair (line, first and last estimation day) what is measured with day 0 at each session, (S, W),
+    NaN where that session is not feasible.
     """
+    cluster, places = _standing(panel, tables)
+    events = tuple(tables[kind_of(panel, i)][place] for i, place in enumerate(places))
+    return _drawn(windows, events, cluster, places, len(panel.event_window), draws, rng)
+
+
+def _standing(panel: EventPanel, tables: Mapping[tuple[int, int, int], Floats]) -> tuple[Ints, tuple[Ints, ...]]:
+    """The cluster of every pair, and its positions at the pseudo-dates of its cluster."""
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     places: list[Ints] = [np.empty(0, np.int64)] * len(panel.pairs)
     for c in range(int(cluster.max()) + 1):
@@ -158,19 +167,15 @@ def joint_places(panel: EventPanel, tables: Mapping[tuple[int, int, int], Floats
     return cluster, tuple(places)
 
 
-def joint_draws(
-    panel: EventPanel, tables: Mapping[tuple[int, int, int], Floats], windows: tuple[Window, ...], draws: int,
+def _drawn(
+    windows: tuple[Window, ...], events: tuple[Floats, ...], cluster: Ints, places: Sequence[Ints], length: int, draws: int,
     rng: np.random.Generator,
 ) -> Placebo:  # fmt: skip
-    """Draw joint pseudo-dates of the panel's clusters. tables: of `joint_places`."""
-    cluster, places = joint_places(panel, tables)
     sizes = np.zeros(int(cluster.max()) + 1, np.int64)
-    for c, place in zip(cluster, places, strict=True):
-        sizes[c] = len(place)
-    events = tuple(tables[kind_of(panel, i)][place] for i, place in enumerate(places))
+    for c, own in zip(cluster, places, strict=True):
+        sizes[c] = len(own)
     joint = np.ascontiguousarray((rng.random((draws, len(sizes))) * sizes).astype(np.int64).T)
-    length = len(panel.event_window)
-    return Placebo(windows, events, cluster, joint, np.array([side_by_side(place, length) for place in places]))
+    return Placebo(windows, events, cluster, joint, np.array([side_by_side(own, length) for own in places]))
 
 
 def clusters(event_ids: Sequence[str], event_days: Sequence[np.datetime64]) -> Ints:
@@ -188,7 +193,6 @@ def clusters(event_ids: Sequence[str], event_days: Sequence[np.datetime64]) -> I
 
 
 def kind_of(panel: EventPanel, i: int) -> tuple[int, int, int]:
-    """Line, and first and last day of the estimation window, of a pair: what its pseudo-events are made from."""
     return int(panel.line[i]), int(panel.own[i, 0]), int(panel.own[i, 1])
 
 
@@ -234,7 +238,7 @@ def line_table(line: Line, own: Window, real: Days, design: Design) -> LineTable
     upper = np.clip(at + own.end + 1, 0, len(line.dates))
     n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
     at = at[complete & apart & (n_obs >= design.min_days)]
-    around = windows_around(line, own, seen, design)
+    around = around_sessions(line, own, seen, design)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
         fits = design.model(*(np.ascontiguousarray(v[part]) for v in around[:3]))
@@ -255,7 +259,7 @@ def estimable(line: Line, design: Design) -> Floats:
     return np.where(np.isin(line.dates, design.left_out[line.symbol]), np.nan, line.returns)
 
 
-def windows_around(
+def around_sessions(
     line: Line, own: Window, seen: Floats, design: Design
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Views of a line around each of its S sessions: what the model is fitted to, and the returns of the event window.
@@ -264,15 +268,15 @@ def windows_around(
     in excess of the risk-free rate where there is one; and that rate (S, E). seen: `estimable`.
     """
     return (
-        values_around(seen - line.riskfree, own),
-        values_around(line.regressors, own),
-        values_around(line.regressors, design.event_window),
-        values_around(line.returns - line.riskfree, design.event_window),
-        values_around(line.riskfree, design.event_window),
+        windows_around(seen - line.riskfree, own),
+        windows_around(line.regressors, own),
+        windows_around(line.regressors, design.event_window),
+        windows_around(line.returns - line.riskfree, design.event_window),
+        windows_around(line.riskfree, design.event_window),
     )
 
 
-def values_around(values: Floats, window: Window) -> Floats:
+def windows_around(values: Floats, window: Window) -> Floats:
     """(S, ..., len(window)) view of the window around each session of values (..., S); NaN beyond the line."""
     before, after = max(-window.start, 0), max(window.end, 0)
     edges = [(0, 0)] * (values.ndim - 1) + [(before, after)]

@@ -16,7 +16,7 @@ from engine.abnormal import AbnormalReturns, abnormal_returns
 from engine.models import NormalFits
 from engine.models.fits import assemble
 from engine.panel import EventPanel
-from engine.placebo import PseudoDates, estimable, windows_around
+from engine.placebo import PseudoDates, around_sessions, estimable
 from engine.sessions import Window
 from engine.significance.batch.correlation import Placed
 
@@ -122,7 +122,7 @@ def pseudo_samples(subject: Subject, position: Ints, keep_regressors: bool = Fal
         line, own = panel.lines[panel.line[i]], Window(*panel.own[i].tolist())
         around = views.get((panel.line[i], own))
         if around is None:
-            around = views[panel.line[i], own] = windows_around(line, own, estimable(line, design), design)
+            around = views[panel.line[i], own] = around_sessions(line, own, estimable(line, design), design)
         at = position[:, i]
         cut = [np.ascontiguousarray(view[at]) for view in around]
         fits = design.model(*cut[:3])

@@ -87,9 +87,10 @@ def design_of(study: Study, plan: Plan, options: Mapping[str, Any]) -> Design:
 
 def draws_of(
     study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars], options: Mapping[str, Any],
-    certified: bool, on_progress: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None], certified: bool = False,
 ) -> Draws:  # fmt: skip
-    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed."""
+    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed. certified: the pseudo-dates are
+    asked for by the certificate or by a claim."""
     tests, rule = set(study.spec.significance.tests), study.spec.resampling
     elsewhere = PSEUDO_DATES not in fits.lacks
     design, real = design_of(study, plan, options), real_days(plan)

@@ -87,43 +87,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "group": TEXT, "weighting": TEXT, "regression": TEXT, "term": TEXT, "n": WHOLE, "estimate": NUMBER, "se": NUMBER,
         "se_hac": NUMBER, "t": NUMBER, "distribution": TEXT, "p_value": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER,
         "n_periods": WHOLE, "mean_firms": NUMBER, "periods_left_out": WHOLE, "lags": WHOLE, "unavailable": TEXT,
+        "no_history": WHOLE,
     },
     "portfolios": {
         "group": TEXT, "weighting": TEXT, "period": DAY, "firms": WHOLE, "actual": NUMBER, "abnormal": NUMBER,
+        "standardised": NUMBER,
     },
     "rats": {
         "group": TEXT, "relative_period": WHOLE, "n": WHOLE, "alpha": NUMBER, "se": NUMBER, "t": NUMBER,
         "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
         "unavailable": TEXT,
-    },
-    "influence": {
-        "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "kind": TEXT, "left_out": TEXT, "event_id": TEXT,
-        "symbol": TEXT, "n_left_out": WHOLE, "n": WHOLE, "estimate": NUMBER, "statistic": NUMBER, "p_value": NUMBER,
-        "change": NUMBER, "sign_change": WHOLE, "turned": WHOLE, "unavailable": TEXT,
-    },
-    "grid": {
-        "spec": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
-        "returns": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
-        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
-        "significant": WHOLE, "primary": WHOLE, "unavailable": TEXT, "note": TEXT,
-    },
-    "trades": {
-        "event_id": TEXT, "symbol": TEXT, "leg": TEXT, "side": TEXT, "status": TEXT, "entry_day": DAY, "entry_at": TEXT,
-        "waited": WHOLE, "exit_day": DAY, "sessions": WHOLE, "hedge": TEXT, "beta": NUMBER, "size": NUMBER,
-        "capacity": NUMBER, "entry_price": NUMBER, "exit_price": NUMBER, "listing_return": NUMBER, "hedge_return": NUMBER,
-        "gross": NUMBER, "cost": NUMBER, "borrow": NUMBER, "net": NUMBER, "reason": TEXT,
-    },
-    "equity": {
-        "date": DAY, "positions": WHOLE, "gross_exposure": NUMBER, "net_exposure": NUMBER, "profit": NUMBER,
-        "cost": NUMBER, "equity": NUMBER, "drawdown": NUMBER,
-    },
-    "backtest": {
-        "leg": TEXT, "measure": TEXT, "n": WHOLE, "value": NUMBER, "se": NUMBER, "low": NUMBER, "high": NUMBER,
-        "unavailable": TEXT, "note": TEXT,
-    },
-    "trials": {
-        "trial": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
-        "returns": TEXT, "hold": WHOLE, "n": WHOLE, "sharpe": NUMBER, "primary": WHOLE, "unavailable": TEXT,
     },
     "certificate": {
         "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "kind": TEXT, "test": TEXT, "null": TEXT, "n": WHOLE,
@@ -146,14 +119,46 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "p_claim": NUMBER, "p_holm": NUMBER, "p_holm_opposite": NUMBER, "power": NUMBER, "power_effect": NUMBER,
         "mde": NUMBER, "mde_error": NUMBER, "verdict": TEXT, "changed": TEXT, "unavailable": TEXT, "note": TEXT,
     },
+    "influence": {
+        "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "kind": TEXT, "left_out": TEXT, "event_id": TEXT,
+        "symbol": TEXT, "n_left_out": WHOLE, "n": WHOLE, "estimate": NUMBER, "statistic": NUMBER, "p_value": NUMBER,
+        "change": NUMBER, "sign_change": WHOLE, "turned": WHOLE, "unavailable": TEXT,
+    },
+    "grid": {
+        "spec": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
+        "returns": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
+        "significant": WHOLE, "primary": WHOLE, "unavailable": TEXT, "note": TEXT,
+    },
+    "trading": {
+        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "close": NUMBER, "volume": NUMBER,
+    },
+    "trades": {
+        "event_id": TEXT, "symbol": TEXT, "leg": TEXT, "side": TEXT, "status": TEXT, "entry_day": DAY, "entry_at": TEXT,
+        "waited": WHOLE, "exit_day": DAY, "sessions": WHOLE, "hedge": TEXT, "beta": NUMBER, "size": NUMBER,
+        "capacity": NUMBER, "entry_price": NUMBER, "exit_price": NUMBER, "listing_return": NUMBER, "hedge_return": NUMBER,
+        "gross": NUMBER, "cost": NUMBER, "borrow": NUMBER, "net": NUMBER, "reason": TEXT,
+    },
+    "equity": {
+        "date": DAY, "positions": WHOLE, "gross_exposure": NUMBER, "net_exposure": NUMBER, "profit": NUMBER,
+        "cost": NUMBER, "equity": NUMBER, "drawdown": NUMBER,
+    },
+    "backtest": {
+        "leg": TEXT, "measure": TEXT, "n": WHOLE, "value": NUMBER, "se": NUMBER, "low": NUMBER, "high": NUMBER,
+        "unavailable": TEXT, "note": TEXT,
+    },
+    "trials": {
+        "trial": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
+        "returns": TEXT, "hold": WHOLE, "n": WHOLE, "sharpe": NUMBER, "primary": WHOLE, "unavailable": TEXT,
+    },
 }  # fmt: skip
 
 # The tables that not every study has.
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance", "influence", "grid", "trades", "equity",
-        "backtest", "trials", "certificate", "power", "placebo", "verdicts",
+        "deal_significance", "influence", "grid", "trading", "trades", "equity", "backtest", "trials", "certificate", "power",
+        "placebo", "verdicts",
     }
 )  # fmt: skip
 
@@ -184,14 +189,15 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calendar_time": ("group", "weighting", "regression", "term"),
     "portfolios": ("group", "weighting", "period"),
     "rats": ("group", "relative_period"),
-    "influence": ("window_start", "window_end", "test", "kind", "left_out"),
-    "grid": ("spec",),
-    "trades": ("event_id", "symbol", "leg"),
-    "equity": ("date",),
-    "backtest": ("leg", "measure"),
-    "trials": ("trial",),
     "certificate": ("group", "window_start", "window_end", "kind", "test", "null"),
     "power": ("group", "window_start", "window_end", "kind", "test", "effect"),
     "placebo": ("group", "window_start", "window_end", "null", "bin"),
     "verdicts": ("claim", "part"),
+    "influence": ("window_start", "window_end", "test", "kind", "left_out"),
+    "grid": ("spec",),
+    "trading": ("event_id", "symbol", "relative_day"),
+    "trades": ("event_id", "symbol", "leg"),
+    "equity": ("date",),
+    "backtest": ("leg", "measure"),
+    "trials": ("trial",),
 }

@@ -13,7 +13,7 @@ from engine.abnormal import AbnormalReturns, Cars
 from engine.assurance import assurance_of, is_asked
 from engine.backtest import Trials, backtest_tables
 from engine.calendar_time import in_calendar_time
-from engine.certificate import Measured as Certified
+from engine.certificate import OwnSample
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import SpecError
@@ -37,6 +37,7 @@ from engine.significance import (
     evaluate,
     evaluate_events,
 )
+from engine.spec import StudySpec
 from engine.tables import (
     abnormal_table,
     averages_table,
@@ -50,6 +51,7 @@ from engine.tables import (
     fits_table,
     significance_table,
     table,
+    trading_table,
 )
 
 __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
@@ -57,6 +59,7 @@ __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
+SHOWS_TRADING = "event_panel"  # the chart for which closes and volumes are kept
 
 
 def run_study(
@@ -77,8 +80,8 @@ def run_study(
     panel, fits, abnormal, cars, exclusions = used.panel, used.fits, used.abnormal, used.cars, used.exclusions
 
     draws = draws_of(
-        study, plan, panel, fits, cars, options, is_asked(spec, certify),
-        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
+        study, plan, panel, fits, cars, options,
+        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4), is_asked(spec, certify),
     )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = groups_of(study, panel)
@@ -107,21 +110,22 @@ def run_study(
     tables |= _alternatives(study, plan, on_progress)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
+    if SHOWS_TRADING in spec.report.charts:
+        tables["trading"] = trading_table(panel, study.series)
     assured = assurance_of(
-        study, _certified(study, used, firms, draws), groups, samples, tables["significance"],
-        certify, lambda done, total: on_progress("pseudo-samples", done, total),
+        study, _own_sample(used, firms, draws, spec), groups, samples, tables["significance"], certify,
+        lambda done, total: on_progress("pseudo-samples", done, total),
     )  # fmt: skip
     tables |= assured.tables
     manifest = run_manifest(study, plan, panel, fits, assured.drawn)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, manifest)
 
 
-def _certified(study: Study, used: Measured, firms: Ints, draws: Draws) -> Certified:
+def _own_sample(used: Measured, firms: Ints, draws: Draws, spec: StudySpec) -> OwnSample:
     """What the certificate starts from."""
-    cars = {c.window: c for c in used.cars}
-    log_returns, alpha = study.spec.prices.returns == "log", study.spec.significance.alpha
-    return Certified(
-        used.panel, used.fits, used.abnormal, cars, firms, draws.places, log_returns, alpha, draws.clusters
+    return OwnSample(
+        used.panel, used.fits, used.abnormal, {c.window: c for c in used.cars}, firms, draws.places,
+        spec.prices.returns == "log", spec.significance.alpha, draws.clusters,
     )  # fmt: skip
 
 

@@ -20,7 +20,12 @@ from engine.report.style import FAINT, GREY, GRID, Words, blank, compose, save, 
 from engine.significance import multiplicity
 
 ROOT = Path(__file__).parents[1]
-STUDIES, PAGE, PICTURE, README = ROOT / "studies", ROOT / "docs" / "claims.md", ROOT / "docs" / "claims.png", ROOT / "README.md"
+STUDIES, PAGE, PICTURE, README = (
+    ROOT / "studies",
+    ROOT / "docs" / "claims.md",
+    ROOT / "docs" / "claims.png",
+    ROOT / "README.md",
+)
 START, END = "<!-- claims:start -->\n", "<!-- claims:end -->\n"
 COLOURS = {"supported": "#009E73", "contradicted": "#D55E00", "not distinguishable from noise": "#595959"}
 SHORT = {"not distinguishable from noise": "not distinguishable"}
@@ -82,7 +87,16 @@ def read_parts() -> list[Part]:
     }
     count = {n: sum(r["claim"] == n for *_, r in found) for n in names}
     return [
-        Part(r["claim"], r["part"], count[r["claim"]], study, r, events_of(study, r["group"]), holm[r["claim"]], said[r["claim"]])
+        Part(
+            r["claim"],
+            r["part"],
+            count[r["claim"]],
+            study,
+            r,
+            events_of(study, r["group"]),
+            holm[r["claim"]],
+            said[r["claim"]],
+        )
         for _, _, study, r in found
     ]
 
@@ -98,7 +112,9 @@ def events_of(study: str, group: str) -> int:
         wanted = json.loads((golden / "manifest.json").read_text())["settings"]["significance"]["samples"][value]
     else:
         wanted = {column: [value]}
-    return cars.filter(pl.col("car").is_not_null(), *(pl.col(c).is_in(v) for c, v in wanted.items()))["event_id"].n_unique()
+    return cars.filter(pl.col("car").is_not_null(), *(pl.col(c).is_in(v) for c, v in wanted.items()))[
+        "event_id"
+    ].n_unique()
 
 
 def percent(value: float | None, sign: bool = True) -> str:
@@ -193,7 +209,10 @@ def far() -> dict[str, str]:
 
 
 def in_readme(parts: Sequence[Part]) -> str:
-    lines = ["| | claim | verdict | estimate % | 95 % interval | Holm p, all | n (events) |", "|---|---|---|---:|---:|---:|---:|"]
+    lines = [
+        "| | claim | verdict | estimate % | 95 % interval | Holm p, all | n (events) |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
     for part in parts:
         r = part.row
         lines.append(
@@ -211,7 +230,9 @@ def picture(parts: Sequence[Part]) -> bytes:
         legend: list[tuple[Any, str]] = [
             (Line2D([], [], color=COLOURS[v], marker="o", linewidth=1.6), v) for v in verdicts
         ]
-        legend.append((Line2D([], [], color=FAINT, marker="|", markersize=10, linewidth=0), "smallest effect that would be found"))
+        legend.append(
+            (Line2D([], [], color=FAINT, marker="|", markersize=10, linewidth=0), "smallest effect that would be found")
+        )
         total = len({p.claim for p in parts})
         supported = len({p.claim for p in parts if p.verdict_all == "supported"})
         contradicted = len({p.claim for p in parts if p.verdict_all == "contradicted"})

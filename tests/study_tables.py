@@ -34,7 +34,9 @@ def rerun(study: str, tests: str, *changes: tuple[str, str]) -> StudyResult:
         for old, new in changes:
             assert old in text, old
             text = text.replace(old, new)
-        text = re.sub(r"^\[(claims\.\w+|grid|backtest|certificate)\]\n(?:[^\[\n].*\n|\n)*", "", text, flags=re.MULTILINE)
+        text = re.sub(
+            r"^\[(claims\.\w+|grid|backtest|certificate)\]\n(?:[^\[\n].*\n|\n)*", "", text, flags=re.MULTILINE
+        )
         text = re.sub(r"^tests = \[.*?\](?=\s|$)", f"tests = [{tests}]", text, flags=re.MULTILINE | re.DOTALL)
         text = re.sub(r"^charts = .*$", "charts = []", text, flags=re.MULTILINE)
         (folder / "study.toml").write_text(text, encoding="utf-8")
@@ -75,7 +77,14 @@ def measures_by_kind() -> str:
                 for window in ((0, 1), (2, 20))
             )
             made.append(
-                [f"{said}, {kind}s", str(dip["n"]), pc(dip["estimate"]), p(dip["p_value"]), pc(after["estimate"]), p(after["p_value"])]
+                [
+                    f"{said}, {kind}s",
+                    str(dip["n"]),
+                    pc(dip["estimate"]),
+                    p(dip["p_value"]),
+                    pc(after["estimate"]),
+                    p(after["p_value"]),
+                ]
             )
     return lines("| listings, measure | n | dip, CAR[0, 1] % | p | rebound, CAR[2, 20] % | p |", made)
 
@@ -97,7 +106,9 @@ def measures_backtest() -> str:
 def leak_or_official() -> str:
     """SMIC in Hong Kong on the two measures whose leak has another day 0 than the official word."""
     found = {
-        stamp: rerun("us-measures-chinese-tech", '"forecast_error_t"', ('stamp = "first_public_at"', f'stamp = "{stamp}"'))
+        stamp: rerun(
+            "us-measures-chinese-tech", '"forecast_error_t"', ('stamp = "first_public_at"', f'stamp = "{stamp}"')
+        )
         for stamp in ("first_public_at", "announced_at")
     }
     made = []
@@ -105,7 +116,11 @@ def leak_or_official() -> str:
         cells = [event]
         for result in found.values():
             row = at(result, "cars", 0, 0, event_id=event, symbol="0981.HK").row(0, named=True)
-            day = result.tables["events"].filter(pl.col("event_id") == event, pl.col("symbol") == "0981.HK")["event_day"].item()
+            day = (
+                result.tables["events"]
+                .filter(pl.col("event_id") == event, pl.col("symbol") == "0981.HK")["event_day"]
+                .item()
+            )
             cells += [str(day), pc(row["car"])]
         made.append(cells)
     return lines("| event | day 0 of the leak | AR % | day 0 of the official word | AR % |", made)
@@ -154,7 +169,11 @@ def variance_of_meetings() -> str:
         value = {r["test"]: r for r in rows.to_dicts()}
         made.append(
             [f"`{group}`", str(value["variance_rank"]["n"])]
-            + [c for t in ("variance_rank", "variance_bmp") for c in (f"{value[t]['statistic']:+.2f}", p(value[t]["p_value"]))]
+            + [
+                c
+                for t in ("variance_rank", "variance_bmp")
+                for c in (f"{value[t]['statistic']:+.2f}", p(value[t]["p_value"]))
+            ]
         )
     return lines("| group | n | `variance_rank` | p | `variance_bmp` | p |", made)
 

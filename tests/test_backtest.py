@@ -478,15 +478,25 @@ def trades_known_by(result: StudyResult, day: str, at_open: bool) -> list[tuple[
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2), place=st.integers(70, 245), at_open=st.booleans(), noise=st.integers(0, 10_000))
+@given(
+    seed=st.integers(0, 2), place=st.integers(70, 245), at_open=st.booleans(), at_entry=st.booleans(),
+    noise=st.integers(0, 10_000),
+)  # fmt: skip
 def test_prices_after_a_moment_change_nothing_up_to_it(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, place: int, at_open: bool, noise: int
+    tmp_path_factory: pytest.TempPathFactory, seed: int, place: int, at_open: bool, at_entry: bool, noise: int
 ) -> None:
+    """The moment is any open or close, or that of an entry."""
     folder = tmp_path_factory.mktemp("ahead")
     rng = np.random.default_rng(noise)
     day = DAYS[place]
     random_study(folder / "a", seed, TRADED)
     before = run(folder / "a")
+    if at_entry:
+        entries = (
+            before.tables["trades"].filter(pl.col("entry_day").is_not_null()).select("entry_day", "entry_at").rows()
+        )
+        entered, kind = entries[place % len(entries)]
+        day, at_open = str(entered), kind == "open"
     for symbol in (*SYMBOLS, "MKT"):
         path = folder / "a" / "data" / f"{symbol}.csv"
         file = pl.read_csv(path, infer_schema_length=None).to_dict(as_series=False)
@@ -494,7 +504,7 @@ def test_prices_after_a_moment_change_nothing_up_to_it(
     after = run(folder / "a")
     known = trades_known_by(before, day, at_open)
     assert known == trades_known_by(after, day, at_open)
-    if place > 200:
+    if at_entry or place > 200:
         assert known
 
 

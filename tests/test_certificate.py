@@ -117,7 +117,10 @@ def test_power_is_that_of_plain_loops(result: StudyResult, plain: dict[str, Any]
             critical = ordered[int(0.05 * (1 + DRAWS)) - 1]
             power = sum(one[test] < critical * (1 - 1e-12) for one in moved) / DRAWS
             where = {"window_start": window[0], "window_end": window[1], "test": test, "effect": effect}
-            assert cell(result, "power", "power", kind="group", **where) == pytest.approx(power, abs=1e-12), (test, effect)
+            assert cell(result, "power", "power", kind="group", **where) == pytest.approx(power, abs=1e-12), (
+                test,
+                effect,
+            )
 
 
 def test_pseudo_dates_are_those_of_plain_loops(result: StudyResult, plain: dict[str, Any]) -> None:
@@ -207,6 +210,8 @@ def test_spread_ratio_by_hand() -> None:
     assert spread_ratio(np.array([[0.0], [4.0]]), estimation) == pytest.approx(2.0)
     assert spread_ratio(np.array([[0.0], [0.1]]), estimation) == 1.0
     assert spread_ratio(np.array([[3.0]]), estimation[:1]) == 1.0
+    three = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, np.nan]])  # variances 1 and 2, whose mean is 1.5
+    assert spread_ratio(np.array([[0.0], [4.0], [8.0]]), three) == pytest.approx(math.sqrt(16 / 1.5))
 
 
 # What is drawn
@@ -226,6 +231,7 @@ def test_one_cluster_has_every_pseudo_date_once(tmp_path: Path) -> None:
     few = drawn(one, 30, np.random.default_rng(1))
     assert len(np.unique(few.place[:, 0])) == 30
     assert (np.diff(few.place[:, 0]) <= there // 30 + 1).all()
+    assert few.place[-1, 0] >= there - there // 30 - 2
 
 
 def test_events_of_one_date_stay_together(tmp_path: Path) -> None:

@@ -10,7 +10,20 @@ import claims_page
 import numpy as np
 import polars as pl
 import pytest
-from claims_page import END, PAGE, PICTURE, README, START, STUDIES, UNTESTABLE, events_of, in_readme, page, picture, read_parts
+from claims_page import (
+    END,
+    PAGE,
+    PICTURE,
+    README,
+    START,
+    STUDIES,
+    UNTESTABLE,
+    events_of,
+    in_readme,
+    page,
+    picture,
+    read_parts,
+)
 
 PARTS = read_parts()
 
@@ -54,10 +67,17 @@ def test_holm_over_all_claims_by_hand() -> None:
 def test_events_of_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     golden = tmp_path / "made" / "golden"
     golden.mkdir(parents=True)
-    rows = {"event_id": ["a", "a", "b", "c"], "symbol": list("XYXX"), "claim": ["C1", "C1", "C1", "C2"], "car": [0.1, 0.2, None, 0.3]}
+    rows = {
+        "event_id": ["a", "a", "b", "c"],
+        "symbol": list("XYXX"),
+        "claim": ["C1", "C1", "C1", "C2"],
+        "car": [0.1, 0.2, None, 0.3],
+    }
     pl.DataFrame(rows).write_csv(golden / "cars.csv")
     samples = {"late": {"event_id": ["b", "c"], "symbol": ["X"]}}
-    (golden / "manifest.json").write_text(json.dumps({"settings": {"significance": {"samples": samples}}}), encoding="utf-8")
+    (golden / "manifest.json").write_text(
+        json.dumps({"settings": {"significance": {"samples": samples}}}), encoding="utf-8"
+    )
     monkeypatch.setattr(claims_page, "STUDIES", tmp_path)
     assert [events_of("made", g) for g in ("all", "claim=C1", "sample=late")] == [2, 1, 1]
 

@@ -173,13 +173,15 @@ def test_a_benchmark_of_the_grid_without_prices_is_named(tmp_path: Path) -> None
 
 def test_the_curve_counts_and_ranks(tmp_path: Path) -> None:
     charts = {"charts": ["specification_curve"]}
-    result = run(make_study(tmp_path, events(), prices(), grid=SMALL, resampling=RESAMPLING, report=charts))
+    grid = SMALL | {"car": [[-1, 1], [0, 2], [-5, 5], [1, 3]]}
+    result = run(make_study(tmp_path, events(), prices(), grid=grid, resampling=RESAMPLING, report=charts))
     curve = read_curve(read_findings(result))
     assert curve is not None
     assert curve.primary is not None
     table = result.tables["grid"].filter(pl.col("unavailable").is_null())
     estimate, p = table["estimate"].to_numpy(), table["p_value"].to_numpy()
     assert curve.rank == 1 + (estimate < estimate[0]).sum()
+    assert 1 < curve.rank < len(curve.rows)  # so that no other order gives it
     assert curve.p_rank == 1 + (p < p[0]).sum()
     assert curve.significant == (p < 0.05).sum()
     assert curve.same_sign == (np.sign(estimate) == np.sign(estimate[0])).sum()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from conftest import make_study, run, simulated, weekdays
 
-from engine.placebo import LineTable, _feasible, clusters, side_by_side
+from engine.placebo import _feasible, clusters, side_by_side
 
 DATES = weekdays(160)
 
@@ -35,8 +35,8 @@ def test_pairs_of_one_event_keep_their_distance_in_days() -> None:
         own=np.array([[-9, -5], [-9, -5]]),
         lines=[SimpleNamespace(dates=new_york), SimpleNamespace(dates=tokyo)],
     )
-    tables = {(i, -9, -5): LineTable(np.zeros((len(line.dates), 1)), np.empty(0)) for i, line in enumerate(panel.lines)}
-    tables[0, -9, -5].cars[2] = np.nan  # one day of New York is not feasible
+    tables = {(i, -9, -5): np.zeros((len(line.dates), 1)) for i, line in enumerate(panel.lines)}
+    tables[0, -9, -5][2] = np.nan  # one day of New York is not feasible
     first, second = _feasible(panel, np.array([0, 1]), tables)
     for a, b in zip(new_york[first], tokyo[second], strict=True):
         assert b == tokyo[tokyo >= a + 4][0]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,7 @@ from conftest import write_columns
 from engine.inputs import known_names
 from engine.results import read_result
 from engine.sessions import exchange_sessions
-from engine.spec import parse_spec
+from engine.spec import CertificateRule, Claim, parse_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,6 +56,43 @@ def test_the_table_is_the_golden_result() -> None:
     assert shown.group(1) == reference_table()
 
 
+def certificate_table() -> str:
+    """The README's certificate of us-acquirers, written from the golden result."""
+    tables = read_result(ROOT / "studies" / "us-acquirers" / "golden", whole=False).tables
+    rows = tables["certificate"].filter(pl.col("kind") == "group", pl.col("window_start") == -1)
+    by = {(r["test"], r["null"]): r for r in rows.to_dicts()}
+    lines = [
+        "| test | p | calibrated | size, as they are | size, extra spread | size, like run-up | found |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+
+    def size(row: dict[str, Any]) -> str:
+        return f"{100 * row['size']:.1f} %" + ("" if row["holds"] == "yes" else " †")
+
+    for test in dict.fromkeys(rows["test"]):
+        plain, spread, runup = (by[test, null] for null in ("as_they_are", "scaled", "runup_matched"))
+        found = f"{100 * spread['mde']:.2f} ± {100 * spread['mde_error']:.2f} %"
+        p, calibrated = (f"{v:.4f}" if v >= 0.0001 else "<0.0001" for v in (plain["p_formula"], spread["p_calibrated"]))
+        sizes = " | ".join(size(row) for row in (plain, spread, runup))
+        lines.append(f"| {test} | {p} | {calibrated} | {sizes} | {found} |")
+    return "\n".join(lines)
+
+
+def test_the_certificate_is_the_golden_result() -> None:
+    pattern = r"<!-- us-acquirers-certificate:start -->\n(.*?)\n<!-- us-acquirers-certificate:end -->"
+    shown = re.search(pattern, README, flags=re.DOTALL)
+    assert shown is not None
+    assert shown.group(1) == certificate_table()
+
+
+def test_the_tables_of_claims_are_what_can_be_written() -> None:
+    raw = tomllib.loads(next(b for b in blocks("toml") if "[certificate]" in b))
+    assert CertificateRule(**raw["certificate"]) == CertificateRule()  # the defaults, as the README says
+    claims = {name: Claim(**table) for name, table in raw["claims"].items()}
+    assert [e.sign for e in claims["C1"].elements()] == ["-", "+"]
+    assert claims["C2"].margin == 0.01
+
+
 @pytest.mark.parametrize("group", REFERENCE)
 def test_golden_and_reference_agree(group: str) -> None:
     table = read_result(ROOT / "studies" / "us-acquirers" / "golden", whole=False).tables["significance"]
@@ -78,7 +116,8 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(merged, "README.md", _known())
     assert spec.model.name == "factor"
     assert spec.factors is not None
-    assert set(spec.sessions.closes) < set(spec.factors.columns)
+    assert spec.factors.is_world
+    assert (spec.factors.us, spec.factors.excess) == ("^GSPC", False)
     spec = parse_spec(raw | tomllib.loads(drivers), "README.md", _known())
     assert spec.crosssection is not None
     assert list(spec.crosssection.formulas) == ["paid", "full"]
@@ -90,6 +129,25 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(merged, "README.md", _known())
     assert spec.deals is not None
     assert [str(end) for end in spec.named_windows["runup"]] == ["first_public_at", "announced_at - 1"]
+
+
+def test_the_grid_and_the_backtest_are_tables_of_a_study() -> None:
+    text, _, *rest = blocks("toml")
+    grid, rule = (tomllib.loads(next(b for b in rest if name in b)) for name in ("[grid]", "[backtest]"))
+    spec = parse_spec(tomllib.loads(text) | grid | rule, "README.md", _known())
+    assert spec.grid is not None
+    assert spec.grid.benchmark == ["^NDX"]
+    assert spec.backtest is not None
+    assert list(spec.backtest.named_legs) == ["sell", "dip"]
+
+
+def test_the_scaffold_names_every_key_of_grid_and_backtest() -> None:
+    from engine.scaffold import TOML
+    from engine.spec.design import Backtest, Grid
+
+    for key in [*Grid.model_fields, *(k for k in Backtest.model_fields if k != "legs")]:
+        assert re.search(rf"^# {key} = ", TOML, re.MULTILINE), key
+    assert "legs = {{" in TOML
 
 
 def _known():  # type: ignore[no-untyped-def]

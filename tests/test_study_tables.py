@@ -42,7 +42,13 @@ def car(study: str, event: str, symbol: str, start: int = 0, end: int = 0) -> fl
     return 100 * at(golden(study), "cars", start, end, event_id=event, symbol=symbol)["car"].item()
 
 
-M, J, S, V, H = "us-measures-chinese-tech", "us-japan-550bn", "softbank-deals", "crude-volatility", "high-level-meetings"
+M, J, S, V, H = (
+    "us-measures-chinese-tech",
+    "us-japan-550bn",
+    "softbank-deals",
+    "crude-volatility",
+    "high-level-meetings",
+)
 C, D = "crude-and-diamonds", "delistings-2020-21"
 
 

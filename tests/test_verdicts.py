@@ -219,7 +219,9 @@ def test_a_claim_of_a_group(tmp_path: Path) -> None:
     row = rows_of(result, "verdicts").to_dicts()[0]
     assert (row["group"], row["n"], row["verdict"]) == ("symbol=A", 1, NOISE)
     assert "2 events" in row["unavailable"]
-    folder = study(tmp_path / "t", {"few": UP | {"group": "symbol=Z"}}, significance={"tests": ["bmp"], "group_by": ["symbol"]})
+    folder = study(
+        tmp_path / "t", {"few": UP | {"group": "symbol=Z"}}, significance={"tests": ["bmp"], "group_by": ["symbol"]}
+    )
     with pytest.raises(SpecError, match=r'\[claims\.few\] group = "symbol=Z" is no group'):
         run(folder)
 
@@ -277,7 +279,9 @@ def test_a_claim_changed_after_the_first_golden_result_says_so(tmp_path: Path) -
     bless(run(folder), folder / "golden", "second")  # the first one is what counts, however often it is blessed
     assert said(folder) == {"up": "changed after the first result", "down": None}
     assert "up (changed after the first result)" in memo_markdown(run(folder))
-    (folder / "study.toml").write_text(toml.replace("min_estimation_days = 20", "min_estimation_days = 21"), encoding="utf-8")
+    (folder / "study.toml").write_text(
+        toml.replace("min_estimation_days = 20", "min_estimation_days = 21"), encoding="utf-8"
+    )
     assert set(said(folder).values()) == {"design changed after the first result"}
     (folder / "study.toml").write_text(toml.replace('title = "A made-up', 'title = "An invented'), encoding="utf-8")
     assert said(folder) == {"up": None, "down": None}

@@ -50,10 +50,16 @@ SCENARIOS: dict[str, Scenario] = {
     "below": Scenario("every firm loses 2.5 %", "bmp", effect=-BIG),
     "variance": Scenario("only the spread of day 0 doubles", "bmp", spread=2.0),
     "variance, patell": Scenario("the same by a test that does not allow for it", "patell", spread=2.0),
-    "one date": Scenario("nothing happens to firms that share a day and shocks", "kolari_pynnonen", rho=0.2, one_date=True),
+    "one date": Scenario(
+        "nothing happens to firms that share a day and shocks", "kolari_pynnonen", rho=0.2, one_date=True
+    ),
     "one date, bmp": Scenario("the same by a test that does not allow for it", "bmp", rho=0.2, one_date=True),
-    "one date, effect": Scenario("every firm gains 2.5 % on that day", "kolari_pynnonen", effect=BIG, rho=0.2, one_date=True),
-    "contamination": Scenario("other news moves half of the firms, left out", "bmp", contaminated=True, policy="exclude"),
+    "one date, effect": Scenario(
+        "every firm gains 2.5 % on that day", "kolari_pynnonen", effect=BIG, rho=0.2, one_date=True
+    ),
+    "contamination": Scenario(
+        "other news moves half of the firms, left out", "bmp", contaminated=True, policy="exclude"
+    ),
     "contamination kept": Scenario("other news moves half of the firms, kept", "bmp", contaminated=True),
 }
 
@@ -86,7 +92,9 @@ def one_study(name: str, number: int, effect: float | None = None) -> Outcome:
         files[f"S{i:02}"] = returns(dates, (rng.uniform(0.5, 1.5) * market + residual).tolist())
         for event_id, role in ((f"E{i:02}", "named"), (f"X{i:02}", "other"))[: 1 + dirty]:
             rows.append(_event(event_id, dates[at[i]], "measure" if role == "named" else "earnings"))
-            lines.append({"event_id": event_id, "symbol": f"S{i:02}", "role": role, "benchmark": "MKT", "expected_sign": "+"})
+            lines.append(
+                {"event_id": event_id, "symbol": f"S{i:02}", "role": role, "benchmark": "MKT", "expected_sign": "+"}
+            )
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "studies" / "one"
         write_rows(folder.parent / "calendar" / "events.csv", rows)
@@ -108,7 +116,14 @@ def one_study(name: str, number: int, effect: float | None = None) -> Outcome:
 
 
 def _event(event_id: str, day: str, kind: str) -> dict[str, Any]:
-    return {"event_id": event_id, "announced_at": day, "kind": kind, "set": "s", "source": "made up", "confidence": "high"}
+    return {
+        "event_id": event_id,
+        "announced_at": day,
+        "kind": kind,
+        "set": "s",
+        "source": "made up",
+        "confidence": "high",
+    }
 
 
 def _number(value: float | None) -> float:
@@ -158,7 +173,12 @@ def wrong(found: Mapping[str, Mapping[str, float]], runs: int) -> list[str]:
     for name, which in (("effect", "supported"), ("below", "contradicted"), ("contamination kept", "supported")):
         must(name, which, name in found and at_least(found[name][which], 0.9, runs), "90 % or more wanted")
     for name in ("variance, patell", "one date, bmp"):
-        must(name, "supported", name in found and not at_most(found[name]["supported"], ALPHA, runs), "too many wanted: it fails")
+        must(
+            name,
+            "supported",
+            name in found and not at_most(found[name]["supported"], ALPHA, runs),
+            "too many wanted: it fails",
+        )
     if "effect" in found and "below" in found:
         must("effect", "contradicted", found["effect"]["contradicted"] == 0, "none wanted")
         must("below", "supported", found["below"]["supported"] == 0, "none wanted")

@@ -72,10 +72,14 @@ def tapes_of(study: Study, book: Book) -> list[Tape]:
 def positions_of_book(book: Book, tapes: Sequence[Tape], rule: Backtest) -> list[Position]:
     """Every signal and leg, in the order of the calendar and of the legs."""
     made: dict[tuple[int, str], Position] = {}
+    on_line: dict[int, list[int]] = {}
+    for r, signal in enumerate(book.signals):
+        if not signal.reason:
+            on_line.setdefault(signal.line, []).append(r)
     for name, leg in rule.named_legs.items():
         turn = 1.0 if leg.side == "expected" else -1.0
-        for k, tape in enumerate(tapes):
-            rows = [r for r, s in enumerate(book.signals) if s.line == k and not s.reason]
+        for k, rows in on_line.items():
+            tape = tapes[k]
             chosen = [book.signals[r] for r in rows]
             orders = Orders(
                 first=np.array([s.first for s in chosen], np.int64),

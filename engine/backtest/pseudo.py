@@ -20,7 +20,7 @@ from engine.inputs import Study
 from engine.lines import Line
 from engine.measured import model_options
 from engine.models import Model, model_of
-from engine.placebo import CHUNK, Placebo, joint_draws, kind_of, values_around
+from engine.placebo import CHUNK, Placebo, joint_draws, kind_of, windows_around
 from engine.sessions import Days, Window
 from engine.spec.design import Backtest
 
@@ -114,8 +114,8 @@ def _betas(study: Study, line: Line, own: Window, coefficient: int) -> Floats:
         betas[at] = 1.0
         return betas
     model: Model = model_of(spec.model.name, model_options(study), spec.prices.missing == "trade_to_trade")
-    parts = (values_around(line.returns - line.riskfree, own), values_around(line.regressors, own))
-    ahead = values_around(line.regressors, spec.event_window)
+    parts = (windows_around(line.returns - line.riskfree, own), windows_around(line.regressors, own))
+    ahead = windows_around(line.regressors, spec.event_window)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
         fits = model(*(np.ascontiguousarray(v[part]) for v in (*parts, ahead)))

@@ -66,7 +66,7 @@ def book_of(study: Study, plan: Plan, opens: bool) -> Book:
     hedged = bool(plan.regressors) and model not in WITHOUT_BENCHMARK and model != "custom"
     betas, reasons, coefficient = _betas(study, plan, panel, hedged)
     row_of = {(p.event_id, p.symbol): i for i, p in enumerate(plan.pairs)}
-    signals, traded = [], []
+    signals, traded, until = [], [], last_year_of(study)
     rows = zip(table.iter_rows(named=True), plan.reactions, study.exchanges, signs, strict=True)
     for row, reaction, exchange, sign in rows:
         key = (row["event_id"], row["symbol"])
@@ -79,7 +79,7 @@ def book_of(study: Study, plan: Plan, opens: bool) -> Book:
             signals.append(Signal(*key, reasons[i]))
         else:
             line = panel.lines[panel.line[i]]
-            sessions = exchange_sessions(exchange, last_year_of(study)) if exchange is not None else None
+            sessions = exchange_sessions(exchange, until) if exchange is not None else None
             first, at_open = first_moment(reaction, line, sessions, opens)
             late = coefficient >= 0 and panel.position[i] + panel.own[i, 1] >= first
             said = "the estimation window ends after the entry" if late else ""

@@ -28,7 +28,7 @@ from engine.significance import EVENT_TESTS, NEEDS, SIGNIFICANCE_TESTS, VARIANCE
 from engine.significance.batch import BATCHED, BATCHED_EVENTS
 from engine.spec import CertificateRule
 
-__all__ = ["AS_THEY_ARE", "NULLS", "RUNUP", "SCALED", "Certified", "Measured", "Wanted", "certify", "why_not"]
+__all__ = ["AS_THEY_ARE", "NULLS", "RUNUP", "SCALED", "Certified", "OwnSample", "Wanted", "certify", "why_not"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Measured:
+class OwnSample:
     """The study's own sample, as it was measured. cars: by window. firms: (N,) codes. places: None for a model that has no
     pseudo-dates."""
 
@@ -115,7 +115,7 @@ def why_not(kind: str, test: str, n: int, lacks: Mapping[str, str]) -> str:
 
 
 def certify(
-    measured: Measured, groups: Mapping[str, Ints], wanted: Sequence[Wanted], rule: CertificateRule, seed: int,
+    measured: OwnSample, groups: Mapping[str, Ints], wanted: Sequence[Wanted], rule: CertificateRule, seed: int,
     on_progress: Callable[[int, int], None],
 ) -> list[Certified]:  # fmt: skip
     """Ask the tests wanted. The draws of a group depend on the seed and its name alone, not on what else is asked."""
@@ -130,20 +130,17 @@ def certify(
     found = []
     for done, ((group, *_), several) in enumerate(together.items()):
         inside = _inside(measured, groups[group], several[0].window)
-        share = len(together)
-        found += _together(
-            measured, subject, inside, several, rule, seed,
-            lambda part, parts, done=done: on_progress(done * 1000 + 1000 * part // parts, share * 1000),  # type: ignore[misc]
-        )  # fmt: skip
+        on_progress(done, len(together))
+        found += _together(measured, subject, inside, several, rule, seed, on_progress)
     return found
 
 
-def _inside(measured: Measured, members: Ints, window: Window) -> Ints:
+def _inside(measured: OwnSample, members: Ints, window: Window) -> Ints:
     return members[measured.cars[window].complete[members]]
 
 
 def _together(
-    measured: Measured, everyone: Subject | None, inside: Ints, wanted: Sequence[Wanted], rule: CertificateRule, seed: int,
+    measured: OwnSample, everyone: Subject | None, inside: Ints, wanted: Sequence[Wanted], rule: CertificateRule, seed: int,
     on_progress: Callable[[int, int], None],
 ) -> list[Certified]:  # fmt: skip
     """What was found in windows that have the same events. everyone: None for a model without pseudo-dates."""
@@ -190,7 +187,7 @@ def _of_window(values: PValues, window: Window) -> dict[tuple[str, str, str, str
     return {(null, *rest): p for (null, w, *rest), p in values.p.items() if w == window}  # type: ignore[misc]
 
 
-def _nowhere(measured: Measured, inside: Ints, wanted: Sequence[Wanted]) -> str:
+def _nowhere(measured: OwnSample, inside: Ints, wanted: Sequence[Wanted]) -> str:
     """Why these events have no pseudo-samples, "" if they have."""
     if measured.cars[wanted[0].window].shared[inside].any():
         return "an event's CAR comes from a joint regression, which has no counterpart at pseudo-dates"
@@ -225,7 +222,7 @@ def _drawn(subject: Subject, rule: CertificateRule, seed: int, group: str) -> tu
 
 
 def _asked(
-    measured: Measured, subject: Subject, inside: Ints, wanted: Wanted, reasons: Mapping[tuple[str, str], str], draws: Drawn,
+    measured: OwnSample, subject: Subject, inside: Ints, wanted: Wanted, reasons: Mapping[tuple[str, str], str], draws: Drawn,
     rule: CertificateRule,
 ) -> Asked:  # fmt: skip
     """The tests that can be asked, with the window's own extra spread and the effects to try."""

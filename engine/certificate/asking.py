@@ -60,8 +60,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class PValues:
-    """p: by (null, window, kind, test, alternative), (K, B) p-values, K effects under `SCALED` and 1 elsewhere, B the draws, times
-    the events for tests of one event; NaN where there is no answer. caars: by (null, window), the (D,) mean CARs."""
+    """p: by (null, window, kind, test, alternative), (K, B) p-values, K effects under `SCALED` and 1 elsewhere, B the draws,
+    for tests of one event times the events; NaN where there is no answer. caars: by (null, window), the (D,) mean CARs."""
 
     p: dict[tuple[str, Window, str, str, str], Floats] = field(default_factory=dict)
     caars: dict[tuple[str, Window], Floats] = field(default_factory=dict)
@@ -87,23 +87,25 @@ def ask(
         spaced = np.unique(np.arange(min(resampled, len(draws.position))) * len(draws.position) // max(resampled, 1))
         if resampled >= len(draws.position):
             spaced = np.arange(len(draws.position))
-        chunks = [(null, draws, np.arange(b, min(b + size, len(draws.position)))) for b in range(0, len(draws.position), size)]
+        chunks = [
+            (null, draws, np.arange(b, min(b + size, len(draws.position)))) for b in range(0, len(draws.position), size)
+        ]
         jobs += [(null, draws.position[at], np.flatnonzero(np.isin(at, spaced))) for null, draws, at in chunks]
     references = _references(subject, drawn[AS_THEY_ARE], asked)
     own = {one.window: _own(subject, one.window) for one in asked if "permutation" in one.events}
     chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single)
-    parts: dict[tuple[str, ...] | tuple[object, ...], list[Floats]] = {}
+    found: dict[tuple[object, ...], list[Floats]] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
-        for done, found in enumerate(pool.map(lambda job: chunk.ask(*job), jobs)):
-            for key, values in found.items():
-                parts.setdefault(key, []).append(values)
+        for done, part in enumerate(pool.map(lambda job: chunk.ask(*job), jobs)):
+            for key, one in part.items():
+                found.setdefault(key, []).append(one)
             on_progress(done + 1, len(jobs))
     joined = PValues()
-    for key, values in parts.items():
+    for key, several in found.items():
         if len(key) == 2:
-            joined.caars[key] = np.concatenate(values)  # type: ignore[index]
+            joined.caars[key] = np.concatenate(several)  # type: ignore[index]
         else:
-            joined.p[key] = np.concatenate(values, axis=1)  # type: ignore[index]
+            joined.p[key] = np.concatenate(several, axis=1)  # type: ignore[index]
     return joined
 
 

@@ -75,7 +75,9 @@ def matched_by_runup(subject: Subject, runup: Window, share: float) -> tuple[tup
         for i in members:
             sums = runups(panel.lines[panel.line[i]], runup)
             there, own = sums[dates.places[i]], float(sums[panel.position[i]])
-            distance += ((there - own) / max(float(np.nanstd(there)), 1e-12)) ** 2 if np.isfinite(there).any() else np.nan
+            distance += (
+                ((there - own) / max(float(np.nanstd(there)), 1e-12)) ** 2 if np.isfinite(there).any() else np.nan
+            )
         known = np.flatnonzero(np.isfinite(distance))
         if not len(known):
             unmatched, nearest = unmatched + 1, np.arange(len(distance))

@@ -10,8 +10,8 @@ import numpy as np
 from engine.abnormal import AbnormalReturns, Cars
 from engine.pseudo_samples import PseudoSamples
 from engine.samples import regressions_of
-from engine.significance import REGRESSION_TESTS, CarSample, Resampling, evaluate
 from engine.sessions import Window
+from engine.significance import REGRESSION_TESTS, CarSample, Resampling, evaluate
 
 
 def ask_one(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from engine.report.document import Heading, Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import NOTHING, fixed, level_text, one_line, p_equals, p_text, percent, shortened
-from engine.report.tables import Table
 
 MOST_TRADES = 60
 
@@ -158,3 +158,15 @@ def trades_table(found: Findings) -> Table | None:
     notes += [f"{n} times: {reason}." for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))]
     columns = ("Event", "Symbol", "Leg", "Side", "Entry", "Exit", "beta", "Size, %", "Gross, %", "Net, %")
     return Table(columns, (*[False] * 6, *[True] * 4), cells, notes=tuple(notes))
+
+
+def backtest_section(found: Findings) -> Section | None:
+    """The rule, what it comes to, and every trade."""
+    table, trades = backtest_table(found), trades_table(found)
+    return section(
+        "The calendar as signals",
+        paragraph(backtest_words(found)),
+        table.shown("backtest", "What the rule comes to") if table else None,
+        Heading("Trades") if trades else None,
+        trades.shown("trades", "Trades in the order of their entry", "dense") if trades else None,
+    )

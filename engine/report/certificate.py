@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.report.document import Section, Table, Text, section
 from engine.report.findings import Findings, Row, count, span_text
 from engine.report.formats import NOTHING, fixed, is_number, level_text, listed, one_line, p_text, percent, shortened
-from engine.report.tables import Table
 from engine.sessions import Window
 
 MARK = "†"
@@ -21,13 +21,17 @@ def has_certificate(found: Findings) -> bool:
     return "certificate" in found.result.tables
 
 
-def certificate_of(found: Findings, window: Window, kind: str = "group", group: str = "all") -> dict[tuple[str, str], Row]:
+def certificate_of(
+    found: Findings, window: Window, kind: str = "group", group: str = "all"
+) -> dict[tuple[str, str], Row]:
     """The rows of one window by (test, null)."""
     if not has_certificate(found):
         return {}
     rows = found.result.tables["certificate"].to_dicts()
     here = (group, window.start, window.end, kind)
-    return {(r["test"], r["null"]): r for r in rows if (r["group"], r["window_start"], r["window_end"], r["kind"]) == here}
+    return {
+        (r["test"], r["null"]): r for r in rows if (r["group"], r["window_start"], r["window_end"], r["kind"]) == here
+    }
 
 
 def outside(found: Findings, test: str, window: Window | None = None, kind: str = "group") -> bool:
@@ -63,7 +67,17 @@ def certificate_table(found: Findings) -> Table | None:
             kinds.append("")
     if not rows:
         return None
-    columns = ("Test", "p", "p cal.", "p cal., spread", "Size %", "Size %, spread", "Size %, run-up", "MDE %", "Power 1 %")
+    columns = (
+        "Test",
+        "p",
+        "p cal.",
+        "p cal., spread",
+        "Size %",
+        "Size %, spread",
+        "Size %, run-up",
+        "MDE %",
+        "Power 1 %",
+    )
     power = _power_effect(found)
     columns = (*columns[:-1], f"Power {percent(power, 1)} %" if power is not None else "Power")
     return Table(columns, (False, *[True] * 8), tuple(rows), tuple(kinds), _certificate_notes(found))
@@ -118,8 +132,8 @@ def _certificate_notes(found: Findings) -> tuple[str, ...]:
     if drawn:
         first, last = drawn["runup"]
         said.append(
-            f"Run-up: pseudo-dates whose run-up over [{first}, {last}] is among the {level_text(drawn['runup_share'])} nearest to "
-            f"the event's. Seed {drawn['seed']}."
+            f"Run-up: pseudo-dates whose run-up over [{first}, {last}] is among the {level_text(drawn['runup_share'])} nearest "
+            f"to the event's. Seed {drawn['seed']}."
         )
     return (*said, *[f"Not certified: {one_line(reason)}." for reason in reasons])
 
@@ -262,3 +276,26 @@ def certificate_rows(found: Findings) -> list[tuple[str, list[dict[str, str]]]]:
     return [
         (title, [dict(zip(table.columns, row, strict=True)) for row in table.rows]) for title, table in titled if table
     ]
+
+
+def claims_section(found: Findings) -> Section | None:
+    """Every claim with its verdict."""
+    table = verdicts_table(found)
+    if table is None:
+        return None
+    return section("Claims and verdicts", table.shown("claims", "Every claim and its verdict", "dense"))
+
+
+def certificate_section(found: Findings) -> Section | None:
+    """How the tests behave on the study's own data."""
+    table, windows = certificate_table(found), detectable_table(found)
+    if table is None:
+        return None
+    return section(
+        "Certificate: how the tests behave here",
+        Text(" ".join(certificate_words(found))),
+        table.shown("certificate", f"Size, calibrated p and power of every test {span_text(found.window)}", "dense"),
+        windows.shown("detectable", "The smallest effect found in 80 % of the draws, by window, %", "dense")
+        if windows
+        else None,
+    )

@@ -8,20 +8,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from engine.report.backtest import backtest_title, measures, rule_words
 from engine.report.chartwords import percent_axis, source
 from engine.report.findings import Findings, Row
-from engine.report.formats import percent, typeset
-from engine.report.style import GREY, GRID, GROUP_COLOURS, MAIN, Words, blank, compose
+from engine.report.formats import one_line, percent, typeset
+from engine.report.style import GREY, GRID, GROUP_COLOURS, MAIN, Words, blank, compose, tell
 
-BELOW, GAP = 0.85, 0.10  # inches: of the drawdown, and above it
+BELOW, GAP, NARROW = 0.85, 0.10, 5.0  # inches: of the drawdown, above it, and the width of a narrow sheet
 BOUGHT, SOLD = GROUP_COLOURS[1], GROUP_COLOURS[0]
 
 
 def draw(found: Findings) -> Figure:
     """Profit in per cent of the first capital above, with a tick for each entry; the drawdown below."""
     figure = blank(4.9)
+    width = float(figure.get_size_inches()[0])
+    figure.set_size_inches(width, 4.9 if width >= NARROW else 5.9)  # narrow words take more lines
     upper = compose(figure, _words(found), left=0.7, right=0.2)
     table = found.result.tables.get("equity")
     if table is None or table.is_empty():
@@ -43,9 +46,9 @@ def draw(found: Findings) -> Figure:
     for axes in (upper, lower):
         axes.grid(axis="y", color=GRID, linewidth=0.7)
         percent_axis(axes.yaxis)
-    lower.set_yticks(lower.get_yticks()[::2])
-    upper.set_ylabel("Profit, % of the capital")
-    lower.set_ylabel("Drawdown")
+    lower.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
+    upper.set_ylabel("Profit, %")
+    lower.set_ylabel("Drawdown, %")
     lower.set_xlabel("Calendar time")
     upper.tick_params(axis="x", labelbottom=False, bottom=False)
     upper.spines["bottom"].set_visible(False)
@@ -56,7 +59,12 @@ def _entries(axes: Axes, found: Findings) -> None:
     """A tick for each entry at the lower edge: buys above sells."""
     rows: list[Row] = [r for r in found.result.tables["trades"].to_dicts() if r["entry_day"] is not None]
     for side, colour, bottom in (("short", SOLD, 0.0), ("long", BOUGHT, 0.035)):
-        days = np.array([r["entry_day"] for r in rows if r["side"] == side], "datetime64[D]")
+        chosen = [r for r in rows if r["side"] == side]
+        days = np.array([r["entry_day"] for r in chosen], "datetime64[D]")
+        for day, r in zip(days.astype(np.float64), chosen, strict=True):
+            net = f"net {percent(r['net'])} %" if r["net"] is not None else str(r["reason"])
+            said = f"{r['event_id']} {r['symbol']}, {r['leg']}: {side} from {r['entry_day']} {r['entry_at']}, {net}"
+            tell(axes, day, axes.get_ylim()[0], one_line(said))
         if len(days):
             axes.vlines(
                 days, bottom, bottom + 0.03, color=colour, linewidth=0.9, transform=axes.get_xaxis_transform(), zorder=3

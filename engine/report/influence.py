@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.report.document import Heading, Section, Table, Text, points, section
 from engine.report.findings import Findings, Row
 from engine.report.formats import NOTHING, listed, one_line, p_text, percent, shortened
-from engine.report.tables import Table
 from engine.sessions import Window
 
 MOST_LISTED = 6
@@ -131,3 +131,16 @@ def in_window_lines(found: Findings) -> list[str]:
         else:
             lines.append(f"{window}: no other event of the calendar's firms.")
     return lines if others else []
+
+
+def influence_section(found: Findings) -> Section | None:
+    """Other events in each window, the extremes of leaving one out, and the result without flagged pairs."""
+    lines, influence, flagged = in_window_lines(found), influence_table(found), flagged_table(found)
+    return section(
+        "What the result hangs on",
+        Text("Other events of the calendar in each window", "label") if lines else None,
+        points(lines),
+        influence.shown("influence", "The result when one is left out at a time", "dense") if influence else None,
+        Heading("With and without flagged pairs") if flagged else None,
+        flagged.shown("flagged", "The result with and without flagged pairs", "dense") if flagged else None,
+    )

@@ -55,12 +55,14 @@ def _words(found: Findings, rows: list[Row]) -> Words:
         (Line2D([], [], color=GROUP_COLOURS[0], linewidth=1.4), SHOWN["scaled"]),
     ]
     if rows:
-        legend.append((Line2D([], [], color="#111111", linewidth=1.8), typeset(f"this study, {percent(rows[0]['caar'])} %")))
+        legend.append(
+            (Line2D([], [], color="#111111", linewidth=1.8), typeset(f"this study, {percent(rows[0]['caar'])} %"))
+        )
     draws = sum(r["draws"] for r in rows if r["null"] == "as_they_are")
     notes = (
-        f"Notes: {draws} draws of the same listings at other dates, same-date events together, the model fitted again at each; event "
-        "windows of real events are kept out. The outline has the same draws with mean zero and the study's own extra spread of "
-        "the events on the days of the window."
+        f"Notes: {draws} draws of the same listings at other dates, same-date events together, the model fitted again at each; "
+        "event windows of real events are kept out. The outline has the same draws with mean zero and the study's own extra "
+        "spread of the events on the days of the window."
     )
     subtitle = f"Mean CAR {span_text(found.window)} at pseudo-dates"
     return Words(

@@ -17,7 +17,10 @@ from engine.report.style import GRID, GROUP_COLOURS, GROUP_DASHES, MAIN, Words, 
 from engine.report.titles import power_title
 
 Floats = npt.NDArray[np.float64]
-SURE, LEAST = 0.995, 0.0005  # a power beyond which a curve has nothing to show; as near to 0 and 1 as the normal scale goes
+SURE, LEAST = (
+    0.995,
+    0.0005,
+)  # a power beyond which a curve has nothing to show; as near to 0 and 1 as the normal scale goes
 MOST = 5  # lines that can be told apart
 POWER = 0.8
 COLOURS = (MAIN, *GROUP_COLOURS)
@@ -85,13 +88,17 @@ def _points(found: Findings, test: str) -> list[tuple[float, float]]:
 def _words(found: Findings, tests: list[str]) -> Words:
     rows = certificate_of(found, found.window)
     legend = [
-        (Line2D([], [], color=COLOURS[i], linestyle=DASHES[i], linewidth=1.6), f"{t}, {percent(rows[t, SCALED]['mde'])} %")
+        (
+            Line2D([], [], color=COLOURS[i], linestyle=DASHES[i], linewidth=1.6),
+            f"{t}, {percent(rows[t, SCALED]['mde'])} %",
+        )
         for i, t in enumerate(tests)
     ]
     notes = (
-        f"Notes: effects put on pseudo-events with the study's own extra spread in the window; a test rejects where its p is below "
-        f"that of {level_text(found.alpha)} of the draws without effect, so that tests of any size compare. Dots and the figures "
-        "of the legend: the smallest effect found in 80 % of the draws. Shown: the primary test, and tests that hold their size."
+        "Notes: effects put on pseudo-events with the study's own extra spread in the window; a test rejects where its p is "
+        f"below that of {level_text(found.alpha)} of the draws without effect, so that tests of any size compare. Dots and the "
+        "figures of the legend: the smallest effect found in 80 % of the draws. Shown: the primary test, and tests that hold "
+        "their size."
     )
     subtitle = f"Size-adjusted power {span_text(found.window)}"
     return Words(typeset(power_title(found)), typeset(subtitle), typeset(notes), source(found), legend)

@@ -55,9 +55,9 @@ def _words(found: Findings, any_test: bool) -> Words:
         for k, words in enumerate(NULL_WORDS.values())
     ]
     notes = (
-        f"Notes: how often each test rejects at {level_text(found.alpha)}, {found.alternative}, where nothing happened: pseudo-events "
-        "of the same listings, same-date events together, the model fitted again. With the spread of the window: abnormal returns "
-        "of mean zero with the study's own extra spread. Lines: 99 % bands."
+        f"Notes: how often each test rejects at {level_text(found.alpha)}, {found.alternative}, where nothing happened: "
+        "pseudo-events of the same listings, same-date events together, the model fitted again. With the spread of the window: "
+        "abnormal returns of mean zero with the study's own extra spread. Lines: 99 % bands."
     )
     return Words(
         typeset(size_title(found)), typeset(f"Size {span_text(found.window)}"), typeset(notes), source(found),

@@ -11,12 +11,24 @@ from matplotlib.lines import Line2D
 
 from engine.report.chartwords import percent_axis, source
 from engine.report.findings import Findings, count
-from engine.report.formats import level_text, shortened, typeset
+from engine.report.formats import level_text, p_equals, percent, shortened, typeset
 from engine.report.specifications import Curve, choice_of, read_curve, specifications_title, varied
-from engine.report.style import FAINT, GREY, GRID, GROUP_COLOURS, MAIN, Words, blank, compose, printable, text_width
+from engine.report.style import (
+    FAINT,
+    GREY,
+    GRID,
+    GROUP_COLOURS,
+    MAIN,
+    Words,
+    blank,
+    compose,
+    printable,
+    tell,
+    text_width,
+)
 
 ROW, HEAD, CURVE = 0.155, 0.06, 2.3  # inches: of a choice, between two kinds of choice, of the curve
-LONGEST = 26  # characters of a choice
+LONGEST, ON_A_PHONE, NARROW = 26, 16, 5.0  # characters of a choice, on a sheet below so many inches
 PRIMARY = GROUP_COLOURS[0]
 
 
@@ -33,14 +45,12 @@ def draw(found: Findings) -> Figure:
         )
         compose(figure, words).set_axis_off()
         return figure
-    choices = varied(curve)
-    matrix = sum(len(v) for v in choices.values()) * ROW + len(choices) * HEAD
+    matrix = sum(HEAD + ROW * len(values) for values in varied(curve).values())
     figure = blank(1.75 + CURVE + matrix)
-    left = 0.30 + max(
-        [text_width(figure, printable(shortened(v, LONGEST)), 7.5) for values in choices.values() for v in values]
-        + [text_width(figure, name, 7.5, "bold") for name in choices]
-        + [0.5]
-    )
+    longest = LONGEST if figure.get_size_inches()[0] >= NARROW else ON_A_PHONE
+    choices = {name: {v: printable(shortened(v, longest)) for v in values} for name, values in varied(curve).items()}
+    labels = [label for values in choices.values() for label in values.values()]
+    left = 0.30 + max([text_width(figure, label, 7.5) for label in labels] + [0.5])
     upper = compose(figure, _words(found, curve), left=left, right=0.15, x_label=False)
     box = upper.get_position()
     height = box.height * figure.get_size_inches()[1]
@@ -86,6 +96,9 @@ def _curve(axes: Axes, curve: Curve) -> None:
             linewidths=0.7,
             zorder=7,
         )
+    for place, row in zip(x, curve.rows, strict=True):
+        chosen = ", ".join(choice_of(row, name) for name in varied(curve))
+        tell(axes, place, row["estimate"], f"{chosen}: {percent(row['estimate'])} %, {p_equals(row['p_value'])}")
     axes.set_ylim(*_limits(estimate, low, high))
     axes.set_xlim(0, n + 1)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -109,19 +122,19 @@ def _limits(estimate: Any, low: Any, high: Any) -> tuple[float, float]:
     return bottom - pad, top + pad
 
 
-def _matrix(axes: Axes, curve: Curve, choices: dict[str, list[str]]) -> None:
+def _matrix(axes: Axes, curve: Curve, choices: dict[str, dict[str, str]]) -> None:
     """A row of ticks for each value; the kinds of choice one below the other on alternating ground."""
     y, step, ticks = 0.0, HEAD / ROW, []
     n = len(curve.rows)
     for k, (name, values) in enumerate(choices.items()):
         top = y
-        for value in values:
+        for value, label in values.items():
             here = [i + 1 for i, r in enumerate(curve.rows) if choice_of(r, name) == value]
             others = [i for i in here if curve.primary is None or i != curve.rank]
             axes.vlines(others, y + 0.18, y + 0.82, color=GREY, linewidth=float(np.clip(180 / n, 0.6, 2.4)))
             if curve.primary is not None and curve.rank in here:
                 axes.vlines(curve.rank, y + 0.06, y + 0.94, color=PRIMARY, linewidth=float(np.clip(260 / n, 1.6, 3.2)))
-            ticks.append((y + 0.5, printable(shortened(value, LONGEST))))
+            ticks.append((y + 0.5, label))
             y += 1
         if k % 2 == 0:
             axes.axhspan(top, y, color="#F4F4F4", linewidth=0, zorder=0)

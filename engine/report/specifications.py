@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.report.document import Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import fixed, level_text, one_line, p_equals, percent, shortened
-from engine.report.tables import Table
 from engine.sessions import Window
 
 # The choices of a specification: name, and the columns of ``grid`` that hold it.
@@ -145,3 +145,13 @@ def specification_table(found: Findings) -> Table | None:
         notes.insert(0, f"Primary: {own}: {answer}.")
     columns = ("Choice", "Value", "Specifications", "Lowest, %", "Median, %", "Highest, %", "Significant", "Share, %")
     return Table(columns, (False, False, *[True] * 6), tuple(rows), notes=tuple(notes))
+
+
+def specifications_section(found: Findings) -> Section | None:
+    """What was tried, and how far the answers part."""
+    table = specification_table(found)
+    return section(
+        "Other specifications",
+        paragraph(specification_words(found)),
+        table.shown("specifications", "Estimates by choice", "dense") if table else None,
+    )

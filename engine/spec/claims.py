@@ -47,7 +47,7 @@ class Claim(_Table):
     def elements(self) -> list[Element]:
         """What must all be true: every window of every part, numbered from 1."""
         own = {"sign", "windows", "test", "group", "margin", "effect"}
-        found = []
+        found: list[Element] = []
         for part in self.parts or [ClaimPart()]:
             told = {key: getattr(part, key) if getattr(part, key) is not None else getattr(self, key) for key in own}
             for window in told.pop("windows") or []:
@@ -80,7 +80,9 @@ class CertificateRule(_Table):
     resampled: int = Field(default=200, ge=20)
 
 
-def claim_problems(claims: dict[str, Claim], car: Sequence[Pair], tests: Collection[str], group_tests: Collection[str]) -> Iterator[str]:
+def claim_problems(
+    claims: dict[str, Claim], car: Sequence[Pair], tests: Collection[str], group_tests: Collection[str]
+) -> Iterator[str]:
     """What is wrong with ``[claims]``, beside types. car, tests: of the study; group_tests: those that there are."""
     for name, claim in claims.items():
         place = f"[claims.{name}]"
@@ -144,5 +146,3 @@ def chart_problems(charts: Collection[str], rule: CertificateRule | None) -> Ite
 def digest(value: Any) -> str:
     """The sha256 of plain values, whatever the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-

@@ -19,7 +19,7 @@ class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
     the tests that need ``[resampling]``. outcomes: what may be measured. bridged: the models of trade-to-trade returns.
     covariances: of the cross-section. stamps: the columns that a named window may begin or end at. group_tests: the tests of
-    a whole sample. claimable: those of a mean CAR, which a claim may name."""
+    a whole sample; claimable: those of a mean CAR, which a claim may name."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
@@ -31,7 +31,7 @@ class Known:
     covariances: frozenset[str]
     stamps: frozenset[str]
     group_tests: frozenset[str]
-    claimable: frozenset[str]
+    claimable: frozenset[str] = frozenset()
 
 
 class _Table(BaseModel):
@@ -66,23 +66,40 @@ class Benchmark(_Table):
     own_weight: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
 
 
+LOCAL_US_FX = "local_us_fx"
+
+
 class Factors(_Table):
+    """Factors beside the benchmark. set: a file of factors by its name, which is in excess of its risk-free rate, or
+    ``local_us_fx``: the local benchmark, the index ``us`` as of its last close, and the rate of the listing's currency, raw."""
+
     snapshot: str | None = None
     set: str | None = None
     columns: list[str] = []
     units: Literal["percent", "fraction"] = "percent"
     excess: bool
+    us: str = "^GSPC"
+
+    @property
+    def of_file(self) -> str | None:
+        """The name of a set that is a file of factors."""
+        return None if self.is_world else self.set
+
+    @property
+    def is_world(self) -> bool:
+        """Whether the factors are the US index and the rate of each listing's currency."""
+        return self.set == LOCAL_US_FX
 
     @property
     def has_market(self) -> bool:
         """Whether the set brings its own market, which then takes the benchmark's place."""
-        return self.set is not None and (not self.columns or "Mkt-RF" in self.columns)
+        return self.of_file is not None and (not self.columns or "Mkt-RF" in self.columns)
 
     @model_validator(mode="before")
     @classmethod
     def _excess_of_a_set(cls, raw: Any) -> Any:
-        """Excess returns are what the factors of a set explain; series of the snapshot have no risk-free rate."""
-        return {"excess": "set" in raw} | raw if isinstance(raw, dict) else raw
+        """Excess returns are what the factors of a file explain; series of the snapshot have no risk-free rate."""
+        return {"excess": raw.get("set", LOCAL_US_FX) != LOCAL_US_FX} | raw if isinstance(raw, dict) else raw
 
 
 class SessionRule(_Table):
@@ -168,7 +185,8 @@ class Deals(_Table):
 
 class CalendarTime(_Table):
     """Portfolios in calendar time. hold: the first and last session relative to day 0 on which a firm is held; months: the
-    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9))."""
+    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9)). history, min_history: the
+    periods before each that standardise its abnormal return, and the fewest of them with a return of every firm."""
 
     frequency: Literal["daily", "monthly"]
     hold: list[int] | None = Field(default=None, min_length=2, max_length=2)
@@ -177,6 +195,8 @@ class CalendarTime(_Table):
     market_value: str = "market_value"
     min_firms: int = Field(default=5, ge=1)
     lags: int | None = Field(default=None, ge=0, le=FARTHEST)
+    history: int = Field(default=60, ge=3, le=FARTHEST)
+    min_history: int = Field(default=36, ge=3, le=FARTHEST)
     rats: bool = False
 
 
@@ -255,6 +275,8 @@ class Output(_Table):
 
 class Report(_Table):
     charts: list[str] = ["caar_path", "car_forest"]
+    theme: str | None = None
+    event: str | None = None
 
 
 class StudySpec(_Table):
@@ -276,10 +298,10 @@ class StudySpec(_Table):
     deals: Deals | None = None
     calendar_time: CalendarTime | None = None
     crosssection: CrossSection | None = None
-    grid: Grid | None = None
-    backtest: Backtest | None = None
     claims: dict[str, Claim] = {}
     certificate: CertificateRule | None = None
+    grid: Grid | None = None
+    backtest: Backtest | None = None
     limits: Limits = Limits()
     output: Output = Output()
     report: Report = Report()

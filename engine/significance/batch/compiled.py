@@ -37,35 +37,51 @@ def places(rows, order, known, values, equal_too, out):  # type: ignore[no-untyp
 
 
 @numba.njit(**OPTIONS)
-def add_scores(rows, order, known, inserted, column, slope, offset, out):  # type: ignore[no-untyped-def]
-    """Add slope rank + offset of every value of every row to its column of ``out`` (S, K, D, T), for S ways to score.
+def score_ranks(rows, order, known, slope, offset, out):  # type: ignore[no-untyped-def]
+    """Add slope rank + offset of every value of every row to its column of ``out`` (S, D, T), for S ways to score.
 
-    rows: (D, N, T), of which ``column`` is left out and has the (K, D, N) ``inserted`` put in instead; no column, no effects:
-    -1 and K = 1. order: (D, N, T) columns by value, the ``known`` (D, N) first. slope, offset: (S, D, N). Ties have mid-ranks.
+    rows: (D, N, T). order: (D, N, T) columns by value, the ``known`` (D, N) first. slope, offset: (S, D, N). Ties have mid-ranks.
+    """
+    for d in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            row, turn, m = rows[d, i], order[d, i], known[d, i]
+            first = 0
+            while first < m:
+                last = first
+                while last + 1 < m and row[turn[last + 1]] == row[turn[first]]:
+                    last += 1
+                for r in range(first, last + 1):
+                    for s in range(out.shape[0]):
+                        out[s, d, turn[r]] += slope[s, d, i] * (1 + 0.5 * (first + last)) + offset[s, d, i]
+                first = last + 1
+
+
+@numba.njit(**OPTIONS)
+def score_inserted(rows, order, known, inserted, column, slope, offset, out):  # type: ignore[no-untyped-def]
+    """Add to ``out`` (S, K, D, T) what (K, D, N) values change that are put into a column left out of the rows.
+
+    Each has a score of its own, and lifts the values above it by one rank, its equals by half. As in `score_ranks` otherwise.
     """
     ways, effects, draws, days = out.shape
     below, up_to = np.empty(effects, np.int64), np.empty(effects, np.int64)
     for d in range(draws):
-        among = np.zeros((ways, days))  # scores among the values themselves, the same for every effect
         lifts = np.zeros((ways, effects + 1, days))  # of values with so many effects below them
         for i in range(rows.shape[1]):
             row, turn, m = rows[d, i], order[d, i], known[d, i]
-            _rank(row, turn, m, slope[:, d, i], offset[:, d, i], among)
-            if column < 0:
-                continue
             rising = _between(row, turn, m, inserted[:, d, i], below, up_to)
             for k in range(effects):
                 for s in range(ways):
                     out[s, k, d, column] += slope[s, d, i] * (1 + 0.5 * (below[k] + up_to[k])) + offset[s, d, i]
-                    for r in range(below[k], up_to[k]):  # its equals
+                    for r in range(below[k], up_to[k]):
                         out[s, k, d, turn[r]] += 0.5 * slope[s, d, i]
             if rising:
                 passed = 0
                 for r in range(m):
                     while passed < effects and up_to[passed] <= r:
                         passed += 1
-                    for s in range(ways):
-                        lifts[s, passed, turn[r]] += slope[s, d, i]
+                    if passed:
+                        for s in range(ways):
+                            lifts[s, passed, turn[r]] += slope[s, d, i]
             else:
                 for k in range(effects):
                     for r in range(up_to[k], m):
@@ -76,7 +92,7 @@ def add_scores(rows, order, known, inserted, column, slope, offset, out):  # typ
                 above = 0.0
                 for k in range(effects - 1, -1, -1):
                     above += lifts[s, k + 1, t]
-                    out[s, k, d, t] += among[s, t] + above
+                    out[s, k, d, t] += above
 
 
 @numba.njit(**OPTIONS)
@@ -130,20 +146,6 @@ def merge_columns(rows, order, known, first, left_out, out, counts):  # type: ig
                     out[d, i, r] = late[b]
                     b += 1
             counts[d, i] = known[d, i] + m
-
-
-@numba.njit(**OPTIONS)
-def _rank(row, turn, known, slope, offset, among):  # type: ignore[no-untyped-def]
-    """Add the scores of the mid-ranks of a row to ``among`` (S, T)."""
-    first = 0
-    while first < known:
-        last = first
-        while last + 1 < known and row[turn[last + 1]] == row[turn[first]]:
-            last += 1
-        for r in range(first, last + 1):
-            for s in range(among.shape[0]):
-                among[s, turn[r]] += slope[s] * (1 + 0.5 * (first + last)) + offset[s]
-        first = last + 1
 
 
 @numba.njit(**OPTIONS)

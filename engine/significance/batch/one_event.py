@@ -31,9 +31,9 @@ def sq(batch: Batch) -> Answers:
     def p(alternative: str) -> Floats:
         above = known - less
         one = empirical_p(up_to, above, np.minimum(up_to, above), known, alternative)
-        return np.minimum(2 * one, 1.0) if alternative == "two-sided" else one
+        return np.asarray(np.minimum(2 * one, 1.0)) if alternative == "two-sided" else one
 
-    return Answers(1.0 + less, p)
+    return Answers(np.asarray(1.0 + less, dtype=np.float64), p)
 
 
 def own_permutation(batch: Batch) -> Answers:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,7 @@ def variance_rank(batch: Batch) -> Answers:
     there = np.isfinite(rows)
     order = np.argsort(np.where(there, rows, np.inf), axis=2)
     whole = Ordered(rows, order, there.sum(axis=2), there, -1)
-    daily = daily_scores(whole, np.empty((1, *batch.car.shape)), ("standardised",))["standardised"]
+    daily = daily_scores(whole, np.empty((1, *batch.car.shape)), ("standardised",), {})["standardised"]
     return of_normal(np.repeat(_statistic(batch, daily), len(batch.taus), axis=0))
 
 
@@ -114,20 +115,29 @@ def all_rows(batch: Batch) -> Floats:
     return np.concatenate([batch.residuals, batch.ar], axis=2)
 
 
-def daily_scores(rows: Ordered, inserted: Floats, scorings: Sequence[str]) -> dict[str, Daily]:
+def daily_scores(rows: Ordered, inserted: Floats, scorings: Sequence[str], kept: dict[str, Any]) -> dict[str, Daily]:
     """The series of each scoring with (K, D, N) values put into the column left out; K = 1 and no values where none is.
 
     "deviations" from the mean rank, averaged; "standardised" ranks U = rank / (1 + count) - 1/2 summed over sqrt(n_t), or
-    "means" of them.
+    "means" of them. kept: where the scores of the rows among themselves are kept, under the names of the scorings.
     """
-    from engine.significance.batch.compiled import add_scores
+    from engine.significance.batch.compiled import score_inserted, score_ranks
 
     counts, per_day = rows.there.sum(axis=2), rows.there.sum(axis=1)
     plain = [scoring == "deviations" for scoring in scorings]
     slope = np.stack([np.ones(counts.shape) if one else 1 / (1 + counts) for one in plain])
     offset = np.stack([-(counts + 1) / 2 if one else np.full(counts.shape, -0.5) for one in plain])
-    sums = np.zeros((len(scorings), len(inserted), len(per_day), per_day.shape[1]))
-    add_scores(rows.rows, rows.order, rows.known, inserted, rows.column, slope, offset, sums)
+
+    def among() -> Floats:
+        sums = np.zeros((len(scorings), *per_day.shape))
+        score_ranks(rows.rows, rows.order, rows.known, slope, offset, sums)
+        return sums
+
+    base: Floats = once(kept, f"scores {scorings} {rows.column}", among)
+    sums = np.zeros((len(scorings), len(inserted), *per_day.shape))
+    if rows.column >= 0:
+        score_inserted(rows.rows, rows.order, rows.known, inserted, rows.column, slope, offset, sums)
+    sums += base[:, None]
     days = np.maximum(per_day, 1)
     weights = {"deviations": days, "means": days, "standardised": np.sqrt(days)}
     return {scoring: Daily(sums[s] / weights[scoring], per_day > 0) for s, scoring in enumerate(scorings)}
@@ -142,7 +152,7 @@ def _scores(batch: Batch) -> dict[str, Daily]:
     column = batch.residuals.shape[2] + batch.day
     rows: Ordered = once(batch.kept, f"rows without {column}", lambda: ordered(batch, all_rows(batch), column))
     inserted = batch.ar[:, :, batch.day] + batch.taus[:, None, None]
-    return daily_scores(rows, inserted, ("deviations", "standardised"))
+    return daily_scores(rows, inserted, ("deviations", "standardised"), batch.kept)
 
 
 def _statistic(batch: Batch, daily: Daily) -> Floats:
@@ -163,4 +173,4 @@ def _generalised(batch: Batch) -> tuple[Daily, Ints]:
     sd = scars.std(axis=2, ddof=1)
     inserted = scars / np.where(sd > LEAST * np.abs(scars).max(axis=2), sd, np.nan)[..., None] * batch.sigma
     rows = Ordered(batch.residuals, order, known, there, order.shape[2])
-    return daily_scores(rows, inserted, ("means",))["means"], there.sum(axis=1)
+    return daily_scores(rows, inserted, ("means",), batch.common)["means"], there.sum(axis=1)

@@ -76,7 +76,7 @@ class Batch:
 
     @property
     def n(self) -> int:
-        return self.car.shape[1]
+        return int(self.car.shape[1])
 
     def take(self, draws: Ints) -> Batch:
         """The samples chosen."""
