@@ -20,20 +20,16 @@ from engine.report.style import FAINT, GREY, GRID, Words, blank, compose, save, 
 from engine.significance import multiplicity
 
 ROOT = Path(__file__).parents[1]
-STUDIES, PAGE, PICTURE, README = (
-    ROOT / "studies",
-    ROOT / "docs" / "claims.md",
-    ROOT / "docs" / "claims.png",
-    ROOT / "README.md",
-)
+STUDIES, README = ROOT / "studies", ROOT / "README.md"
+PAGE, PICTURE = ROOT / "docs" / "claims.md", ROOT / "docs" / "claims.png"
 START, END = "<!-- claims:start -->\n", "<!-- claims:end -->\n"
 COLOURS = {"supported": "#009E73", "contradicted": "#D55E00", "not distinguishable from noise": "#595959"}
 SHORT = {"not distinguishable from noise": "not distinguishable"}
 OF_SIZE = ("C5", "C9")  # measured is the size of the daily move, whatever its direction
 REACH = {
     "C1": "SMIC's Shanghai line counts from B12 (March 2021) on: before, it had too few sessions.",
-    "C2": "Hong Kong lines but SMIC and Tencent have no prices after 2025-10-30. The delay shares its day with the shortlist (A22) and "
-    "with shelved US tech curbs (X03).",
+    "C2": "Hong Kong lines but SMIC and Tencent have no prices after 2025-10-30. The delay shares its day with the shortlist "
+    "(A22) and with shelved US tech curbs (X03).",
     "C3": "9988.HK has no prices after 2025-10-30: BABA and 0700.HK. The shortlist (A22) has the session of the delay (A23).",
     "C4": "The index and a fund on it are one asset: two events, whatever n says.",
     "C5": "Shanghai lines only. A24 is read ten days after the news, with the oil news on Iran (X05) on the same day 0.",
@@ -41,22 +37,27 @@ REACH = {
     "C7": "Two neighbouring sessions of four firms of one trade.",
     "C8": "One firm. The day of the shortlist (A22) is the day after SoftBank's quarterly results (X02).",
     "C9": "Fifteen meetings; KWEB, MCHI and FXI hold much the same shares.",
-    "C10": "Twenty measures; windows of 21 sessions overlap in the winter of 2020-21. The CHIPS Act (B14), the counter-case, is among "
-    "them.",
+    "C10": "Twenty measures; windows of 21 sessions overlap in the winter of 2020-21. The CHIPS Act (B14), the counter-case, is "
+    "among them.",
     "C11": "Two events of one firm. On the placebo (A07) SMIC fell by more, and as little can be told from noise.",
 }
 UNTESTABLE = {
     "C12": "renewables gain: no firm, no day and no measure is named, and none of the calendar's events is about them.",
-    "C13": "ports need review: an opinion on what should be done. Port operators have prices (0144.HK, 1199.HK, 600018.SS), but nothing "
-    "was announced about them.",
-    "C14": "chip makers are hit \"within quarters\": no day to look at. Over two quarters (126 sessions) one firm with SMIC's residual "
-    "standard deviation on A24 ({sigma} % a day) would have to move by {far} % before a two-sided 5 % test saw it in four cases of five.",
-}  # fmt: skip
+    "C13": "ports need review: an opinion on what should be done. Port operators have prices (0144.HK, 1199.HK, 600018.SS), but "
+    "nothing was announced about them.",
+    "C14": 'chip makers are hit "within quarters": no day to look at. Over two quarters (126 sessions) one firm with SMIC\'s '
+    "residual standard deviation on A24 ({sigma} % a day) would have to move by {far} % before a two-sided 5 % test saw it in "
+    "four cases of five.",
+}
+HEAD = (
+    "| | claim | sign, window | verdict | estimate % | 95 % interval | p | calibrated p | Holm, study | Holm, all | MDE % | n "
+    "| study |"
+)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a claim with what its study says of it. events: distinct ones among the n pairs. p_all: Holm over all claims."""
+    """One part of a claim and what its study says of it. events: distinct ones among the n pairs. p_all: Holm over all."""
 
     claim: str
     number: int
@@ -147,7 +148,7 @@ def words(group: str) -> str:
 
 def detail_table(parts: Sequence[Part]) -> list[str]:
     lines = [
-        "| | claim | sign, window | verdict | estimate % | 95 % interval | p | calibrated p | Holm, study | Holm, all | MDE % | n | study |",
+        HEAD,
         "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for part in parts:
@@ -169,23 +170,25 @@ def page(parts: Sequence[Part]) -> str:
     lines = [
         "# What an article claimed, and what prices say",
         "",
-        "A web article of February 2026 on Japan's investment deal with the United States asserts fourteen effects on Chinese, Japanese",
-        "and US-listed shares, and gives no data. Each assertion is a claim `C1` to `C14` with its direction, listings and window, written",
-        "into a study before its result. A claim is *supported* if its one-sided p, corrected by Holm, is below 0.05,",
-        "*contradicted* if that of the opposite direction is, else *not distinguishable from noise*; a claim of two parts needs both.",
+        "A web article of February 2026 on Japan's investment deal with the United States asserts fourteen effects on Chinese,",
+        "Japanese and US-listed shares, and gives no data. Each assertion is a claim `C1` to `C14` with its direction, listings",
+        "and window, written into a study before its result but where a star says otherwise. A claim is *supported* if its",
+        "one-sided p, corrected by Holm, is below 0.05, *contradicted* if that of the opposite direction is, else *not",
+        "distinguishable from noise*; a claim of two parts needs both.",
         "",
-        f"Corrected over all {len(primary)} claims that can be tested: {counted['supported']} supported, {counted['contradicted']} "
-        f"contradicted, {counted['not distinguishable from noise']} not distinguishable from noise.",
+        f"Corrected over all {len(primary)} claims that can be tested: {counted['supported']} supported, "
+        f"{counted['contradicted']} contradicted, {counted['not distinguishable from noise']} not distinguishable from noise.",
         "",
         "![Estimate, interval and smallest detectable effect of every claim](claims.png)",
         "",
         *detail_table(parts),
         "",
-        "\\* Written down when the result of the study was known. **p**: one-sided, in the claimed direction. **Calibrated p**: the share",
-        "of pseudo-dates, spread as widely as the events themselves, on which the test has a p as small; where it is much larger than p, the",
-        "formula takes the events for quieter than they are. **Holm, study** corrects over the primary claims of the study, **Holm, all** over",
-        "all claims here. **MDE**: the smallest effect that the test finds in four samples of five. **n**: event-listing pairs, distinct",
-        f"events in parentheses. {' and '.join(OF_SIZE)} measure the size of the daily move, whatever its direction, less what is usual.",
+        "\\* Written down when the result of the study was known. **p**: one-sided, in the claimed direction. **Calibrated p**:",
+        "the share of pseudo-dates, spread as widely as the events themselves, on which the test has a p as small; where it is",
+        "much larger than p, the formula takes the events for quieter than they are. **Holm, study** corrects over the primary",
+        "claims of the study, **Holm, all** over all claims here. **MDE**: the smallest effect that the test finds in four samples",
+        "of five. **n**: event-listing pairs, distinct",
+        f"events in parentheses. {' and '.join(OF_SIZE)} measure the size of the daily move, up or down, less what is usual.",
         "",
         "## What limits each answer",
         "",
@@ -195,8 +198,8 @@ def page(parts: Sequence[Part]) -> str:
         "",
         *(f"- **{claim}**, {text.format(**far())}" for claim, text in UNTESTABLE.items()),
         "",
-        "`eventstudy run STUDY` writes the memo of each study, with the prices on the data path; its tables are in studies/STUDY/golden.",
-        "This page is made by `python tests/claims_page.py`.",
+        "`eventstudy run STUDY` writes the memo of each study, with the prices on the data path; its tables are in",
+        "studies/STUDY/golden. This page is made by `python tests/claims_page.py`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -237,10 +240,10 @@ def picture(parts: Sequence[Part]) -> bytes:
         supported = len({p.claim for p in parts if p.verdict_all == "supported"})
         contradicted = len({p.claim for p in parts if p.verdict_all == "contradicted"})
         text = Words(
-            f"Of {total} claims the prices support {supported} and contradict {contradicted}; the others drown in noise",
-            "Mean abnormal return in the claimed window with 95 % interval; arrow: the direction claimed; verdict by Holm over all claims",
-            f"{' and '.join(OF_SIZE)}: abnormal size of the daily move, whatever its direction. Smallest effect: found in 80 % of samples of "
-            "this study, on the claimed side. An interval that runs out of the picture is cut.",
+            f"Of {total} claims prices support {supported} and contradict {contradicted}; the others cannot be told from noise",
+            "Mean abnormal return in the claimed window, 95 % interval; arrow: direction claimed; verdict by Holm over all claims",
+            f"{' and '.join(OF_SIZE)}: abnormal size of the daily move, up or down. Smallest effect: found in 80 % of "
+            "samples of this study, on the claimed side. An interval that runs out of the picture is cut.",
             "Studies of the calendar; event-study-engine",
             legend,
         )
