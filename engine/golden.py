@@ -26,7 +26,10 @@ from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, t
 from engine.schemas import KEYS
 
 RELATIVE, SEARCHED, ABSOLUTE = 1e-9, 1e-5, 1e-12
-WITHHELD = {"abnormal_returns": ("actual", "expected"), "portfolios": ("actual",), "trading": ("close", "volume")}
+WITHHELD = {
+    "abnormal_returns": ("actual", "expected"), "portfolios": ("actual",), "trading": ("close", "volume"),
+    "trades": ("entry_price", "exit_price", "listing_return", "hedge_return"),
+}  # fmt: skip
 CHANGELOG, INPUTS = "CHANGELOG.md", "inputs.json"
 LISTINGS = "symbols.csv"  # of a snapshot: no series
 HEADER = "# Why the golden result was blessed\n\nThe newest entry comes first.\n\n"

@@ -18,6 +18,7 @@ import polars as pl
 from engine.errors import EngineError
 from engine.inputs import Study
 from engine.measured import Measured, measure, model_options
+from engine.models import WITHOUT_BENCHMARK
 from engine.plan import Plan, plan_study
 from engine.samples import Draws, draws_of, firm_codes, sample_of
 from engine.sessions import Window
@@ -41,11 +42,14 @@ class Variant:
 
 def variants_of(study: Study, on_progress: Progress = lambda done, total: None) -> Iterator[Variant]:
     """Every combination of the grid in order, the study's own first; the progress is (done, total)."""
-    tests, all_choices = grid_tests(study.spec, frozenset(SIGNIFICANCE_TESTS)), choices(study.spec)
+    tests = grid_tests(study.spec, frozenset(SIGNIFICANCE_TESTS))
+    on_exchange = study.spec.sessions.calendar == "exchange"
+    blind = WITHOUT_BENCHMARK if on_exchange else frozenset()  # no other benchmark changes their numbers
+    tried = [c for c in choices(study.spec) if c.benchmark is None or c.model not in blind]
     own = ", ".join(sorted({*study.benchmarks} - {""}))
-    for done, choice in enumerate(all_choices):
-        on_progress(done, len(all_choices))
-        said = choice.benchmark_words or own
+    for done, choice in enumerate(tried):
+        on_progress(done, len(tried))
+        said = "" if choice.model in blind else choice.benchmark_words or own
         try:
             variant = variant_of(study, choice, tests)
             plan = plan_study(variant)
@@ -56,13 +60,19 @@ def variants_of(study: Study, on_progress: Progress = lambda done, total: None) 
         yield Variant(choice, said, (variant, plan, used))
 
 
-def grid_rows(variant: Variant, windows: list[Window], tests: list[str], alpha: float) -> Iterator[dict[str, Any]]:
-    """The rows of ``grid.csv`` of one combination, window by window, without their numbers ``spec``."""
+def design_columns(variant: Variant) -> dict[str, Any]:
+    """The columns that name a combination."""
     choice = variant.choice
-    same = {
+    return {
         "model": choice.model, "estimation_start": choice.estimation_window.start,
         "estimation_end": choice.estimation_window.end, "benchmark": variant.benchmark, "returns": choice.returns,
     }  # fmt: skip
+
+
+def grid_rows(study: Study, variant: Variant) -> Iterator[dict[str, Any]]:
+    """The rows of ``grid.csv`` of one combination, window by window, without their numbers ``spec``."""
+    windows, tests = grid_windows(study.spec), grid_tests(study.spec, frozenset(SIGNIFICANCE_TESTS))
+    same, alpha = design_columns(variant), study.spec.significance.alpha
     answers = _answers(*variant.made, windows, tests) if variant.made is not None else {}
     for window, test in product(windows, tests):
         place = {"window_start": window.start, "window_end": window.end, "test": test}
@@ -70,11 +80,8 @@ def grid_rows(variant: Variant, windows: list[Window], tests: list[str], alpha: 
         yield same | place | ({"unavailable": variant.reason} if answer is None else _numbers(answer, alpha))
 
 
-def grid_table(study: Study, variants: list[Variant]) -> pl.DataFrame:
-    """``grid.csv``: a row for each specification, numbered in the order of the grid; number 1 is the declared primary."""
-    windows, tests = grid_windows(study.spec), grid_tests(study.spec, frozenset(SIGNIFICANCE_TESTS))
-    alpha = study.spec.significance.alpha
-    rows = [row for variant in variants for row in grid_rows(variant, windows, tests, alpha)]
+def grid_table(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """``grid.csv``: the specifications numbered in the order of the grid; number 1 is the declared primary one."""
     return rows_table("grid", [row | {"spec": i, "primary": int(i == 1)} for i, row in enumerate(rows, 1)])
 
 

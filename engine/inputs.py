@@ -66,7 +66,7 @@ class Study:
 # The charts of `engine.report`, for callers who hand in none.
 CHARTS = (
     "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time", "listing_paths",
-    "car_heatmap", "event_panel",
+    "car_heatmap", "event_panel", "specification_curve", "equity_curve",
 )  # fmt: skip
 
 
@@ -190,6 +190,7 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
     _check_deals(spec, announcements, where)
+    _check_signs(spec, announcements, where)
     _check_formulas(spec, available, where)
     _check_kinds(spec, announcements, where)
     _check_references(spec, attributes, where)
@@ -213,6 +214,18 @@ def _check_deals(spec: StudySpec, announcements: Announcements, where: str) -> N
     if spec.deals is not None and not {"acquirer", "target"} & roles:
         raise SpecError(
             f"{where}: [deals] needs a column role in the calendar with acquirer and target; no row has one of them."
+        )
+
+
+def _check_signs(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """A backtest trades the column ``expected_sign``."""
+    attributes = announcements.attributes
+    if spec.backtest is not None and not (
+        "expected_sign" in attributes.columns and attributes["expected_sign"].is_in(["+", "-"]).any()
+    ):
+        raise SpecError(
+            f"{where}: [backtest] trades the column expected_sign of {announcements.files[-1]}, which holds no + or -. Fill it: "
+            "+ to buy, - to sell, empty for a row that is not traded."
         )
 
 

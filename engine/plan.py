@@ -57,7 +57,7 @@ def plan_study(study: Study) -> Plan:
     """Day 0 of every pair, the lines, the panel, and who is lost before it; nothing is estimated."""
     spec, table = study.spec, study.announcements.table
     needs_exchange = [e for e in study.exchanges if e is not None]
-    last_year = _last_year(study)
+    last_year = last_year_of(study)
     calendars = {e: exchange_sessions(e, last_year) for e in sorted(set(needs_exchange))}
     on_benchmark = spec.sessions.calendar == "benchmark"
     grids = {b: benchmark_days(study.series[b]) for b in set(study.benchmarks) if on_benchmark}
@@ -189,7 +189,7 @@ def _grid(days: Days | None, sessions: Sessions | None, clocks: Mapping[str, Clo
     return Grid(days, closes_on(days, sessions), "", clocks)
 
 
-def _last_year(study: Study) -> int:
+def last_year_of(study: Study) -> int:
     """The last year that calendars must cover: the prices', and room for the event window of the latest event."""
     column = study.announcements.table.select(pl.max_horizontal("announced_at", "first_public_at").str.slice(0, 4))
     years = [int(y) for y in column.to_series() if y.isdigit() and y >= str(FIRST_DAY)[:4]]

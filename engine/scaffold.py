@@ -115,6 +115,25 @@ controls = []                   # listings without an event that firm_permutatio
 #                               # date: "benchmarked_t", "benchmarked_rank", against the slopes before the event
 # weights = "none"              # or "forecast_variance": by 1 / se^2 of the CARs
 
+# [grid]                        # other choices beside the study's own, every combination of them
+# model = ["market_adjusted"]
+# estimation_window = [[-120, -11]]
+# car = [[0, 1]]                # inside [windows] event
+# benchmark = ["^NDX"]          # of every listing; or {{XHKG = "^HSCE"}}, by exchange
+# test = ["bmp"]
+# returns = ["log"]
+# hold = [5]                    # of [backtest]
+
+# [backtest]                    # the calendar as signals: column expected_sign of events.csv, + to buy, - to sell
+# entry = "open"                # the first open or close after the stamp; "close": the first close
+# hold = 20                     # sessions; or legs = {{sell = {{hold = 2}}, dip = {{side = "opposite", delay = 2, hold = 19}}}}
+# cost_bp = 10.0                # basis points of the value traded each way, listing and hedge
+# borrow_bp = 100.0             # a year, of a listing sold short
+# size = 0.1                    # of the capital, a position
+# max_wait = 5                  # sessions that an order waits for a price, a trade, or the end of a price limit
+# notional = 1000000.0          # of a position in the listing's currency; without: whatever the traded value
+# participation = 0.05          # of the mean daily traded value, at most
+
 [limits]
 max_excluded_share = 0.10       # of (event, symbol) pairs; more lost stops the run
 allow_missing_symbols = false   # true: listings without prices become rows of exclusions.csv

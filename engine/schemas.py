@@ -112,13 +112,31 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "trading": {
         "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "close": NUMBER, "volume": NUMBER,
     },
+    "trades": {
+        "event_id": TEXT, "symbol": TEXT, "leg": TEXT, "side": TEXT, "status": TEXT, "entry_day": DAY, "entry_at": TEXT,
+        "waited": WHOLE, "exit_day": DAY, "sessions": WHOLE, "hedge": TEXT, "beta": NUMBER, "size": NUMBER,
+        "capacity": NUMBER, "entry_price": NUMBER, "exit_price": NUMBER, "listing_return": NUMBER, "hedge_return": NUMBER,
+        "gross": NUMBER, "cost": NUMBER, "borrow": NUMBER, "net": NUMBER, "reason": TEXT,
+    },
+    "equity": {
+        "date": DAY, "positions": WHOLE, "gross_exposure": NUMBER, "net_exposure": NUMBER, "profit": NUMBER,
+        "cost": NUMBER, "equity": NUMBER, "drawdown": NUMBER,
+    },
+    "backtest": {
+        "leg": TEXT, "measure": TEXT, "n": WHOLE, "value": NUMBER, "se": NUMBER, "low": NUMBER, "high": NUMBER,
+        "unavailable": TEXT, "note": TEXT,
+    },
+    "trials": {
+        "trial": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
+        "returns": TEXT, "hold": WHOLE, "n": WHOLE, "sharpe": NUMBER, "primary": WHOLE, "unavailable": TEXT,
+    },
 }  # fmt: skip
 
 # The tables that not every study has.
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance", "influence", "grid", "trading",
+        "deal_significance", "influence", "grid", "trading", "trades", "equity", "backtest", "trials",
     }
 )  # fmt: skip
 
@@ -152,4 +170,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "influence": ("window_start", "window_end", "test", "kind", "left_out"),
     "grid": ("spec",),
     "trading": ("event_id", "symbol", "relative_day"),
+    "trades": ("event_id", "symbol", "leg"),
+    "equity": ("date",),
+    "backtest": ("leg", "measure"),
+    "trials": ("trial",),
 }

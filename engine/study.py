@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars
+from engine.backtest import Trials, backtest_tables
 from engine.calendar_time import in_calendar_time
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import SpecError
-from engine.grid import grid_table, variants_of
+from engine.grid import design_columns, grid_rows, grid_table, variants_of
 from engine.influence import influence_table
 from engine.inputs import Study, load_study, market_values
 from engine.joint import indistinct
@@ -99,8 +101,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
     tables |= _tested(study, panel, cars, samples) | group_tables(study, panel, cars, groups, firms)
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
     tables["influence"] = _influence(study, plan, used, firms, draws)
-    if spec.grid is not None:
-        tables["grid"] = grid_table(study, list(variants_of(study)))
+    tables |= _alternatives(study, plan, on_progress)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     if SHOWS_TRADING in spec.report.charts:
@@ -134,6 +135,21 @@ def _influence(study: Study, plan: Plan, used: Measured, firms: Ints, draws: Dra
         return sample_of("all", members, cars, used.panel, used.abnormal, used.fits, spec, firms, drawn)
 
     return influence_table(study, used.panel, used.cars, plan.firms.rows, subsample)
+
+
+def _alternatives(study: Study, plan: Plan, on_progress: Progress) -> dict[str, pl.DataFrame]:
+    """The tables of ``[grid]`` and ``[backtest]``: every other design, and the calendar traded under each."""
+    grid, rule = study.spec.grid, study.spec.backtest
+    rows: list[dict[str, Any]] = []
+    trials = Trials()
+    holds = [] if grid is None or rule is None or rule.legs else list(dict.fromkeys([rule.hold, *grid.hold]))
+    designs = variants_of(study, lambda done, total: on_progress(f"design {done + 1} of {total}", 4, 4))
+    for variant in designs if grid is not None else ():
+        rows += grid_rows(study, variant)
+        if rule is not None:
+            trials.add(variant.made[:2] if variant.made else None, rule, holds, design_columns(variant), variant.reason)
+    tables = {"grid": grid_table(rows)} if grid is not None else {}
+    return tables | (backtest_tables(study, plan, trials if grid is not None else None) if rule is not None else {})
 
 
 def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:

@@ -59,9 +59,11 @@ MAY_IMPORT = {
     "variants": CORE | FIRST | {"spec", "inputs", "joint", "benchmarks"},
     "grid": CORE | FIRST | {"spec", "inputs", "plan", "samples", "measured", "variants"},
     "influence": CORE | FIRST | {"spec", "inputs", "samples"},
+    "backtest": CORE | FIRST | {"spec", "inputs", "plan", "measured"},
     "study": CORE
     | FIRST
-    | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured", "grid", "influence"},
+    | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured"}
+    | {"grid", "influence", "backtest"},
     "replication": GROUND | {"schemas", "golden", "results"},
     "fingerprints": TABLES | {"inputs"},
     "golden": CORE | TABLES | {"study", "fingerprints"},

@@ -12,7 +12,6 @@ from engine.abnormal import LONG
 from engine.report.document import Heading, Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import NOTHING, fixed, level_text, one_line, p_text, percent, stars
-from engine.report.tables import group_label
 from engine.report.wording import outcome_of
 from engine.sessions import Window
 
@@ -133,7 +132,7 @@ def calendar_time_table(found: Findings) -> Table | None:
         label = (
             one_line(r["group"])
             if r["group"] == "all"
-            else f"{r['group'].partition('=')[0]}: {group_label(r['group'])}"
+            else f"{r['group'].partition('=')[0]}: {one_line(r['group'].partition('=')[2])}"
         )
         cells.append(
             (one_line(label), r["weighting"], FITS.get(str(r["regression"]), str(r["regression"])),

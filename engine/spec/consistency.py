@@ -217,7 +217,7 @@ def _model_problems(spec: StudySpec) -> Iterator[str]:
     for key in asked:
         if key in own and days < asked[key]:
             yield (
-                f"[model] {key} = {getattr(model, key)} needs an estimation_window of {asked[key]:g} days or more, "
+                f"[model] {key} = {getattr(model, key)} needs an estimation_window of {asked[key]:,.0f} days or more, "
                 f"{model.estimation_window} has {days}. Lower it, or start the window earlier."
             )
 
@@ -225,9 +225,13 @@ def _model_problems(spec: StudySpec) -> Iterator[str]:
 def _names(table: str, key: str, noun: str, read: list[str], known: frozenset[str]) -> Iterator[str]:
     for name in read:
         if name not in known:
-            yield f'[{table}] {key} = "{name}" is not a {noun}. {hint(name, known)}'
+            yield f'[{table}] {key} = "{name}" is not {_article(noun)} {noun}. {hint(name, known)}'
     for name in sorted({n for n in read if read.count(n) > 1}):
         yield f'[{table}] {key}: "{name}" stands there more than once.'
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def _window_problems(spec: StudySpec) -> Iterator[str]:
