@@ -29,14 +29,16 @@ def validate_studies(
     for folder in [study_folder(study)] if study is not None else study_folders():
         check = check_one(folder, allow_code, alone=study is not None)
         checks.append(check)
-        for line in lines(check):
-            (say if check.status == "failed" else tell)(line)
+        for line in lines(check) if study is None or check.error is None else ():
+            (tell if check.error is None else say)(line)
     if report is not None:
         _write(report, as_html(checks))
     if junit is not None:
         _write(junit, as_junit(checks))
     if json is not None:
         _write_or_print(json, as_json(checks))
+    if study is not None and checks[0].error is not None:
+        raise checks[0].error
     say_what_moved(checks)
     if worst := max((c.exit_code for c in checks), default=0):
         raise typer.Exit(worst)
@@ -55,9 +57,9 @@ def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
         study = load(str(folder), allow_code=allow_code)
         return Check.of(folder.name, compare(compute(study), golden, fingerprints(study)))
     except MissingData as error:
-        return failed(folder.name, str(error), error.exit_code) if alone else left_out(folder.name, str(error))
+        return failed(folder.name, error) if alone else left_out(folder.name, str(error))
     except EngineError as error:
-        return failed(folder.name, str(error), error.exit_code)
+        return failed(folder.name, error)
 
 
 def say_what_moved(checks: Sequence[Check]) -> None:
