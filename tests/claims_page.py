@@ -186,9 +186,9 @@ def page(parts: Sequence[Part]) -> str:
         "\\* Written down when the result of the study was known. **p**: one-sided, in the claimed direction. **Calibrated p**:",
         "the share of pseudo-dates, spread as widely as the events themselves, on which the test has a p as small; where it is",
         "much larger than p, the formula takes the events for quieter than they are. **Holm, study** corrects over the primary",
-        "claims of the study, **Holm, all** over all claims here. **MDE**: the smallest effect that the test finds in four samples",
-        "of five. **n**: event-listing pairs, distinct",
-        f"events in parentheses. {' and '.join(OF_SIZE)} measure the size of the daily move, up or down, less what is usual.",
+        "claims of the study, **Holm, all** over all claims here. **MDE**: the smallest effect that the test finds in four",
+        "samples of five. **n**: event-listing pairs, distinct",
+        f"events in parentheses. {' and '.join(OF_SIZE)} measure the size of the daily move less what is usual.",
         "",
         "## What limits each answer",
         "",
@@ -241,7 +241,7 @@ def picture(parts: Sequence[Part]) -> bytes:
         contradicted = len({p.claim for p in parts if p.verdict_all == "contradicted"})
         text = Words(
             f"Of {total} claims prices support {supported} and contradict {contradicted}; the others cannot be told from noise",
-            "Mean abnormal return in the claimed window, 95 % interval; arrow: direction claimed; verdict by Holm over all claims",
+            "Mean abnormal return in the window claimed, 95 % interval; arrow: direction claimed; verdict by Holm over all",
             f"{' and '.join(OF_SIZE)}: abnormal size of the daily move, up or down. Smallest effect: found in 80 % of "
             "samples of this study, on the claimed side. An interval that runs out of the picture is cut.",
             "Studies of the calendar; event-study-engine",

@@ -54,7 +54,7 @@ def test_fourteen_claims_and_none_twice() -> None:
 
 
 def test_holm_over_all_claims_by_hand() -> None:
-    """The p of a claim is the largest of its parts'; the k-th smallest of m counts m - k + 1 times, and none is below one before."""
+    """A claim's p is the largest of its parts'; the k-th smallest of m counts m - k + 1 times, none below one before."""
     p = {c: max(x.row["p_value"] for x in PARTS if x.claim == c) for c in {x.claim for x in PARTS}}
     last, adjusted = 0.0, {}
     for k, claim in enumerate(sorted(p, key=lambda c: p[c])):
