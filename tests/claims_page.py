@@ -16,12 +16,19 @@ from typing import Any
 import polars as pl
 from matplotlib.lines import Line2D
 
+from engine.report import render_chart
 from engine.report.style import FAINT, GREY, GRID, Words, blank, compose, save, style
+from engine.results import read_result
 from engine.significance import multiplicity
 
 ROOT = Path(__file__).parents[1]
 STUDIES, README = ROOT / "studies", ROOT / "README.md"
 PAGE, PICTURE = ROOT / "docs" / "claims.md", ROOT / "docs" / "claims.png"
+# The two most telling pictures of the studies, for the README.
+TELLING = {
+    "delistings-size.png": ("delistings-2020-21", "size_plot"),
+    "us-measures-equity.png": ("us-measures-chinese-tech", "equity_curve"),
+}
 START, END = "<!-- claims:start -->\n", "<!-- claims:end -->\n"
 COLOURS = {"supported": "#009E73", "contradicted": "#D55E00", "not distinguishable from noise": "#595959"}
 NOISE = "not distinguishable from noise"
@@ -183,8 +190,8 @@ def page(parts: Sequence[Part]) -> str:
         "distinguishable from noise*; a claim of two parts needs both.",
         "",
         f"In their own studies {told['supported']} supported, {told['contradicted']} contradicted, {told[NOISE]} not",
-        f"distinguishable from noise. Corrected over all {len(primary)} claims that can be tested: {counted['supported']} supported, "
-        f"{counted['contradicted']} contradicted, {counted[NOISE]} not distinguishable from noise.",
+        f"distinguishable from noise. Corrected over all {len(primary)} claims that can be tested:",
+        f"{counted['supported']} supported, {counted['contradicted']} contradicted, {counted[NOISE]} not distinguishable from noise.",
         "",
         "![Estimate, interval and smallest detectable effect of every claim](claims.png)",
         "",
@@ -299,6 +306,9 @@ def write() -> None:
     parts = read_parts()
     PAGE.write_text(page(parts), encoding="utf-8")
     PICTURE.write_bytes(picture(parts))
+    for file, (study, chart) in TELLING.items():
+        result = read_result(STUDIES / study / "golden", whole=False)
+        (ROOT / "docs" / file).write_bytes(render_chart(result, chart, "png"))
     text = README.read_text(encoding="utf-8")
     if START in text:
         before, rest = text.split(START)
