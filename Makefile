@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants size lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants size verdicts lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,13 +38,17 @@ memo: setup  ## write memo and charts again from the last result: STUDY=name
 test: setup  ## run the tests, on every core
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
-slow: mutants size  ## run what takes minutes: every mutant must be caught, and size and power be what docs/ says
+slow: mutants size verdicts  ## run what takes minutes: mutants are caught, size and power are what docs/ says, verdicts right
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py
 
-size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv
+size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv and docs/brown-warner.csv
 	$(BIN)/python tests/size_power.py
+	$(BIN)/python tests/brown_warner.py
+
+verdicts: setup  ## simulate studies whose truth is known, 200 of each kind, and hold their verdicts against it
+	$(BIN)/python tests/verdict_rates.py
 
 lint: setup  ## style
 	$(BIN)/ruff check .

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
 from engine.models import BRIDGED, MODELS, WITH_FACTORS
 from engine.schemas import SCHEMAS
-from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
+from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, VARIANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
 from engine.supply import read_market
 from engine.usercode import UserModel, code_file, load_function
@@ -39,7 +40,8 @@ class Study:
 
     exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
     "" for a model that needs none. market: every series read; listings without one are lost with a row. function: of the
-    study's own model, None where there is none or it may not run.
+    study's own model, None where there is none or it may not run. first: the fingerprints of claims and design at the first
+    golden result, none without one.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Study:
     snapshot: Snapshot
     sha256: dict[str, Any]
     function: UserModel | None = None
+    first: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def series(self) -> Mapping[str, PriceSeries]:
@@ -66,7 +69,8 @@ class Study:
 # The charts of `engine.report`, for callers who hand in none.
 CHARTS = (
     "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time", "listing_paths",
-    "car_heatmap", "event_panel", "specification_curve", "equity_curve",
+    "car_heatmap", "event_panel", "specification_curve", "equity_curve", "size_plot", "power_curve",
+    "placebo_caar",
 )  # fmt: skip
 
 
@@ -76,8 +80,19 @@ def known_names(charts: frozenset[str]) -> Known:
     outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
     models, bridged, stamps = frozenset(MODELS), frozenset(BRIDGED), frozenset(STAMPS)
     group_tests = frozenset(SIGNIFICANCE_TESTS)
+    claimable = group_tests - VARIANCE_TESTS - {"sur_f"}
     return Known(
-        models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps, group_tests
+        models,
+        WITH_FACTORS,
+        tests,
+        RESAMPLING_TESTS,
+        charts,
+        outcomes,
+        bridged,
+        covariances,
+        stamps,
+        group_tests,
+        claimable,
     )
 
 
@@ -145,7 +160,20 @@ def gathered(
             "code": {code.name: sha256_of(code)} if code is not None else {},
         },
         function=function,
+        first=first_fingerprints(folder / "golden" / "manifest.json"),
     )
+
+
+def first_fingerprints(manifest: Path) -> dict[str, str]:
+    """What was fixed when a study first had a golden result: of that result's own settings where nothing else is written; none
+    without a golden result, or with one that cannot be read."""
+    try:
+        golden = json.loads(manifest.read_text(encoding="utf-8"))
+        if "first_fingerprints" in golden:
+            return {str(name): str(value) for name, value in golden["first_fingerprints"].items()}
+        return StudySpec.model_validate(golden["settings"]).fingerprints()
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def sha256_of(path: Path) -> str:

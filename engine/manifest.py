@@ -26,8 +26,10 @@ PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars", "statsmodels")
 SEARCHES = {"arch": ("garch", "egarch", "gjr")}
 
 
-def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
-    """Inputs, settings and versions of the run; no clock, no path."""
+def run_manifest(
+    study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, pseudo: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Inputs, settings and versions of the run; no clock, no path. pseudo: how pseudo-samples were drawn, where any were."""
     spec, snapshot, table = study.spec, study.snapshot, study.announcements.table
     stating = ("title", "source", "version", "licence", "retrieved_on", "limits")
     stated = {k: snapshot.manifest[k] for k in stating if k in snapshot.manifest}
@@ -42,6 +44,9 @@ def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) 
         "study": study.name,
         "settings": study.spec.settings(),
         "study_sha256": study.sha256["study"],
+        "fingerprints": spec.fingerprints(),
+        **({"pseudo_samples": pseudo} if pseudo else {}),
+        **({"claims": list(spec.claims)} if spec.claims else {}),
         "calendar_sha256": study.sha256["calendar"],
         **({"code_sha256": study.sha256["code"]} if study.sha256["code"] else {}),
         "snapshot": {

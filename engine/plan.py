@@ -229,9 +229,10 @@ def quality_seen(study: Study, panel: EventPanel) -> pl.DataFrame:
     exchanges: dict[str, str | None] = {}
     sessions: dict[str, Days] = {}
     spans: dict[str, tuple[np.datetime64, np.datetime64]] = {}
-    keys = sorted({p.line for p in panel.pairs})
-    of_exchange = {exchange: line.dates for (_, _, exchange), line in zip(keys, panel.lines, strict=True)}
-    for i, ((symbol, benchmark, exchange), line) in enumerate(zip(keys, panel.lines, strict=True)):
+    used = dict(sorted((int(i), pair.line) for i, pair in zip(panel.line, panel.pairs, strict=True)))
+    of_exchange = {exchange: panel.lines[i].dates for i, (_, _, exchange) in used.items()}
+    for i, (symbol, benchmark, exchange) in used.items():
+        line = panel.lines[i]
         at = panel.position[panel.line == i]
         first = line.dates[max(int((at + panel.own[panel.line == i, 0]).min()), 0)]
         last = line.dates[min(int(at.max()) + panel.event_window.end, len(line.dates) - 1)]

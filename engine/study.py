@@ -10,8 +10,10 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars
+from engine.assurance import assurance_of, is_asked
 from engine.backtest import Trials, backtest_tables
 from engine.calendar_time import in_calendar_time
+from engine.certificate import OwnSample
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, group_tables, needs_regressions
 from engine.errors import SpecError
@@ -35,6 +37,7 @@ from engine.significance import (
     evaluate,
     evaluate_events,
 )
+from engine.spec import StudySpec
 from engine.tables import (
     abnormal_table,
     averages_table,
@@ -59,9 +62,12 @@ MANY_EVENTS = 50_000
 SHOWS_TRADING = "event_panel"  # the chart for which closes and volumes are kept
 
 
-def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
+def run_study(
+    study: Study, on_progress: Progress = lambda stage, done, total: None, certify: bool = False
+) -> StudyResult:
     """Run a loaded study; pure but for the progress callback (stage, done, total).
 
+    certify: with the certificate of its tests, also where the study has no table ``[certificate]``.
     Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is left.
     """
     spec = study.spec
@@ -75,7 +81,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
 
     draws = draws_of(
         study, plan, panel, fits, cars, options,
-        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
+        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4), is_asked(spec, certify),
     )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = groups_of(study, panel)
@@ -106,7 +112,21 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     if SHOWS_TRADING in spec.report.charts:
         tables["trading"] = trading_table(panel, study.series)
-    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+    assured = assurance_of(
+        study, _own_sample(used, firms, draws, spec), groups, samples, tables["significance"], certify,
+        lambda done, total: on_progress("pseudo-samples", done, total),
+    )  # fmt: skip
+    tables |= assured.tables
+    manifest = run_manifest(study, plan, panel, fits, assured.drawn)
+    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, manifest)
+
+
+def _own_sample(used: Measured, firms: Ints, draws: Draws, spec: StudySpec) -> OwnSample:
+    """What the certificate starts from."""
+    return OwnSample(
+        used.panel, used.fits, used.abnormal, {c.window: c for c in used.cars}, firms, draws.places,
+        spec.prices.returns == "log", spec.significance.alpha, draws.clusters,
+    )  # fmt: skip
 
 
 def _tested(

@@ -39,6 +39,9 @@ MAY_IMPORT = {
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "pseudo_samples": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "certificate": CORE | {"spec", "samples", "pseudo_samples"},
+    "assurance": CORE | TABLES | {"inputs", "certificate"},
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
@@ -63,10 +66,10 @@ MAY_IMPORT = {
     "study": CORE
     | FIRST
     | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured"}
-    | {"grid", "influence", "backtest"},
+    | {"grid", "influence", "backtest", "certificate", "assurance"},
     "replication": GROUND | {"schemas", "golden", "results"},
     "fingerprints": TABLES | {"inputs"},
-    "golden": CORE | TABLES | {"study", "fingerprints"},
+    "golden": CORE | TABLES | {"study", "fingerprints", "inputs"},
     "rebuild": GROUND | {"inputs", "market", "spec"},
     "drift": CORE | TABLES | {"inputs", "plan", "fingerprints", "golden"},
     "validation": GROUND | {"schemas", "golden"},
@@ -155,6 +158,8 @@ def test_arrays_know_no_tables(path: Path) -> None:
         "combined",
         "placebo",
         "firm_placebo",
+        "pseudo_samples",
+        "certificate",
         "calendar_time",
     )
     if room_of(path) in arrays:

@@ -99,7 +99,6 @@ CASES: dict[str, tuple[Callable[[Path], None], int, list[str]]] = {
         2,
         [TOML, "[events]", '"max_gap_day"', "max_gap_days"],
     ),
-    "later table": (append(TOML, "[claims.C1]"), 2, ["[claims]", "known, not available in this version"]),
     "unknown model": (rewrite(TOML, '"market"', '"markte"'), 2, ["[model]", '"markte"', 'Did you mean "market"?']),
     "unknown test": (rewrite(TOML, '"cross_sectional_t"', '"patel"'), 2, ['"patel"', 'Did you mean "patell"?', "bmp"]),
     "no seed": (rewrite(TOML, '"cross_sectional_t"', '"permutation"'), 2, ["[resampling]", "permutation", "seed"]),

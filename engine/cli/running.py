@@ -35,6 +35,22 @@ def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | Non
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
 
 
+def certify_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
+    """Run the study with its certificate; the certificate of the whole sample goes to stdout."""
+    from engine import report
+    from engine.results import write_result
+
+    study = load(str(folder), prices, allow_code)
+    look = theme_of(folder, study.spec.settings(), None)
+    target = out if out is not None else folder / "out"
+    result = compute(study, certify=True)
+    write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
+    print(f"{folder.name}: {report.answer(result)}\n")
+    for title, rows in report.certificate_rows(result):
+        print(f"{title}\n{aligned(rows)}\n")
+    print(f"tables: {target / 'certificate.csv'}\nmemo:   {target / 'memo.html'}")
+
+
 def run_manifest(
     manifest_file: Path, study: str | None, prices: Path | None, out: Path | None, allow_code: bool = False
 ) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from engine.cli.console import say, write_text
-from engine.cli.running import dry_run_one, run_manifest, run_one
+from engine.cli.running import certify_one, dry_run_one, run_manifest, run_one
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
@@ -122,6 +122,17 @@ def run(
         dry_run_one(load(study, prices))
     else:
         run_one(study_folder(study), prices, out, allow_code)
+
+
+@app.command()
+def certify(
+    study: StudyName,
+    prices: Prices = None,
+    out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
+    allow_code: AllowCode = False,
+) -> None:
+    """Run a study and its tests on its own data at pseudo-dates: size, power, the smallest effect found, verdicts."""
+    certify_one(study_folder(study), prices, out, allow_code)
 
 
 @app.command()

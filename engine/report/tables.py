@@ -198,7 +198,7 @@ def _cell(found: Findings, group: str, window: Window, n_primary: int) -> tuple[
     row = found.row(group, found.test, window)
     p, statistic = (row["p_value"], row["statistic"]) if row else (None, None)
     below = p_text(p) if found.test == "permutation" else fixed(statistic)
-    return percent(mean) + stars(p, n), f"({below}{other_n})"
+    return percent(mean) + stars(p, n), f"({below}{other_n}){_mark(found, group, found.test, window)}"
 
 
 def wide_table(found: Findings) -> Table:
@@ -262,10 +262,25 @@ def all_tests_table(found: Findings, group: str = "all") -> Table:
         of = f" {r['distribution']}" if r["distribution"] else ""
         statistic = f"{fixed(r['statistic'], _digits(r['test']))}{of}"
         numbers = (p_text(r["p_value"]), p_text(r["p_holm"]), _effects(r))
-        rows.append((r["test"], str(r["n"]), statistic, *numbers, one_line(null)))
+        rows.append(
+            (
+                f"{r['test']}{_mark(found, group, r['test'], found.window)}",
+                str(r["n"]),
+                statistic,
+                *numbers,
+                one_line(null),
+            )
+        )
     interval = f"{level_text(1 - found.alpha)} interval %"
     columns = ("Test", "N", "Statistic", "p", "Holm p", interval, "Null; note")
     return Table(columns, (False, True, True, True, True, True, False), tuple(rows))
+
+
+def _mark(found: Findings, group: str, test: str, window: Window) -> str:
+    """The mark behind a test that does not hold its size on the whole sample."""
+    from engine.report.certificate import marked
+
+    return marked(found, test, window) if group == "all" else ""
 
 
 def _effects(row: Row) -> str:

@@ -85,7 +85,7 @@ def _walsh_interval(sample: CarSample, exact: bool) -> tuple[float, float]:
     pairs = n * (n + 1) // 2
     if exact:
         walsh = (car[:, None] + car)[np.triu_indices(n)] / 2
-        few = int(np.searchsorted(_signed_rank_cdf(n), sample.alpha / 2, side="right"))
+        few = int(np.searchsorted(signed_rank_cdf(n), sample.alpha / 2, side="right"))
         return of_counts(walsh, few, pairs - few)
     sd = float(np.sqrt(pairs * (2 * n + 1) / 12))
 
@@ -96,7 +96,7 @@ def _walsh_interval(sample: CarSample, exact: bool) -> tuple[float, float]:
     return inverted(statistic, quantile_of(sample.alpha), float(np.median(car)), sample.rough_error)
 
 
-def _signed_rank_cdf(n: int) -> npt.NDArray[np.float64]:
+def signed_rank_cdf(n: int) -> npt.NDArray[np.float64]:
     """P(W+ <= w) for w = 0 .. n(n + 1)/2: each rank is in the sum or not, with equal chance."""
     chances = np.ones(1)
     for rank in range(1, n + 1):

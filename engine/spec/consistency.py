@@ -8,6 +8,7 @@ from engine.errors import SpecError, hint
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
 from engine.spec.alternatives import backtest_problems, grid_problems
+from engine.spec.claims import certificate_problems, chart_problems, claim_problems
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
 from engine.spec.ends import end_problems
 
@@ -49,6 +50,9 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _calendar_time_problems(spec)
     yield from _crosssection_problems(spec, known)
     yield from _control_problems(spec)
+    yield from claim_problems(spec.claims, spec.windows.car, spec.significance.tests, known.claimable)
+    yield from certificate_problems(spec.certificate)
+    yield from chart_problems(spec.report.charts, spec.certificate)
     yield from grid_problems(spec, known)
     yield from backtest_problems(spec)
     if spec.model.name in known.models:
