@@ -13,6 +13,7 @@ DATES = weekdays(160)
 TABLES = {
     "events.csv", "fits.csv", "abnormal_returns.csv", "cars.csv", "averages.csv", "significance.csv",
     "event_significance.csv", "contamination.csv", "exclusions.csv", "quality.csv", "differences.csv", "quantiles.csv",
+    "influence.csv",
 }  # fmt: skip
 
 
