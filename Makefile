@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants size lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants size browser lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,19 +32,22 @@ validate: setup  ## recompute and compare with the golden results; STUDY=name fo
 bless: setup  ## make new numbers the golden ones: STUDY=name REASON="..."
 	@$(BIN)/eventstudy bless $(STUDY) --reason "$(or $(REASON),no reason given)"
 
-memo: setup  ## write memo and charts again from the last result: STUDY=name
+memo: setup  ## write memo and charts of the last result in every format: STUDY=name
 	@$(BIN)/eventstudy memo $(STUDY)
 
 test: setup  ## run the tests, on every core
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
-slow: mutants size  ## run what takes minutes: every mutant must be caught, and size and power be what docs/ says
+slow: mutants size browser  ## run what takes minutes: mutants must be caught, size and power be as docs/ says, the page work
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py
 
 size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv
 	$(BIN)/python tests/size_power.py
+
+browser: setup  ## open the memo in Chromium, where there is one: no errors, sorting, picker, print, phone width
+	$(BIN)/python -m pytest -p no:xdist -rs tests/browser_memo.py
 
 lint: setup  ## style
 	$(BIN)/ruff check .
