@@ -36,6 +36,11 @@ def table(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None
     return frame.sort(KEYS[name], maintain_order=True, nulls_last=True)
 
 
+def rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """A result table from its rows; a column that a row does not name is empty there."""
+    return table(name, {column: [row.get(column) for row in rows] for column in SCHEMAS[name]})
+
+
 def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
     if kind == NUMBER:
         return [_canonical(v) for v in np.asarray(values, dtype=np.float64).tolist()]

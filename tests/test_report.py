@@ -29,7 +29,7 @@ from engine.report.labels import overlap, place, spread
 from engine.report.memo import NARROW, draw_chart
 from engine.report.sections import overlapping_events
 from engine.report.style import listing_name, printable, style
-from engine.report.tables import all_tests_table, main_table
+from engine.report.tables import all_tests_table, exclusions_table, group_label, main_table
 from engine.report.theme import HOUSE
 from engine.report.titles import venue_title
 from engine.results import StudyResult
@@ -719,3 +719,28 @@ def test_one_event_at_exchanges_that_react_weeks_apart() -> None:
 
 def test_one_exchange_has_a_plain_title() -> None:
     assert venue_title(read_findings(make(1))) == "Day 0 in New York 2 March 2020"
+
+
+@pytest.mark.parametrize(
+    ("group", "label"),
+    [
+        ("all", "all"),
+        ("kind=cash", "cash"),
+        ("expected_sign=+", "expected_sign +"),
+        ("expected_sign=-", "expected_sign -"),
+    ],
+)
+def test_a_group_of_a_sign_has_its_column(group: str, label: str) -> None:
+    assert group_label(group) == label
+
+
+def test_a_pair_that_misses_a_window_is_among_those_used() -> None:
+    stages = {
+        "event_id": ["a", "b"], "symbol": ["A", "B"], "stage": ["window", "prices"], "reason": ["r", "r"],
+        "detail": ["[-1, 1]: none", "no file"],
+    }  # fmt: skip
+    shown = exclusions_table(read_findings(with_table(make(12), "exclusions", table("exclusions", stages))))
+    assert shown is not None
+    assert shown.notes == (
+        "Stage window: the pair is among those used, and left out of the window that its detail begins with alone.",
+    )

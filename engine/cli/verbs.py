@@ -8,15 +8,18 @@ verbs, so that --help answers at once.
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from engine.cli.console import say, show, write_text
-from engine.cli.running import dry_run_one, run_one, validate_against, validate_one
-from engine.cli.studies import STUDIES, compute, for_all_studies, load, study_folder, study_folders
+from engine.cli.console import say, write_text
+from engine.cli.running import dry_run_one, run_manifest, run_one
+from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
+from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
 if TYPE_CHECKING:
@@ -95,9 +98,17 @@ def run(
     out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="rebuild the result of a manifest.json, or say what is missing")
+    ] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
+    if manifest is not None:
+        if all_studies or dry_run:
+            raise SpecError("run --manifest goes with --prices, --out and a STUDY, not with --all or --dry-run.")
+        run_manifest(manifest, study, prices, out, allow_code)
+        return
     if all_studies and (study is not None or out is not None or dry_run):
         raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
     if dry_run and study is None:
@@ -117,17 +128,21 @@ def run(
 def validate(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
     against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
+    tolerance: Annotated[float, typer.Option(help="with --against: how far a CAR may move", min=0)] = 1e-4,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="write all that was found as a page")] = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="write it as JSON; - is stdout")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="write it as JUnit XML, for CI systems")] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs."""
-    if against is not None and study is None:
+    if against is None:
+        validate_studies(study, allow_code, report, json, junit)
+        return
+    if study is None:
         raise SpecError("validate --against needs a STUDY.")
-    if against is not None and study is not None:
-        validate_against(study_folder(study), against, allow_code)
-    elif study is not None:
-        validate_one(study_folder(study), allow_code)
-    else:
-        for_all_studies(lambda folder: validate_one(folder, allow_code))
+    if report is not None or junit is not None:
+        raise SpecError("validate --against writes --json alone; --report and --junit tell of golden results.")
+    validate_against(study_folder(study), against, allow_code, tolerance, json)
 
 
 @app.command()
@@ -137,22 +152,7 @@ def bless(
     allow_code: AllowCode = False,
 ) -> None:
     """Show what differs from the golden result, then make the new numbers the golden ones."""
-    from engine.golden import bless as make_golden
-    from engine.golden import compare
-
-    if not reason.strip():
-        raise SpecError("bless needs a reason: --reason 'what changed and why'.")
-    folder = study_folder(study)
-    result = compute(load(str(folder), allow_code=allow_code))
-    if (folder / "golden" / "manifest.json").is_file():
-        try:
-            show(folder.name, compare(result, folder / "golden"), print)
-        except DataError as error:
-            print(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
-    else:
-        print(f"{folder.name}: first golden result")
-    make_golden(result, folder / "golden", reason)
-    say(f"blessed {folder / 'golden'}")
+    bless_one(study, reason, allow_code)
 
 
 @app.command()
@@ -171,11 +171,18 @@ def memo(
     memo_one(study_folder(study), only, format_, theme, event)
 
 
+def _end_output() -> None:
+    """What could not be written is not tried again when the program ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except EngineError as error:
         say(f"error: {error}")
         sys.exit(error.exit_code)
@@ -187,6 +194,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        _end_output()
+        say(f"error: {error.filename or 'the output'} cannot be read or written ({error.strerror}).")
+        sys.exit(DataError.exit_code)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
             error.show()

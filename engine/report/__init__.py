@@ -32,6 +32,8 @@ CHARTS: dict[str, str] = {
     "listing_paths": "engine.report.listing_paths:draw",
     "car_heatmap": "engine.report.car_heatmap:draw",
     "event_panel": "engine.report.event_panel:draw",
+    "specification_curve": "engine.report.specification_curve:draw",
+    "equity_curve": "engine.report.equity_curve:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 MEMO_FORMATS = ("html", "md", "pdf", "docx", "tex", "xlsx", "csv")
@@ -49,15 +51,21 @@ SECTIONS: dict[str, str] = {
     "long_windows": "engine.report.long_horizon:long_windows_section",
     "calendar_time": "engine.report.long_horizon:calendar_time_section",
     "deals": "engine.report.deals:deals_section",
+    "backtest": "engine.report.backtest:backtest_section",
     "advice": "engine.report.sections:advice_section",
     "surroundings": "engine.report.surroundings:surroundings_section",
     "exclusions": "engine.report.sections:exclusions_section",
     "methods": "engine.report.sections:methods_section",
     "limits": "engine.report.sections:limits_section",
     "provenance": "engine.report.sections:provenance_section",
+    "influence": "engine.report.influence:influence_section",
+    "specifications": "engine.report.specifications:specifications_section",
 }
 # Charts that stand in a section of their own subject; the first of a study is the main one, the others follow the events.
-HOMES = {"calendar_time": "calendar_time", "crosssection_partial": "regression"}
+HOMES = {
+    "calendar_time": "calendar_time", "crosssection_partial": "regression", "specification_curve": "specifications",
+    "equity_curve": "backtest",
+}  # fmt: skip
 
 __all__ = [
     "CHARTS", "FORMATS", "HOMES", "MEMO_FORMATS", "SECTIONS", "about_event", "answer",

@@ -29,9 +29,18 @@ FEW_EVENTS = 30
 SHORT = {"permutation": "perm."}
 
 
+# Stages whose rows do not take a pair out of the study.
+KEPT = {
+    "window": "of the window that its detail begins with",
+    "crosssection": "of the specification that its detail begins with",
+}
+
+
 def group_label(group: str) -> str:
-    """``consideration=cash`` as ``cash``; the whole sample as ``all``."""
-    return one_line(group.partition("=")[2]) if "=" in group else group
+    """``consideration=cash`` as ``cash``; a value without a letter or a digit with its column; the whole sample as ``all``."""
+    column, _, value = group.partition("=")
+    plain = any(c.isalnum() for c in value)
+    return one_line(value if plain else f"{column} {value}") if "=" in group else group
 
 
 def estimates(found: Findings, group: str, window: Window) -> tuple[int, float | None]:
@@ -151,7 +160,7 @@ def _single_verdict(found: Findings, group: str) -> tuple[str, ...]:
 
 def _group_name(group: str) -> str:
     """``consideration: cash``; the whole sample as ``all``."""
-    return one_line(group) if "=" not in group else f"{one_line(group.partition('=')[0])}: {group_label(group)}"
+    return one_line(group) if "=" not in group else ": ".join(one_line(part) for part in group.split("=", 1))
 
 
 def _digits(test: str) -> int:
@@ -303,7 +312,7 @@ def _event_row(event: EventCar, further: Sequence[str]) -> tuple[str, ...]:
     name = f"{event.name} {event.name_zh}".strip()
     day = str(event.event_day) if event.event_day else NOTHING
     p_values = [p_text((event.tests or {}).get(t, {}).get("p_value")) for t in further]
-    car = percent(event.car) if event.car is not None else "not in"
+    car = percent(event.car) if event.car is not None else NOTHING
     return (
         shortened(event.event_id, 48), shortened(event.symbol, 24), shortened(name, 32), day, fixed(event.hours_to_open, 1),
         car, percent(event.se), fixed(event.t), p_text(event.p_value), *p_values,
@@ -334,7 +343,11 @@ def exclusions_table(found: Findings) -> Table | None:
     if not rows:
         return None
     cells = tuple(tuple("" if v is None else one_line(v) for v in row) for row in rows)
-    return Table(("Event", "Symbol", "Stage", "Reason", "Detail"), (False,) * 5, cells)
+    stages = {row[2] for row in rows} & set(KEPT)
+    notes = [
+        f"Stage {stage}: the pair is among those used, and left out {KEPT[stage]} alone." for stage in sorted(stages)
+    ]
+    return Table(("Event", "Symbol", "Stage", "Reason", "Detail"), (False,) * 5, cells, notes=tuple(notes))
 
 
 def flags_table(found: Findings) -> Table | None:

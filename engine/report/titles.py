@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.report.answers import rejecting_and_not
+from engine.report.backtest import backtest_title
 from engine.report.findings import EventCar, Findings, count, span_text
 from engine.report.formats import fixed, level_text, p_equals, percent, shortened
 from engine.report.lanes import widest
 from engine.report.long_horizon import NOUNS, alpha_rows
+from engine.report.specifications import specifications_title
 
 
 def caar_title(found: Findings) -> str:
@@ -159,4 +161,6 @@ TITLES: dict[str, Callable[[Findings], str]] = {
     "listing_paths": paths_title,
     "car_heatmap": heatmap_title,
     "event_panel": panel_title,
+    "specification_curve": specifications_title,
+    "equity_curve": backtest_title,
 }
