@@ -56,8 +56,6 @@ SECTIONS: dict[str, str] = {
     "calendar_time": "engine.report.long_horizon:calendar_time_section",
     "deals": "engine.report.deals:deals_section",
     "certificate": "engine.report.certificate:certificate_section",
-    "influence": "engine.report.influence:influence_section",
-    "specifications": "engine.report.specifications:specifications_section",
     "backtest": "engine.report.backtest:backtest_section",
     "advice": "engine.report.sections:advice_section",
     "surroundings": "engine.report.surroundings:surroundings_section",
@@ -65,6 +63,8 @@ SECTIONS: dict[str, str] = {
     "methods": "engine.report.sections:methods_section",
     "limits": "engine.report.sections:limits_section",
     "provenance": "engine.report.sections:provenance_section",
+    "influence": "engine.report.influence:influence_section",
+    "specifications": "engine.report.specifications:specifications_section",
 }
 # Charts that stand in a section of their own subject; the first of a study is the main one, the others follow the events.
 HOMES = {

@@ -54,6 +54,10 @@ class Sheet(Figure):
         super().__init__(**options)
         self.told: list[tuple[Axes, float, float, str]] = []
 
+    def _repr_png_(self) -> bytes:
+        """How a notebook shows it."""
+        return save(self, "png")
+
 
 def tell(axes: Axes, x: Any, y: Any, text: str) -> None:
     """Say ``text`` where a reader of the page points at (x, y) of the axes; print and single files do not have it."""
