@@ -217,6 +217,7 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             raise SpecError(
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
+    _check_samples(spec, announcements, where)
     _check_deals(spec, announcements, where)
     _check_signs(spec, announcements, where)
     _check_formulas(spec, available, where)
@@ -320,6 +321,23 @@ def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> 
                     f'{where}: [crosssection] formula {name}: the column "{factor.column}" has no value '
                     f'"{factor.reference}". {hint(factor.reference, held)}'
                 )
+
+
+def _check_samples(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """The columns and values of the named samples are in the calendar, and a row has all that its sample asks for."""
+    table = announcements.table.select("event_id", "symbol").join(
+        announcements.attributes, on=["event_id", "symbol"], how="left", validate="1:1"
+    )
+    for sample, wanted in spec.significance.samples.items():
+        said = f"{where}: [significance] samples.{sample}"
+        for column, values in wanted.items():
+            if column not in table.columns:
+                raise SpecError(f'{said}: "{column}" is no column of the calendar. {hint(column, table.columns)}')
+            held = set(table[column].drop_nulls())
+            for value in (v for v in values if v not in held):
+                raise SpecError(f'{said}: the column "{column}" has no value "{value}". {hint(value, held)}')
+        if wanted and table.filter(*(pl.col(c).is_in(v) for c, v in wanted.items())).is_empty():
+            raise SpecError(f"{said}: no row of the calendar has all of that. Ask for less.")
 
 
 def group_columns(study: Study) -> dict[str, list[str | None]]:

@@ -54,8 +54,8 @@ class Market:
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
     baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones; weighed_on: the
     day each is of. own_weight: of a listing in its benchmark, to be taken out of it. prices: the series as they were read, where
-    ``series`` hold another outcome than the return. levels: whether they do. bridged: a return runs from one price of the listing
-    to the next, however many sessions apart.
+    ``series`` hold another outcome than the return. levels: whether they do. absolute: returns count by their size alone, also
+    those of benchmark and factors. bridged: a return runs from one price of the listing to the next, however many sessions apart.
     """
 
     series: Mapping[str, PriceSeries]
@@ -73,6 +73,7 @@ class Market:
     own_weight: Mapping[str, float] = field(default_factory=dict)
     bridged: bool = False
     levels: bool = False
+    absolute: bool = False
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
@@ -106,6 +107,8 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
     stacked = np.array(regressors).reshape(len(regressors), len(returns))
     if market.bridged:
         returns, stacked = _bridge(series, grid, stacked)
+    if market.absolute:
+        returns, stacked = np.abs(returns), np.abs(stacked)
     around = np.isfinite(riskfree) & np.isfinite(stacked).all(axis=0)
     known = np.isfinite(returns) & around
     dates, first = series.dates, int(first_is_base)

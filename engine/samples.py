@@ -27,16 +27,23 @@ from engine.significance import (
 from engine.spec import StudySpec
 
 Ints = npt.NDArray[np.int64]
+SAMPLE = "sample"  # in the place of a column in the group of a named sample
 
 
 def groups_of(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
-    """The whole sample and every value of every group column, as positions in the panel; an empty cell is in no group."""
-    columns = group_columns(study)
+    """The whole sample, every value of every group column, and the named samples, as positions in the panel.
+
+    An empty cell is in no group.
+    """
+    columns, chosen = group_columns(study), study.spec.significance
     groups = [("all", np.arange(len(panel.pairs)))]
-    for name in study.spec.significance.group_by:
+    for name in chosen.group_by:
         values = of_pairs(study, panel, columns[name])
         for value in sorted({v for v in values if v is not None}):
             groups.append((f"{name}={value}", np.flatnonzero([v == value for v in values])))
+    for sample, wanted in chosen.samples.items():
+        inside = [np.isin(np.array(of_pairs(study, panel, columns[c]), object), v) for c, v in wanted.items()]
+        groups.append((f"{SAMPLE}={sample}", np.flatnonzero(np.all(inside, axis=0))))
     return groups
 
 

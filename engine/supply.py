@@ -15,7 +15,7 @@ from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
 from engine.market.alignment import is_closing_time
 from engine.market.factors import RISK_FREE, SET_VENUES, factor_file, read_factors, set_columns
-from engine.market.outcomes import measured
+from engine.market.outcomes import ABSOLUTE, OUTCOMES, measured
 from engine.sessions import known_exchange
 from engine.spec import Factors, StudySpec
 
@@ -92,7 +92,8 @@ def read_market(
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
         weighed_on=_weighed_on(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
-        levels=spec.outcome.name != "return",
+        levels=OUTCOMES[spec.outcome.name] is not None,
+        absolute=spec.outcome.name == ABSOLUTE,
         bridged=spec.prices.missing == "trade_to_trade",
         prices=series,
     )

@@ -129,7 +129,7 @@ def read_findings(result: StudyResult) -> Findings:
         alpha=chosen["alpha"],
         alternative=chosen["alternative"],
         column=column,
-        groups=_groups(result, chosen["group_by"]),
+        groups=_groups(result, [*chosen["group_by"], "sample"]),
         tests=tests,
         events=_events(result, window, column, chosen["alpha"]),
     )

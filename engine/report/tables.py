@@ -235,7 +235,8 @@ def _statistic_name(found: Findings) -> str:
 
 def _foot(found: Findings) -> tuple[str, ...]:
     settings = found.settings
-    benchmarks = sorted({str(v["benchmark"]) for v in found.result.manifest["listings"].values() if v["benchmark"]})
+    stated = (str(v["benchmark"]) for v in found.result.manifest["listings"].values())
+    benchmarks = sorted({name for several in stated for name in several.split(", ") if name})
     if found.single:
         below = f"events with p < {level_text(found.alpha)} by {found.test} of the events it answers for"
         mark = "No stars: the primary test judges events, not means; a dash where it has no answer."

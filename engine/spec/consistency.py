@@ -40,6 +40,9 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts)
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
         yield f'[significance] group_by: "{name}" stands there more than once.'
+    for sample, columns in spec.significance.samples.items():
+        if not columns:
+            yield f'[significance] samples.{sample} names no column. Write for example {sample} = {{event_id = ["A24"]}}.'
     for basket, members in spec.benchmark.baskets.items():
         for name in sorted({m for m in members if members.count(m) > 1}):
             yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'

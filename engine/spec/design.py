@@ -158,8 +158,11 @@ class Windows(_Table):
 
 
 class SignificanceChoice(_Table):
+    """samples: groups by name, each the rows that have one of the values in every column named."""
+
     tests: list[str]
     group_by: list[str] = []
+    samples: dict[str, dict[str, Annotated[list[str], Field(min_length=1)]]] = {}
     alternative: Alternative = "two-sided"
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
