@@ -80,7 +80,10 @@ def _table(document: Document, table: Table) -> dict[str, Any]:
     return {
         "kind": "table", "number": document.number(table), "caption": _said(table.caption),
         "columns": [_said(c) for c in table.columns], "numeric": list(table.numeric), "wide": wide,
-        "rows": [[_said(c) if n else _breakable(shown_names(c)) for c, n in zip(row, table.numeric, strict=True)] for row in table.rows],
+        "rows": [
+            [_said(c) if n else _breakable(shown_names(c)) for c, n in zip(row, table.numeric, strict=True)]
+            for row in table.rows
+        ],
         "kinds": [table.kind(i) for i in range(len(table.rows))], "notes": " ".join(_said(n) for n in table.notes),
         "dense": "dense" in table.look or len(table.columns) > 8,
     }  # fmt: skip
