@@ -16,6 +16,7 @@ import numpy as np
 EPS = float(np.finfo(np.float64).eps)
 LARGEST = float(np.finfo(np.float64).max)
 DEPENDENT = 1e-12
+LANES = 32
 ENOUGH = 0.5  # of a column's squared length left by one step: less, and a second step takes out what rounding left
 NOTHING, ADJUSTED, MEAN, MARKET, FACTOR = range(5)
 KINDS = {"raw": NOTHING, "market_adjusted": ADJUSTED, "mean_adjusted": MEAN, "market": MARKET, "factor": FACTOR}
@@ -93,14 +94,28 @@ def _less(a, share, b):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
+def _padded(values, out):  # type: ignore[no-untyped-def]
+    """`_centre` into the front of ``out``, the rest of which is zero."""
+    n = values.shape[0]
+    for m in range(n, out.shape[0]):
+        out[m] = 0.0
+    return _centre(values, out)
+
+
+@numba.njit(**OPTIONS)
 def _factors(y, x, lo, hi, dy, dx, means, upper, betas):  # type: ignore[no-untyped-def]
-    """Least squares on a constant and K regressors, made orthonormal one after the other."""
+    """Least squares on a constant and K regressors, made orthonormal one after the other.
+
+    Columns are filled up with zeros to whole turns of the vector loops, whose rest would take as long as the loops.
+    """
     k, n, code = x.shape[0], hi - lo, 0
-    y_mean, syy, noise = _centre(y[lo:hi], dy[:n])
-    flat, dependent, left_over = False, False, dy[:n]
+    wide = (n + LANES - 1) // LANES * LANES
+    left_over = dy[:wide]
+    y_mean, syy, noise = _padded(y[lo:hi], left_over)
+    flat, dependent = False, False
     for j in range(k):
-        left = dx[j, :n]
-        means[j], before, rounding = _centre(x[j, lo:hi], left)
+        left = dx[j, :wide]
+        means[j], before, rounding = _padded(x[j, lo:hi], left)
         flat |= before <= rounding
         size = before
         for i in range(j):
@@ -108,9 +123,9 @@ def _factors(y, x, lo, hi, dy, dx, means, upper, betas):  # type: ignore[no-unty
         for _ in range(2 if j else 0):
             start = size
             for i in range(j):
-                share = _dot(dx[i, :n], left)
+                share = _dot(dx[i, :wide], left)
                 upper[i, j] += share
-                _less(left, share, dx[i, :n])
+                _less(left, share, dx[i, :wide])
             size = _dot(left, left)
             if size > ENOUGH * start:
                 break
@@ -120,12 +135,11 @@ def _factors(y, x, lo, hi, dy, dx, means, upper, betas):  # type: ignore[no-unty
             scale = 1 / length
         else:
             dependent = True
-        for m in range(n):
+        for m in range(wide):
             left[m] *= scale
         upper[j, j] = length
-    for j in range(k):
-        betas[j] = _dot(dx[j, :n], left_over)
-        _less(left_over, betas[j], dx[j, :n])
+        betas[j] = _dot(left, left_over)
+        _less(left_over, betas[j], left)
     rss = _dot(left_over, left_over)
     for j in range(k - 1, -1, -1):
         for i in range(j + 1, k):
@@ -330,7 +344,7 @@ def measure(
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """All events of G securities; returns how many gaps were found. Shapes: `layout`."""
     sessions, k = riskfree.shape[0], x.shape[0]
-    most = sessions + skip + 1
+    most = sessions + skip + LANES
     line, count = np.empty(sessions + skip), np.empty(most, np.int32)
     y, xs, at = np.empty(most), np.empty((max(k, 1), most)), np.empty(most, np.int32)
     dy, dx = np.empty(most), np.empty((max(k, 1), most))
@@ -427,7 +441,7 @@ def fit_dense(kind, returns, regressors, ahead, coefficients, n_obs, dof, sigma,
     events, rows = returns.shape
     k, length = regressors.shape[1], ahead.shape[2]
     y, xs, at = np.empty(rows), np.empty((max(k, 1), rows)), np.empty(rows, np.int64)
-    dy, dx = np.empty(rows), np.empty((max(k, 1), rows))
+    dy, dx = np.empty(rows + LANES), np.empty((max(k, 1), rows + LANES))
     means, betas, upper = np.empty(max(k, 1)), np.empty(max(k, 1)), np.empty((max(k, 1), max(k, 1)))
     numbers, columns, foretold = np.empty(4), np.zeros((1 + k, length)), np.empty(length)
     for e in range(events):
