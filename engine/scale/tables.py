@@ -13,7 +13,7 @@ import polars as pl
 from engine.inputs import Study
 from engine.results import Streamed
 from engine.scale.joined import Joined, Lost
-from engine.scale.nearby import KINDS, Nearby
+from engine.scale.nearby import KINDS, Surroundings
 from engine.schemas import KEYS, NUMBER, SCHEMAS, TEXT
 from engine.sessions import Window
 from engine.significance import t_p
@@ -158,25 +158,24 @@ def _dates(book: Book, rows: Ints, window: Window) -> pl.Series:
     return held.set(pl.Series(~known), None).cast(pl.Date)
 
 
-def contamination_streamed(book: Book, found: Nearby) -> Streamed:
+def contamination_streamed(book: Book, around: Surroundings) -> Streamed:
     """``contamination``."""
-    kinds, words = pl.Series(KINDS, dtype=pl.String), pl.Series(list(found.words), dtype=pl.String)
+    kinds, words = pl.Series(KINDS, dtype=pl.String), pl.Series(list(around.words), dtype=pl.String)
     ids = book.study.announcements.table["event_id"]
 
     def slices() -> Iterator[pl.DataFrame]:
-        for at in _slices(np.arange(len(found.row)), 4 * SLICE):
-            part = slice(int(at[0]), int(at[-1]) + 1)
-            other = pl.Series(found.other[part])
-            columns = book.ids[found.row[part]].to_dict() | {
-                "kind": kinds[found.kind[part]],
+        for found in around.slices():
+            other = pl.Series(found.other)
+            columns = book.ids[found.row].to_dict() | {
+                "kind": kinds[found.kind],
                 "other_event_id": ids.gather(other.set(other < 0, None)),
-                "first": pl.Series(found.first[part]).cast(pl.Date),
-                "last": pl.Series(found.last[part]).cast(pl.Date),
-                "consequence": words[found.said[part]],
+                "first": pl.Series(found.first).cast(pl.Date),
+                "last": pl.Series(found.last).cast(pl.Date),
+                "consequence": words[found.said],
             }
             yield _frame("contamination", columns)
 
-    return Streamed(len(found.row), tuple(SCHEMAS["contamination"]), slices)
+    return Streamed(around.rows, tuple(SCHEMAS["contamination"]), slices)
 
 
 def exclusions_frame(book: Book, *losses: Lost) -> pl.DataFrame:
