@@ -184,7 +184,7 @@ def _outcome(study: Study, book: Book, around: Surroundings, kernel: str) -> Out
     joined, pairs = book.joined, book.joined.pairs
     listing = pairs.listing[book.used].astype(np.int64)
     by_day = np.unique(listing << 20 | pairs.position[book.used])
-    home = book.ids.select("symbol").with_columns(
+    home = study.announcements.table.select("symbol").with_columns(
         pl.Series("exchange", study.exchanges, pl.String), pl.Series("benchmark", study.benchmarks, pl.String)
     )
     _, first = distinct(home)
