@@ -10,7 +10,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -168,9 +168,7 @@ def sorted_copy(file: PartedFile) -> PartedFile:
     )
     made = parted(path)
     assert made is not None
-    return PartedFile(
-        path, file.origin, made.columns, made.numbered, made.parts, made.rows, made.last_day, True, folder
-    )
+    return replace(made, origin=file.origin, copied=True)
 
 
 def read_part(file: PartedFile, part: Part, wanted: Iterable[str]) -> Rows:

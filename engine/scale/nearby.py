@@ -124,6 +124,13 @@ def nearby(
     return Surroundings(_counts(found.kind), tuple(rows.words), lambda: iter((found,))), lost, why
 
 
+def leaving(pairs: Pairs, event_window: Window, policy: str) -> Ints:
+    """The rows that leave under the policy, whether or not they have a price file."""
+    if policy != "exclude":
+        return np.empty(0, np.int64)
+    return _others(_Rows(), pairs, event_window, pairs.has_day0, policy, _listed(pairs))[0]
+
+
 def _counts(kind: npt.NDArray[np.int8]) -> dict[str, int]:
     found = np.bincount(kind, minlength=len(KINDS)).tolist()
     return {name: n for name, n in zip(KINDS, found, strict=True) if n}

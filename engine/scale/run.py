@@ -25,7 +25,7 @@ from engine.panel import Exclusion
 from engine.results import StudyResult
 from engine.scale.joined import Joined, incomplete, losses
 from engine.scale.mapping import Mapper, in_threads
-from engine.scale.nearby import Surroundings, named, nearby
+from engine.scale.nearby import Surroundings, leaving, named, nearby
 from engine.scale.pairs import Pairs, pairs_of
 from engine.scale.samples import Groups, Measures, groups_of, mean_correlation, tested
 from engine.scale.tables import (
@@ -63,7 +63,7 @@ def run_in_parts(
         hashed = beside.submit(study.snapshot.sha256, study.parted.origin)
         on_progress("day 0 and windows", 0, 4)
         pairs = pairs_of(study)
-        groups = groups_of(study)
+        groups = groups_of(study).without(leaving(pairs, spec.event_window, spec.contamination.policy))
         measures = Measures.of(spec, len(pairs.case), pairs, keep_rows, kernel)
         joined, file = _measured(study, study.parted, pairs, groups, measures, mapper, on_progress)
         _check_listings(study, joined)

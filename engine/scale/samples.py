@@ -48,6 +48,12 @@ class Groups:
     names: tuple[tuple[int, str], ...]
     codes: npt.NDArray[np.int32]
 
+    def without(self, rows: Ints) -> Groups:
+        """The same with some rows in no group."""
+        codes = self.codes.copy()
+        codes[:, rows] = -1
+        return Groups(self.names, codes)
+
     def members(self, code: int, used: Ints) -> Ints:
         """The positions in ``used`` that are in a group."""
         for column in self.codes:
