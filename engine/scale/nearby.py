@@ -117,9 +117,7 @@ def nearby(
     rows.add(*shared)
     order = _listed(pairs)
     lost, why = _others(rows, pairs, event_window, on_panel, policy, order)
-    kept = on_panel.copy()
-    kept[lost] = False
-    _suspended(rows, pairs, event_window, order[1][kept[order[1]]], gaps)
+    _suspended(rows, pairs, event_window, order[1][on_panel[order[1]]], gaps)
     found = rows.table()
     return Surroundings(_counts(found.kind), tuple(rows.words), lambda: iter((found,))), lost, why
 
