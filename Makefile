@@ -26,8 +26,8 @@ study: setup  ## run every study whose prices are at hand; STUDY=name for one
 data: setup  ## fetch the prices of STUDY=name into the user's data folder: the only target that uses the network
 	@$(BIN)/eventstudy fetch $(STUDY)
 
-validate: setup  ## recompute and compare with the golden results; STUDY=name for one
-	@$(BIN)/eventstudy validate $(STUDY)
+validate: setup  ## recompute and compare with the golden results; STUDY=name for one, VALIDATE_ARGS="--report v.html"
+	@$(BIN)/eventstudy validate $(STUDY) $(VALIDATE_ARGS)
 
 bless: setup  ## make new numbers the golden ones: STUDY=name REASON="..."
 	@$(BIN)/eventstudy bless $(STUDY) --reason "$(or $(REASON),no reason given)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars
+from engine.attributes import as_attribute
 from engine.crosssection import (
     BENCHMARKED,
     Attribute,
@@ -40,7 +40,6 @@ from engine.tables import table
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Groups = Sequence[tuple[str, Ints]]
-NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MANY_EVENTS = 50_000  # above, the partial plots have no table
 
 
@@ -159,14 +158,6 @@ def event_attributes(
                 f"{hint(column, [*DERIVED, *fits.names])}"
             )
     return found
-
-
-def as_attribute(cells: Sequence[str | None], rows: Sequence[int]) -> Attribute:
-    """A column of text for the given rows: numbers if every cell that is not empty is one, NaN or None where empty."""
-    known = [c for c in cells if c is not None]
-    if known and all(NUMERAL.fullmatch(c) for c in known):
-        return np.array([np.nan if cells[i] is None else float(str(cells[i])) for i in rows])
-    return [cells[i] for i in rows]
 
 
 def day_numbers(panel: EventPanel) -> Ints:

@@ -46,7 +46,7 @@ Term = tuple[Factor, ...]
 
 @dataclass(frozen=True)
 class Formula:
-    """``text`` read: the terms by degree, in the order of the text, without repetition; whether there is a constant."""
+    """``text`` read: the terms by degree, in the order of the text, each once; whether there is a constant."""
 
     text: str
     terms: tuple[Term, ...]
@@ -59,7 +59,7 @@ class Formula:
 
 
 def parse_formula(text: str) -> Formula:
-    """Read a formula. Raises SpecError that says what was read and what is allowed."""
+    """Read a formula. Raises SpecError that says what was read and what is allowed; a term that stands twice is an error."""
     if len(text) > LONGEST:
         raise SpecError(f"a formula of {len(text)} characters is longer than {LONGEST}. {ALLOWED}")
     tokens = [*_tokens(text)]
@@ -74,7 +74,12 @@ def parse_formula(text: str) -> Formula:
         if sign == "-":
             raise SpecError(f'"{text}" takes away something else than the constant, "- 1". {ALLOWED}')
         for term in _term(text, part):
-            terms.setdefault(frozenset(term), term)
+            if frozenset(term) in terms:
+                name = ":".join(f.name for f in term)
+                raise SpecError(
+                    f'"{text}" holds the term {name} more than once; a*b is a + b + a:b. Leave one out. {ALLOWED}'
+                )
+            terms[frozenset(term)] = term
     if len(terms) > MOST_TERMS:
         raise SpecError(f"a formula of {len(terms)} terms has more than {MOST_TERMS}.")
     if not terms and not constant:
@@ -123,7 +128,9 @@ def _term(text: str, tokens: list[Token]) -> list[Term]:
         if operator not in (("sign", ":"), ("sign", "*")):
             raise SpecError(f'"{text}" holds "{operator[1]}" where + - : * is expected. {ALLOWED}')
         factor, rest = _factor(text, rest[1:])
-        joined = [term if factor in term else (*term, factor) for term in made]
+        if any(factor in term for term in made):
+            raise SpecError(f'"{text}" joins {factor.name} with itself. {ALLOWED}')
+        joined = [(*term, factor) for term in made]
         made = joined if operator[1] == ":" else [*made, (factor,), *joined]
         if len(made) > MOST_TERMS:
             raise SpecError(f'"{text}" multiplies to more than {MOST_TERMS} terms.')

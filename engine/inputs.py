@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from engine.announcements import STAMPS, Announcements, exchange_of, read_announcements
-from engine.announcements.cases import distinct
-from engine.announcements.reaction import unresolved_exchange
+from engine.announcements import STAMPS, Announcements, read_announcements
+from engine.attributes import check_attributes
+from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
 from engine.formula import parse_formula
@@ -23,10 +23,9 @@ from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
 from engine.market.partitions import PartedFile, in_order, parted
-from engine.models import BRIDGED, MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
+from engine.models import BRIDGED, MODELS, WITH_FACTORS
 from engine.obstacles import obstacles
 from engine.schemas import SCHEMAS
-from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
 from engine.supply import read_market
@@ -70,12 +69,22 @@ class Study:
         return self.announcements.files
 
 
+# The charts of `engine.report`, for callers who hand in none.
+CHARTS = (
+    "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time", "listing_paths",
+    "car_heatmap", "event_panel", "specification_curve", "equity_curve",
+)  # fmt: skip
+
+
 def known_names(charts: frozenset[str]) -> Known:
     """The models, tests and charts of this installation."""
     tests = frozenset(SIGNIFICANCE_TESTS) | frozenset(EVENT_TESTS)
     outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
     models, bridged, stamps = frozenset(MODELS), frozenset(BRIDGED), frozenset(STAMPS)
-    return Known(models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps)
+    group_tests = frozenset(SIGNIFICANCE_TESTS)
+    return Known(
+        models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps, group_tests
+    )
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
@@ -93,9 +102,7 @@ def load_study(
     folder: str | Path,
     data_path: Sequence[Path] | None = None,
     prices: Path | None = None,
-    charts: frozenset[str] = frozenset(
-        {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
-    ),
+    charts: frozenset[str] = frozenset(CHARTS),
     allow_code: bool = False,
     in_parts: bool | None = None,
 ) -> Study:
@@ -107,23 +114,32 @@ def load_study(
     Raises SpecError for the study, DataError for calendar and prices.
     """
     folder = Path(folder)
-    toml = folder / "study.toml"
     spec, announcements = read_design(folder, charts)
     path = default_data_path(folder) if data_path is None else tuple(data_path)
     if prices is not None:
         snapshot = find_snapshot(str(prices.resolve()), folder, ())
     else:
         snapshot = find_snapshot(spec.prices.snapshot, folder, path)
-    exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     other = snapshot
     if spec.factors is not None and spec.factors.snapshot is not None:
         other = find_snapshot(spec.factors.snapshot, folder, path)
+    return gathered(folder, spec, announcements, snapshot, other, allow_code, in_parts)
+
+
+def gathered(
+    folder: Path, spec: StudySpec, announcements: Announcements, snapshot: Snapshot, other: Snapshot, allow_code: bool,
+    in_parts: bool | None = None,
+) -> Study:  # fmt: skip
+    """A study from its design, its calendar and the snapshots of its prices and of its factors. in_parts: of `load_study`."""
+    toml = folder / "study.toml"
+    exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     code, function = None, None
     if spec.model.file is not None and spec.model.function is not None:
         code = code_file(folder, spec.model.file, str(toml))
         function = load_function(code, spec.model.function) if allow_code else None
+    further = grid_benchmarks(spec, announcements.table, snapshot.listings)
     parts = _parts_of(spec, announcements, snapshot, str(toml), in_parts)
-    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, parts)
+    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, further, parts)
     return Study(
         name=folder.resolve().name,
         spec=spec,
@@ -133,10 +149,10 @@ def load_study(
         market=market,
         snapshot=snapshot,
         sha256={
-            "study": hashlib.sha256(toml.read_bytes()).hexdigest(),
-            "calendar": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in announcements.files},
+            "study": sha256_of(toml),
+            "calendar": {p.name: sha256_of(p) for p in announcements.files},
             "snapshot": hashes,
-            "code": {code.name: hashlib.sha256(code.read_bytes()).hexdigest()} if code is not None else {},
+            "code": {code.name: sha256_of(code)} if code is not None else {},
         },
         function=function,
         parted=parts,
@@ -168,16 +184,26 @@ def _parts_of(
     return None if hindrances or found is None else in_order(found)
 
 
+def sha256_of(path: Path) -> str:
+    """The hash of a file, "" where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def read_design(folder: Path, charts: frozenset[str]) -> tuple[StudySpec, Announcements]:
     """``study.toml`` and the calendar, checked against each other."""
     spec = read_spec(folder / "study.toml", known_names(charts))
+    return spec, read_calendar(folder, spec, str(folder / "study.toml"))
+
+
+def read_calendar(folder: Path, spec: StudySpec, where: str) -> Announcements:
+    """The calendar of a design, checked against it; ``where`` names the design in messages."""
     announcements = read_announcements(
         folder / spec.events.file if spec.events.file is not None else None,
         folder / spec.events.calendar if spec.events.calendar is not None else None,
         spec.events.select,
     )
-    _check_columns(spec, announcements, str(folder / "study.toml"))
-    return spec, announcements
+    _check_columns(spec, announcements, where)
+    return announcements
 
 
 def _check_columns(spec: StudySpec, announcements: Announcements, where: str) -> None:
@@ -200,7 +226,9 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
     _check_deals(spec, announcements, where)
+    _check_signs(spec, announcements, where)
     _check_formulas(spec, available, where)
+    _check_kinds(spec, announcements, where)
     _check_references(spec, attributes, where)
     clash = set(attributes.columns[2:]) & set(SCHEMAS["cars"])
     if clash:
@@ -222,6 +250,18 @@ def _check_deals(spec: StudySpec, announcements: Announcements, where: str) -> N
     if spec.deals is not None and not {"acquirer", "target"} & roles:
         raise SpecError(
             f"{where}: [deals] needs a column role in the calendar with acquirer and target; no row has one of them."
+        )
+
+
+def _check_signs(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """A backtest trades the column ``expected_sign``."""
+    attributes = announcements.attributes
+    if spec.backtest is not None and not (
+        "expected_sign" in attributes.columns and attributes["expected_sign"].is_in(["+", "-"]).any()
+    ):
+        raise SpecError(
+            f"{where}: [backtest] trades the column expected_sign of {announcements.files[-1]}, which holds no + or -. Fill it: "
+            "+ to buy, - to sell, empty for a row that is not traded."
         )
 
 
@@ -265,6 +305,18 @@ def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None
                 )
 
 
+def _check_kinds(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """A column that a formula takes for numbers holds numbers (`check_attributes`)."""
+    formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    table, attributes = announcements.table, announcements.attributes
+    columns = attributes.to_dict(as_series=False) | {c: table[c].to_list() for c in ("event_id", "symbol")}
+    texts = {*OWN_GROUPS, "decade"} - set(columns)
+    for name, text in formulas.items():
+        check_attributes(
+            parse_formula(text), columns, texts, table["where"].to_list(), f"{where}: [crosssection] formula {name}"
+        )
+
+
 def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> None:
     """A value that ``Treatment`` names stands in its column."""
     formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
@@ -278,19 +330,6 @@ def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> 
                 )
 
 
-def _check_control(spec: StudySpec, benchmark: str, row: Mapping[str, Any]) -> None:
-    """Raises SpecError where the model "matched" has no basket for a row."""
-    if spec.model.name != "matched":
-        return
-    if (spec.model.peers if spec.sessions.calendar == "benchmark" else benchmark) in spec.benchmark.baskets:
-        return
-    raise SpecError(
-        f'{row["where"]}: the model "matched" has no control portfolio for {row["symbol"]}. Write [benchmark] baskets = '
-        '{peers = ["AAA", "BBB"]} and [model] peers = "peers"; with calendar = "exchange" a column benchmark may name the '
-        "basket of each row."
-    )
-
-
 def group_columns(study: Study) -> dict[str, list[str | None]]:
     """The columns that may form groups, one value a row of the calendar, None for an empty cell."""
     table = study.announcements.table
@@ -302,57 +341,3 @@ def group_columns(study: Study) -> dict[str, list[str | None]]:
         "benchmark": [b or None for b in study.benchmarks],
         "precision": table["precision"].replace("", None).to_list(),
     } | attributes
-
-
-def listing_choices(
-    spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
-) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
-    """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
-    stamp = pl.when(pl.col("first_public_at") != "").then("first_public_at").otherwise("announced_at")
-    if spec.events.stamp != "first_public_at":
-        stamp = pl.col("announced_at")
-    cases = table.select("symbol", "exchange", "benchmark", (stamp.str.len_bytes() > len("2020-12-18")).alias("clock"))
-    case, first = distinct(cases)
-    exchanges, benchmarks = _choices(spec, table[first], listings)
-    found = tuple(exchanges[i] for i in case.tolist()), tuple(benchmarks[i] for i in case.tolist())
-    if any(benchmarks) and not all(benchmarks):
-        raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
-    if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):
-        raise SpecError(
-            '[sessions] calendar = "benchmark" needs an index of its own; a basket has no days. Use "exchange".'
-        )
-    return found
-
-
-def _choices(
-    spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
-) -> tuple[list[str | None], list[str]]:
-    exchanges: list[str | None] = []
-    benchmarks: list[str] = []
-    stated = spec.benchmark.by_exchange
-    by_exchange = {known_exchange(k, "[benchmark] by_exchange"): v for k, v in stated.items()} | stated
-    for row in table.iter_rows(named=True):
-        exchange = exchange_of(row["symbol"], row["exchange"], listings)
-        stamp = (row["first_public_at"] if spec.events.stamp == "first_public_at" else "") or row["announced_at"]
-        calendar = known_exchange(exchange, row["where"]) if exchange is not None else ""
-        if exchange is None and (len(stamp) > len("2020-12-18") or spec.sessions.calendar == "exchange"):
-            raise unresolved_exchange(row["symbol"], row["where"])
-        benchmark = (
-            row["benchmark"]
-            or (spec.model.peers if spec.sessions.calendar == "exchange" else None)
-            or by_exchange.get(exchange or "")
-            or by_exchange.get(calendar)
-            or spec.benchmark.default
-            or ""
-        )
-        used = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
-        optional = spec.model.name in WITH_FACTORS and spec.sessions.calendar == "exchange" and not any(benchmarks)
-        if used and not benchmark and not optional:
-            raise SpecError(
-                f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "
-                f'by_exchange = {{{exchange} = "..."}}, or a column benchmark in the calendar.'
-            )
-        _check_control(spec, benchmark, row)
-        exchanges.append(exchange)
-        benchmarks.append(benchmark if used else "")
-    return exchanges, benchmarks

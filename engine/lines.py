@@ -49,24 +49,27 @@ class Market:
     """The series that lines are built from, and how.
 
     series: by symbol. venues: of each series that may not keep the listing's days: the exchange whose closes it has, or
-    a closing time such as "14:30 Europe/London". factors: the factor series, in order. riskfree: None without excess.
+    a closing time such as "14:30 Europe/London". factors: the factor series, in order; rates: of each listing, one more factor
+    behind them, its currency's exchange rate, empty for none. riskfree: None without excess.
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
-    baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones. own_weight: of a
-    listing in its benchmark, to be taken out of it. prices: the series as they were read, where ``series`` hold another outcome
-    than the return. levels: whether they do. bridged: a return runs from one price of the listing to
-    the next, however many sessions apart.
+    baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones; weighed_on: the
+    day each is of. own_weight: of a listing in its benchmark, to be taken out of it. prices: the series as they were read, where
+    ``series`` hold another outcome than the return. levels: whether they do. bridged: a return runs from one price of the listing
+    to the next, however many sessions apart.
     """
 
     series: Mapping[str, PriceSeries]
     log_returns: bool
     venues: Mapping[str, str] = field(default_factory=dict)
     factors: Sequence[PriceSeries] = ()
+    rates: Mapping[str, PriceSeries] = field(default_factory=dict)
     riskfree: PriceSeries | None = None
     base: str = ""
     currencies: Mapping[str, str] = field(default_factory=dict)
     fx: Mapping[str, PriceSeries] = field(default_factory=dict)
     baskets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    weighed_on: Mapping[str, np.datetime64] = field(default_factory=dict)
     own_weight: Mapping[str, float] = field(default_factory=dict)
     bridged: bool = False
     levels: bool = False
@@ -108,7 +111,7 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
         regressors=np.where(around, stacked, np.nan)[:, first:],
         riskfree=np.where(known, riskfree, np.nan)[first:],
         span=_span(series),
-        against=against_words(benchmark, market),
+        against=against_words(symbol, benchmark, market),
         off_session=int((positions_of(dates, grid.dates) < 0).sum()),
         stale=int(series.stale.sum()),
     )
@@ -125,13 +128,13 @@ def measured_against(symbol: str, benchmark: str, returns: Floats, grid: Grid, m
     regressors = []
     if benchmark:
         regressors.append(_benchmark(symbol, benchmark, returns, grid, market) - riskfree)
-    regressors += [_aligned(factor, grid, market) for factor in market.factors]
+    regressors += [_aligned(factor, grid, market) for factor in _factors(symbol, market)]
     return np.array(regressors).reshape(len(regressors), len(returns)), riskfree
 
 
-def against_words(benchmark: str, market: Market) -> str:
-    """Benchmark and factors, each with its first and last day."""
-    return ", ".join(f"{one.symbol} ({_span(one)})" for one in _others(benchmark, market))
+def against_words(symbol: str, benchmark: str, market: Market) -> str:
+    """Benchmark and factors of a listing, each with its first and last day."""
+    return ", ".join(f"{one.symbol} ({_span(one)})" for one in _others(symbol, benchmark, market))
 
 
 def _bridge(series: PriceSeries, grid: Grid, stacked: Floats) -> tuple[Floats, Floats]:
@@ -155,10 +158,20 @@ def _bridge(series: PriceSeries, grid: Grid, stacked: Floats) -> tuple[Floats, F
     return returns, np.concatenate([spans[None], sums])
 
 
-def _others(benchmark: str, market: Market) -> list[PriceSeries]:
+def _factors(symbol: str, market: Market) -> list[PriceSeries]:
+    """The factors of a listing."""
+    return [*market.factors, *([market.rates[symbol]] if market.rates else [])]
+
+
+def _others(symbol: str, benchmark: str, market: Market) -> list[PriceSeries]:
     """Every series beside the listing without which a line has no return."""
     named = [market.series[benchmark]] if benchmark in market.series else []
-    return [*named, *market.factors, *([market.riskfree] if market.riskfree is not None else []), *market.fx.values()]
+    return [
+        *named,
+        *_factors(symbol, market),
+        *([market.riskfree] if market.riskfree is not None else []),
+        *market.fx.values(),
+    ]
 
 
 def _span(series: PriceSeries) -> str:

@@ -9,18 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.errors import DataError, MissingData
-from engine.inputs import default_data_path, listing_choices, read_design
+from engine.inputs import default_data_path, read_design
 from engine.market import find_snapshot
 from engine.sessions import FIRST_DAY
 from engine.spec import StudySpec
-from engine.supply import check_names, controls_of, indices_of
+from engine.supply import CURRENCIES, check_names, controls_of, indices_of
 
 DAYS_A_SESSION, SLACK_DAYS = 1.6, 30  # calendar days to a session, holidays included; and some more
-CURRENCIES = {
-    "XNYS": "USD", "XNAS": "USD", "XHKG": "HKD", "XSHG": "CNY", "XTKS": "JPY", "XLON": "GBP", "XETR": "EUR", "XPAR": "EUR",
-    "XAMS": "EUR", "XTSE": "CAD", "XASX": "AUD", "XKRX": "KRW", "XTAI": "TWD", "XSES": "SGD", "XSWX": "CHF",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
     except MissingData:
         listings = {}
     exchanges, benchmarks = listing_choices(spec, table, listings)
-    indices, members = indices_of(spec, benchmarks)
+    indices, members = indices_of(spec, [*benchmarks, *grid_benchmarks(spec, table, listings)])
     controls = controls_of(spec)
     check_names(indices | members)
     check_names(controls, "[resampling] controls:")
@@ -64,16 +61,24 @@ def study_needs(folder: Path, charts: frozenset[str]) -> Needs:
         snapshot=spec.prices.snapshot,
         exchanges=dict(zip(table["symbol"], exchanges, strict=True)),
         benchmarks=frozenset(
-            indices | members | controls | _factors(spec) | _currencies(spec, {e for e in exchanges if e})
+            indices
+            | members
+            | controls
+            | _factors(spec, {e for e in exchanges if e})
+            | _currencies(spec, {e for e in exchanges if e})
         ),
         first=first if spec.resampling is None else date.fromisoformat(str(FIRST_DAY)),
     )
 
 
-def _factors(spec: StudySpec) -> set[str]:
-    """The factors that are series of the study's own snapshot."""
+def _factors(spec: StudySpec, exchanges: set[str]) -> set[str]:
+    """The factors that are series of the study's own snapshot, rates by the currencies of the exchanges."""
     factors = spec.factors
-    return set(factors.columns) if factors is not None and factors.set is None and factors.snapshot is None else set()
+    if factors is None or factors.of_file is not None or factors.snapshot is not None:
+        return set()
+    if not factors.is_world:
+        return set(factors.columns)
+    return {factors.us, *(f"{CURRENCIES[e]}=X" for e in exchanges if CURRENCIES.get(e, "USD") != "USD")}
 
 
 def _currencies(spec: StudySpec, exchanges: set[str]) -> set[str]:

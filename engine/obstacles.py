@@ -22,13 +22,15 @@ def obstacles(spec: StudySpec, announcements: Announcements) -> Iterator[str]:
         yield f'[outcome] name = "{spec.outcome.name}"'
     if spec.benchmark.baskets or spec.benchmark.own_weight:
         yield "[benchmark] baskets and own_weight"
+    if spec.factors is not None and spec.factors.is_world:
+        yield f'[factors] set = "{spec.factors.set}"'
     if spec.events.joint:
         yield "[events] joint"
     if spec.contamination.policy == "trim_estimation":
         yield '[contamination] policy = "trim_estimation"'
     if spec.windows.named:
         yield "[windows] named"
-    for name in ("deals", "calendar_time", "crosssection"):
+    for name in ("deals", "calendar_time", "crosssection", "grid", "backtest"):
         if getattr(spec, name) is not None:
             yield f"[{name}]"
     whole = (PSEUDO_DATE_TESTS | FIRM_TESTS | REGRESSION_TESTS) & set(spec.significance.tests)

@@ -97,14 +97,26 @@ def pseudo_events(
     real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too.
     """
     tables: dict[tuple[int, int, int], Floats] = {}
-    windows = design.windows
-    kinds = sorted({_kind(panel, i) for i in range(len(panel.pairs))})
+    kinds = sorted({kind_of(panel, i) for i in range(len(panel.pairs))})
     for done, kind in enumerate(kinds):
         line = panel.lines[kind[0]]
         tables[kind] = line_cars(line, Window(*kind[1:]), real[line.symbol], design)
         on_progress(done + 1, len(kinds))
+    return joint_draws(panel, tables, design.windows, draws, rng)
+
+
+def joint_draws(
+    panel: EventPanel, tables: Mapping[tuple[int, int, int], Floats], windows: tuple[Window, ...], draws: int,
+    rng: np.random.Generator,
+) -> Placebo:  # fmt: skip
+    """Draw joint pseudo-dates of the panel's clusters.
+
+    tables: for each kind of pair (line, first and last estimation day) what is measured with day 0 at each session, (S, W),
+    NaN where that session is not feasible.
+    """
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
-    events: list[Floats] = [np.empty((0, len(windows)))] * len(panel.pairs)
+    width = next(iter(tables.values())).shape[1]
+    events: list[Floats] = [np.empty((0, width))] * len(panel.pairs)
     non_overlapping = np.zeros(len(panel.pairs), np.int64)
     sizes = np.zeros(int(cluster.max()) + 1, np.int64)
     for c in range(len(sizes)):
@@ -112,7 +124,7 @@ def pseudo_events(
         places = _feasible(panel, members, tables)
         sizes[c] = places.shape[1]
         for i, place in zip(members, places, strict=True):
-            events[i] = tables[_kind(panel, int(i))][place]
+            events[i] = tables[kind_of(panel, int(i))][place]
             non_overlapping[i] = _side_by_side(place, len(panel.event_window))
     joint = np.ascontiguousarray((rng.random((draws, len(sizes))) * sizes).astype(np.int64).T)
     return Placebo(windows, tuple(events), cluster, joint, non_overlapping)
@@ -132,7 +144,7 @@ def clusters(event_ids: Sequence[str], event_days: Sequence[np.datetime64]) -> I
     return np.asarray(np.argsort(np.argsort(first))[inverse])
 
 
-def _kind(panel: EventPanel, i: int) -> tuple[int, int, int]:
+def kind_of(panel: EventPanel, i: int) -> tuple[int, int, int]:
     return int(panel.line[i]), int(panel.own[i, 0]), int(panel.own[i, 1])
 
 
@@ -156,8 +168,8 @@ def line_cars(line: Line, own: Window, real: Days, design: Design) -> Floats:
     upper = np.clip(at + own.end + 1, 0, len(line.dates))
     n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
     at = at[complete & apart & (n_obs >= design.min_days)]
-    events = _windows(line.returns - line.riskfree, event_window), _windows(line.regressors, event_window)
-    estimation = _windows(estimable - line.riskfree, own), _windows(line.regressors, own)
+    events = windows_around(line.returns - line.riskfree, event_window), windows_around(line.regressors, event_window)
+    estimation = windows_around(estimable - line.riskfree, own), windows_around(line.regressors, own)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
         fits = design.model(*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
@@ -170,7 +182,7 @@ def line_cars(line: Line, own: Window, real: Days, design: Design) -> Floats:
     return cars
 
 
-def _windows(values: Floats, window: Window) -> Floats:
+def windows_around(values: Floats, window: Window) -> Floats:
     """(S, ..., len(window)) view of the window around each session of values (..., S); NaN beyond the line."""
     before, after = max(-window.start, 0), max(window.end, 0)
     edges = [(0, 0)] * (values.ndim - 1) + [(before, after)]
@@ -180,7 +192,7 @@ def _windows(values: Floats, window: Window) -> Floats:
     return np.moveaxis(around, -2, 0)
 
 
-def _feasible(panel: EventPanel, members: Ints, tables: dict[tuple[int, int, int], Floats]) -> Ints:
+def _feasible(panel: EventPanel, members: Ints, tables: Mapping[tuple[int, int, int], Floats]) -> Ints:
     """(members, C) positions of each member at the C shifts of the calendar that are feasible for all of them."""
     base = min(panel.pairs[i].event_day for i in members)
     lines = [panel.lines[panel.line[i]] for i in members]
@@ -192,7 +204,7 @@ def _feasible(panel: EventPanel, members: Ints, tables: dict[tuple[int, int, int
         place = np.searchsorted(line.dates, day)
         held = np.minimum(place, len(line.dates) - 1)
         places[row] = held
-        good &= (place < len(line.dates)) & np.isfinite(tables[_kind(panel, i)][held]).all(axis=1)
+        good &= (place < len(line.dates)) & np.isfinite(tables[kind_of(panel, i)][held]).all(axis=1)
     return places[:, good]
 
 

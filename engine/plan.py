@@ -28,6 +28,7 @@ from engine.sessions import (
     Window,
     closes_on,
     exchange_sessions,
+    first_on_or_after,
     known_exchange,
 )
 from engine.spec import StudySpec
@@ -55,7 +56,7 @@ def plan_study(study: Study) -> Plan:
     """Day 0 of every pair, the lines, the panel, and who is lost before it; nothing is estimated."""
     spec, table = study.spec, study.announcements.table
     needs_exchange = [e for e in study.exchanges if e is not None]
-    last_year = _last_year(study)
+    last_year = last_year_of(study)
     calendars = {e: exchange_sessions(e, last_year) for e in sorted(set(needs_exchange))}
     on_benchmark = spec.sessions.calendar == "benchmark"
     grids = {b: benchmark_days(study.series[b]) for b in set(study.benchmarks) if on_benchmark}
@@ -91,6 +92,9 @@ def plan_study(study: Study) -> Plan:
             against = control if explains else ""
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
             homes[against, grid.exchange] = grid
+        if late := _weighed_late(lines[key], reaction.event_day, spec.event_window, market):
+            lost.append(Exclusion(event_id, symbol, "prices", "market_value_too_late", late))
+            continue
         pairs.append(Pair(event_id, symbol, key, reaction.event_day, _own_window(row, spec)))
     panel = build_panel(pairs, lines, spec.event_window) if pairs else None
     others = _elsewhere(study, dict(zip(table["symbol"], zip(sessions, days, strict=True), strict=True)))
@@ -99,7 +103,9 @@ def plan_study(study: Study) -> Plan:
         reactions=tuple(reactions),
         lines=tuple(lines[k] for k in sorted(lines)),
         panel=firms.panel,
-        regressors=("market",) * (explains and any(study.benchmarks)) + tuple(f.symbol for f in market.factors),
+        regressors=("market",) * (explains and any(study.benchmarks))
+        + tuple(f.symbol for f in market.factors)
+        + ("fx",) * bool(market.rates),
         exclusions=(*lost, *firms.excluded),
         firms=firms,
         pairs=tuple(pairs),
@@ -109,6 +115,16 @@ def plan_study(study: Study) -> Plan:
             for column in sorted({end.column for ends in spec.named_windows.values() for end in ends} - {""})
         },
     )
+
+
+def _weighed_late(line: Line, event_day: np.datetime64, window: Window, market: Market) -> str:
+    """Which peers are weighted by a market value that is not from before the event window, in words; "" for none."""
+    peers = [m for m in market.baskets.get(line.benchmark, ()) if m != line.symbol and m in market.weighed_on]
+    if not peers:
+        return ""
+    first = line.dates[max(first_on_or_after(event_day, line.dates) + window.start, 0)]
+    late = [f"{m} of {market.weighed_on[m]}" for m in sorted(peers) if market.weighed_on[m] >= first]
+    return f"market_value of {', '.join(late)} is not from before the event window, {first} on" if late else ""
 
 
 def _control_lines(
@@ -145,7 +161,12 @@ def _elsewhere(study: Study, hours: Mapping[str, tuple[Sessions | None, Days | N
 def clocks_of(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> dict[str, Clock]:
     """When each series of ``venues`` has its closes."""
     market = study.market
-    auxiliary = [*market.factors, *market.fx.values(), *([market.riskfree] if market.riskfree is not None else [])]
+    auxiliary = [
+        *market.factors,
+        *market.rates.values(),
+        *market.fx.values(),
+        *([market.riskfree] if market.riskfree is not None else []),
+    ]
     series = dict(market.series) | {one.symbol: one for one in auxiliary}
     made = {}
     for symbol, venue in market.venues.items():
@@ -167,7 +188,7 @@ def grid_of(days: Days | None, sessions: Sessions | None, clocks: Mapping[str, C
     return Grid(days, closes_on(days, sessions), "", clocks)
 
 
-def _last_year(study: Study) -> int:
+def last_year_of(study: Study) -> int:
     """The last year that calendars must cover: the prices', and room for the event window of the latest event."""
     column = study.announcements.table.select(pl.max_horizontal("announced_at", "first_public_at").str.slice(0, 4))
     years = [int(y) for y in column.to_series() if y.isdigit() and y >= str(FIRST_DAY)[:4]]

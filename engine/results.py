@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,13 +15,19 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError, SpecError
+from engine.inplace import tidy, whole_folder, write_file
 from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
+
+__all__ = [
+    "MANY_ROWS", "WRITTEN", "Streamed", "StudyResult", "read_manifest", "read_result", "replaced_folder", "to_csv", "to_json",
+    "write_file", "write_result", "write_tables",
+]  # fmt: skip
 
 MANY_ROWS = 1_000_000
 FEW_ROWS = 2_000  # from here on the table's own writer is faster
-# What a run writes into its folder, and nothing else.
+# What a run and a memo write into their folder, and nothing else.
 WRITTEN = frozenset(f"{n}{s}" for n in SCHEMAS for s in (".csv", ".parquet")) | {
-    "manifest.json", "memo.html", "memo.md", "charts",
+    "manifest.json", "charts", "tables", *(f"memo.{f}" for f in ("html", "md", "pdf", "docx", "tex", "xlsx")),
 }  # fmt: skip
 
 
@@ -140,63 +143,15 @@ def write_tables(result: StudyResult, folder: Path) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path, may_hold: frozenset[str] = WRITTEN) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` that takes its place when the block ends well, and vanishes otherwise.
+    """`whole_folder` for a result: what is replaced is empty, or a result with nothing else in it.
 
-    may_hold: the names that may be replaced. Raises SpecError for a folder that holds anything else, DataError where
-    nothing can be written.
+    may_hold: the names that may be replaced. Raises SpecError for a folder that holds anything else.
     """
-    folder = folder.resolve()
-    if folder.exists():
-        _check_replaceable(folder, may_hold)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror}). Give another folder with --out.") from None
-    try:
-        fresh.chmod(0o755)
+    with whole_folder(folder, lambda held: _check_replaceable(folder, held, may_hold)) as fresh:
         yield fresh
-        _swap(fresh, folder)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror}). Nothing was changed.") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write one file whole: beside its place first, then renamed. Raises DataError where nothing can be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}).") from None
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    if not folder.exists():
-        os.rename(fresh, folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        os.rename(folder, aside / "old")
-        try:
-            os.rename(fresh, folder)
-        except OSError:
-            os.rename(aside / "old", folder)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _check_replaceable(folder: Path, may_hold: frozenset[str]) -> None:
-    """A folder is replaced only if it is empty, or a result with nothing else in it."""
-    if not folder.is_dir():
-        raise SpecError(f"{folder}: is a file, not a folder. Give another folder.")
-    held = {p.name for p in folder.iterdir()}
+def _check_replaceable(folder: Path, held: set[str], may_hold: frozenset[str]) -> None:
     foreign = sorted(held - may_hold)
     if foreign or (held and "manifest.json" not in held):
         what = (
@@ -227,8 +182,10 @@ def read_result(folder: Path, whole: bool = True) -> StudyResult:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a result. Raises DataError if there is none, or it is not one of a result."""
-    path = folder / "manifest.json"
+    """The manifest of a result, by its folder or its own path. Raises DataError if there is none, or it is none of a result."""
+    path = folder if folder.is_file() else folder / "manifest.json"
+    if not folder.exists():
+        tidy(folder)  # a run that was killed while it put its result in place
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError:

@@ -47,6 +47,11 @@ def of_pairs(study: Study, panel: EventPanel, column: Sequence[Any]) -> list[Any
     return [column[row_of[p.event_id, p.symbol]] for p in panel.pairs]
 
 
+def firm_codes(plan: Plan, panel: EventPanel) -> Ints:
+    """(N,) a code for the firm of each pair, equal for all its listings."""
+    return np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
+
+
 @dataclass(frozen=True)
 class Draws:
     """What the resampling tests of the study draw from; None where no test asks for it."""

@@ -41,6 +41,7 @@ own_weight = {{}}                 # {{AAA = 0.08}}: the listing's share in its i
 
 # [factors]                     # with [model] name = "factor"
 # set = "ff3"                   # or "capm", "ff5", "carhart", a file in factors/ of the snapshot; or columns = ["BZ=F"]; or both
+#                               # or "local_us_fx": benchmark, us = "^GSPC" and the rate of each listing's currency, raw
 # columns = []                  # without a set: series; with one: the columns of it to use, all if empty
 # snapshot = "factor-library"   # where they are, if not in the study's snapshot
 # units = "percent"             # or "fraction": of a set
@@ -59,7 +60,8 @@ min_estimation_days = 120
 # window = 60                   # with name = "rolling": the last returns that the line is drawn through
 # half_life = 30.0              # with name = "exponential": sessions in which a day's weight halves
 # peers = "peers"               # with name = "matched": the basket that is the control portfolio
-# weights = "equal"             # with name = "matched"; or "value": market_value in symbols.csv of the snapshot
+# weights = "equal"             # with name = "matched"; or "value": market_value in symbols.csv of the snapshot, of
+#                               # the day market_value_on, which must be before the event window
 # file = "my_model.py"          # with name = "custom": runs only with --allow-code
 # function = "my_model"         # with name = "custom": of that file
 
@@ -100,6 +102,8 @@ controls = []                   # listings without an event that firm_permutatio
 # weights = ["equal"]           # "value": by the column market_value of events.csv, at the close before day 0
 # market_value = "market_value"
 # min_firms = 5                 # periods with fewer are left out
+# history = 60                  # periods before each that standardise its abnormal return (Jaffe, Mandelker)
+# min_history = 36              # the fewest of them in which every firm held has a return; with fewer it is left out
 # lags = 4                      # of Newey-West; without: floor(4 (T/100)^(2/9)) for T periods
 # rats = false                  # true: a regression across the events for each relative day or month
 
@@ -110,6 +114,25 @@ controls = []                   # listings without an event that firm_permutatio
 # covariance = ["HC3"]          # "classical", "HC1", "clustered_date", "clustered_firm", "clustered_both"; events of one
 #                               # date: "benchmarked_t", "benchmarked_rank", against the slopes before the event
 # weights = "none"              # or "forecast_variance": by 1 / se^2 of the CARs
+
+# [grid]                        # other choices beside the study's own, every combination of them
+# model = ["market_adjusted"]
+# estimation_window = [[-120, -11]]
+# car = [[0, 1]]                # inside [windows] event
+# benchmark = ["^NDX"]          # of every listing; or {{XHKG = "^HSCE"}}, by exchange
+# test = ["bmp"]
+# returns = ["log"]
+# hold = [5]                    # of [backtest]
+
+# [backtest]                    # the calendar as signals: column expected_sign of events.csv, + to buy, - to sell
+# entry = "open"                # the first open or close after the stamp; "close": the first close
+# hold = 20                     # sessions; or legs = {{sell = {{hold = 2}}, dip = {{side = "opposite", delay = 2, hold = 19}}}}
+# cost_bp = 10.0                # basis points of the value traded each way, listing and hedge
+# borrow_bp = 100.0             # a year, of a listing sold short
+# size = 0.1                    # of the capital, a position
+# max_wait = 5                  # sessions that an order waits for a price, a trade, or the end of a price limit
+# notional = 1000000.0          # of a position in the listing's currency; without: whatever the traded value
+# participation = 0.05          # of the mean daily traded value, at most
 
 [limits]
 max_excluded_share = 0.10       # of (event, symbol) pairs; more lost stops the run

@@ -87,14 +87,48 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "group": TEXT, "weighting": TEXT, "regression": TEXT, "term": TEXT, "n": WHOLE, "estimate": NUMBER, "se": NUMBER,
         "se_hac": NUMBER, "t": NUMBER, "distribution": TEXT, "p_value": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER,
         "n_periods": WHOLE, "mean_firms": NUMBER, "periods_left_out": WHOLE, "lags": WHOLE, "unavailable": TEXT,
+        "no_history": WHOLE,
     },
     "portfolios": {
         "group": TEXT, "weighting": TEXT, "period": DAY, "firms": WHOLE, "actual": NUMBER, "abnormal": NUMBER,
+        "standardised": NUMBER,
     },
     "rats": {
         "group": TEXT, "relative_period": WHOLE, "n": WHOLE, "alpha": NUMBER, "se": NUMBER, "t": NUMBER,
         "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
         "unavailable": TEXT,
+    },
+    "influence": {
+        "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "kind": TEXT, "left_out": TEXT, "event_id": TEXT,
+        "symbol": TEXT, "n_left_out": WHOLE, "n": WHOLE, "estimate": NUMBER, "statistic": NUMBER, "p_value": NUMBER,
+        "change": NUMBER, "sign_change": WHOLE, "turned": WHOLE, "unavailable": TEXT,
+    },
+    "grid": {
+        "spec": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
+        "returns": TEXT, "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "n": WHOLE, "estimate": NUMBER,
+        "se": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "statistic": NUMBER, "distribution": TEXT, "p_value": NUMBER,
+        "significant": WHOLE, "primary": WHOLE, "unavailable": TEXT, "note": TEXT,
+    },
+    "trading": {
+        "event_id": TEXT, "symbol": TEXT, "relative_day": WHOLE, "date": DAY, "close": NUMBER, "volume": NUMBER,
+    },
+    "trades": {
+        "event_id": TEXT, "symbol": TEXT, "leg": TEXT, "side": TEXT, "status": TEXT, "entry_day": DAY, "entry_at": TEXT,
+        "waited": WHOLE, "exit_day": DAY, "sessions": WHOLE, "hedge": TEXT, "beta": NUMBER, "size": NUMBER,
+        "capacity": NUMBER, "entry_price": NUMBER, "exit_price": NUMBER, "listing_return": NUMBER, "hedge_return": NUMBER,
+        "gross": NUMBER, "cost": NUMBER, "borrow": NUMBER, "net": NUMBER, "reason": TEXT,
+    },
+    "equity": {
+        "date": DAY, "positions": WHOLE, "gross_exposure": NUMBER, "net_exposure": NUMBER, "profit": NUMBER,
+        "cost": NUMBER, "equity": NUMBER, "drawdown": NUMBER,
+    },
+    "backtest": {
+        "leg": TEXT, "measure": TEXT, "n": WHOLE, "value": NUMBER, "se": NUMBER, "low": NUMBER, "high": NUMBER,
+        "unavailable": TEXT, "note": TEXT,
+    },
+    "trials": {
+        "trial": WHOLE, "model": TEXT, "estimation_start": WHOLE, "estimation_end": WHOLE, "benchmark": TEXT,
+        "returns": TEXT, "hold": WHOLE, "n": WHOLE, "sharpe": NUMBER, "primary": WHOLE, "unavailable": TEXT,
     },
 }  # fmt: skip
 
@@ -102,7 +136,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance",
+        "deal_significance", "influence", "grid", "trading", "trades", "equity", "backtest", "trials",
     }
 )  # fmt: skip
 
@@ -133,4 +167,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calendar_time": ("group", "weighting", "regression", "term"),
     "portfolios": ("group", "weighting", "period"),
     "rats": ("group", "relative_period"),
+    "influence": ("window_start", "window_end", "test", "kind", "left_out"),
+    "grid": ("spec",),
+    "trading": ("event_id", "symbol", "relative_day"),
+    "trades": ("event_id", "symbol", "leg"),
+    "equity": ("date",),
+    "backtest": ("leg", "measure"),
+    "trials": ("trial",),
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,31 +10,34 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
+from engine.abnormal import AbnormalReturns, Cars
+from engine.backtest import Trials, backtest_tables
 from engine.calendar_time import in_calendar_time
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, day_numbers, group_tables, needs_regressions
-from engine.errors import DataError, SpecError
+from engine.errors import SpecError
+from engine.grid import design_columns, grid_rows, grid_table, variants_of
+from engine.influence import influence_table
 from engine.inputs import Study, load_study, market_values
-from engine.joint import indistinct, part_overlapping
-from engine.kernel import NUMBA, compiled_model, kernel_for
+from engine.joint import indistinct
+from engine.kernel import kernel_for
 from engine.manifest import run_manifest
-from engine.models import DEGENERATE, REFIT, NormalFits, fit
-from engine.panel import EventPanel, Exclusion, usable
+from engine.measured import Measured, check_losses, incomplete_windows, measure, model_options
+from engine.models import REFIT
+from engine.panel import EventPanel, usable
 from engine.plan import Plan, plan_study, quality_seen
 from engine.results import StudyResult
-from engine.samples import draws_of, groups_of, of_pairs, regressions_of, sample_of
+from engine.samples import Draws, draws_of, firm_codes, groups_of, of_pairs, regressions_of, sample_of
 from engine.scale import Mapper, in_threads, run_in_parts
 from engine.schemas import SCHEMAS
-from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
+    RESAMPLING_TESTS,
     SIGNIFICANCE_TESTS,
     CarSample,
     evaluate,
     evaluate_events,
 )
-from engine.spec import StudySpec
 from engine.tables import (
     abnormal_table,
     averages_table,
@@ -50,6 +51,7 @@ from engine.tables import (
     fits_table,
     significance_table,
     table,
+    trading_table,
 )
 
 __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
@@ -57,6 +59,7 @@ __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
+SHOWS_TRADING = "event_panel"  # the chart for which closes and volumes are kept
 
 
 def run_study(
@@ -76,19 +79,13 @@ def run_study(
     bridged = spec.prices.missing == "trade_to_trade"
     kernel = kernel_for(len(study.announcements.table), spec.model.name, bridged, kernel)
     if study.parted is not None:
-        return run_in_parts(study, kernel, keep_rows, partial(_check_losses, study), on_progress, mapper)
+        return run_in_parts(study, kernel, keep_rows, partial(check_losses, study), on_progress, mapper)
     on_progress("day 0 and windows", 0, 4)
-    options = _options(study)
+    options = model_options(study)
     plan = plan_study(study)
-    panel, fits, exclusions = _fit(plan, spec, options, kernel)
-    _check_losses(study, len(exclusions), ((e.stage, e.reason) for e in exclusions), exclusions[:3])
-    if panel is None or fits is None:
-        raise AssertionError("all pairs are lost and _check_losses did not raise")
-
     on_progress("abnormal returns", 1, 4)
-    abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
-    cars, lost = _cumulated(plan, spec, panel, fits, abnormal)
-    exclusions += lost
+    used = measure(study, plan, kernel)
+    panel, fits, abnormal, cars, exclusions = used.panel, used.fits, used.abnormal, used.cars, used.exclusions
 
     draws = draws_of(
         study, plan, panel, fits, cars, options,
@@ -96,7 +93,7 @@ def run_study(
     )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = groups_of(study, panel)
-    firms = np.unique([plan.firms.firms[p.symbol] for p in panel.pairs], return_inverse=True)[1]
+    firms = firm_codes(plan, panel)
     samples = [
         sample_of(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
     ]
@@ -117,26 +114,13 @@ def run_study(
     }
     tables |= _tested(study, panel, cars, samples) | group_tables(study, day_numbers(panel), cars, groups, firms)
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
+    tables["influence"] = _influence(study, plan, used, firms, draws)
+    tables |= _alternatives(study, plan, on_progress)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
+    if SHOWS_TRADING in spec.report.charts:
+        tables["trading"] = trading_table(panel, study.series)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits, kernel))
-
-
-def _cumulated(
-    plan: Plan, spec: StudySpec, panel: EventPanel, fits: NormalFits, abnormal: AbnormalReturns
-) -> tuple[list[Cars], list[Exclusion]]:
-    """CARs of every window, those of overlapping events from their joint regression, and the windows that are lost."""
-    windows = sorted(spec.car_windows)
-    cars = [cumulate(abnormal, fits, window, spec.prices.returns == "log") for window in windows]
-    if spec.outcome.name != "return":
-        none = np.full(len(panel.pairs), np.nan)
-        cars = [replace(c, bhar=none, simple=none, log=none, compound=none) for c in cars]
-    exclusions = _incomplete(panel, abnormal, windows)
-    if plan.firms.joint:
-        parted = [part_overlapping(c, panel, spec.model.name, plan.firms.joint) for c in cars]
-        cars = [c for c, _ in parted]
-        exclusions += [row for _, lost in parted for row in lost]
-    return cars, exclusions
 
 
 def _tested(
@@ -153,6 +137,33 @@ def _tested(
         "significance": significance_table(answers, chosen.alternative),
         "event_significance": event_significance_table(panel, alone),
     }
+
+
+def _influence(study: Study, plan: Plan, used: Measured, firms: Ints, draws: Draws) -> pl.DataFrame:
+    """What the result is without single events, clusters and flagged events."""
+
+    def subsample(members: Ints, cars: Cars, tests: Sequence[str]) -> CarSample:
+        chosen = study.spec.significance.model_copy(update={"tests": list(tests)})
+        spec = study.spec.model_copy(update={"significance": chosen})
+        drawn = draws if RESAMPLING_TESTS & set(tests) else Draws()
+        return sample_of("all", members, cars, used.panel, used.abnormal, used.fits, spec, firms, drawn)
+
+    return influence_table(study, used.panel, used.cars, plan.firms.rows, subsample)
+
+
+def _alternatives(study: Study, plan: Plan, on_progress: Progress) -> dict[str, pl.DataFrame]:
+    """The tables of ``[grid]`` and ``[backtest]``: every other design, and the calendar traded under each."""
+    grid, rule = study.spec.grid, study.spec.backtest
+    rows: list[dict[str, Any]] = []
+    trials = Trials()
+    holds = [] if grid is None or rule is None or rule.legs else list(dict.fromkeys([rule.hold, *grid.hold]))
+    designs = variants_of(study, lambda done, total: on_progress(f"design {done + 1} of {total}", 4, 4))
+    for variant in designs if grid is not None else ():
+        rows += grid_rows(study, variant)
+        if rule is not None:
+            trials.add(variant.made[:2] if variant.made else None, rule, holds, design_columns(variant), variant.reason)
+    tables = {"grid": grid_table(rows)} if grid is not None else {}
+    return tables | (backtest_tables(study, plan, trials if grid is not None else None) if rule is not None else {})
 
 
 def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:
@@ -179,7 +190,7 @@ def dry_run_result(study: Study) -> pl.DataFrame:
             bridged = study.spec.prices.missing == "trade_to_trade"
             spans, seen = left.event_regressors[:, 0] if bridged else None, left.event_returns
             measured = AbnormalReturns(study.spec.event_window, seen, seen, seen, seen, spans)
-            exclusions += _incomplete(left, measured, study.spec.car_windows)
+            exclusions += incomplete_windows(left, measured, study.spec.car_windows)
             exclusions += indistinct(left, plan.firms.joint)
             exclusions += span_losses(study, plan, left)
     return dry_run_table(study.announcements, plan.reactions, plan.panel, exclusions)
@@ -194,83 +205,6 @@ def _keeps_abnormal_returns(study: Study) -> bool:
             f"{pairs * len(study.spec.event_window)} rows, false leaves that table out."
         )
     return asked is not False
-
-
-def _options(study: Study) -> dict[str, Any]:
-    """The options of the model's function. Raises SpecError where it is the study's own and may not run."""
-    chosen = study.spec.model
-    if chosen.name != "custom":
-        return chosen.options
-    if study.function is None:
-        raise SpecError(
-            f'study {study.name}: [model] name = "custom" runs {chosen.function} of {chosen.file}, code that came with the '
-            "study. Read the file first; then say --allow-code, for example: eventstudy run STUDY --allow-code."
-        )
-    return {"function": study.function}
-
-
-def _fit(
-    plan: Plan, spec: StudySpec, options: Mapping[str, Any], kernel: str
-) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
-    """Fit the model to the usable pairs; degenerate fits are lost with their reason."""
-    if plan.panel is None:
-        return None, None, list(plan.exclusions)
-    panel, lost = usable(plan.panel, spec.model.min_estimation_days)
-    exclusions = [*plan.exclusions, *lost]
-    if panel is None:
-        return None, None, exclusions
-    fits = fit(
-        spec.model.name,
-        panel.returns,
-        panel.regressors,
-        panel.event_regressors,
-        panel.estimation_rows,
-        panel.own,
-        plan.regressors,
-        options,
-        spec.prices.missing == "trade_to_trade",
-        partial(compiled_model, spec.model.name) if kernel == NUMBA else None,
-    )
-    fits = replace(fits, expected=fits.expected + panel.event_riskfree)
-    for i in np.flatnonzero(fits.degenerate != ""):
-        pair = panel.pairs[i]
-        detail = f"{fits.n_obs[i]} returns in {pair.own} of {pair.symbol}: {DEGENERATE[str(fits.degenerate[i])]}"
-        exclusions.append(Exclusion(pair.event_id, pair.symbol, "estimation", str(fits.degenerate[i]), detail))
-    kept = np.flatnonzero(fits.degenerate == "")
-    if not len(kept):
-        return None, None, exclusions
-    return panel.take(kept), fits.take(kept), exclusions
-
-
-def _check_losses(study: Study, lost: int, why: Iterable[tuple[str, str]], some: Sequence[Exclusion]) -> None:
-    """why: stage and reason of each of the pairs lost; some: a few of them."""
-    total = len(study.announcements.table)
-    share = study.spec.limits.max_excluded_share
-    if lost / total <= share and lost < total:
-        return
-    reasons = "; ".join(f"{n} x {stage}: {reason}" for (stage, reason), n in sorted(Counter(why).items()))
-    examples = "\n".join(f"  {e.event_id} {e.symbol}: {e.detail}" for e in some)
-    raise DataError(
-        f"study {study.name}: {lost} of {total} (event, symbol) pairs are lost, more than [limits] max_excluded_share = "
-        f"{share:g} allows or all of them. {reasons}. For example:\n{examples}\n"
-        "`eventstudy run STUDY --dry-run` shows every pair; mend the calendar or the prices, or raise the limit."
-    )
-
-
-def _incomplete(panel: EventPanel, abnormal: AbnormalReturns, windows: Sequence[Window]) -> list[Exclusion]:
-    """One row for each event and window that the event-window returns do not cover day by day."""
-    lost = []
-    for window in windows:
-        columns = window.within(panel.event_window)
-        missing = ~np.isfinite(abnormal.by_day[:, columns])
-        for i in np.flatnonzero(~abnormal.complete(columns)):
-            days = ", ".join(str(d) for d in window.days[missing[i]])
-            pair = panel.pairs[i]
-            detail = f"{window}: no return on relative day {days}"
-            if not days:
-                detail = f"{window}: a return over several sessions begins before the window or ends after it"
-            lost.append(Exclusion(pair.event_id, pair.symbol, "window", "missing_days", detail))
-    return lost
 
 
 def _in_calendar_time(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ from engine.market.partitions import PartedFile, series_of
 from engine.sessions import known_exchange
 from engine.spec import Factors, StudySpec
 
+CURRENCIES = {
+    "XNYS": "USD", "XNAS": "USD", "XHKG": "HKD", "XSHG": "CNY", "XTKS": "JPY", "XLON": "GBP", "XETR": "EUR", "XPAR": "EUR",
+    "XAMS": "EUR", "XTSE": "CAD", "XASX": "AUD", "XKRX": "KRW", "XTAI": "TWD", "XSES": "SGD", "XSWX": "CHF",
+}  # fmt: skip
 MINOR_UNITS = {"GBp": "GBP", "GBX": "GBP", "ZAc": "ZAR", "ILA": "ILS"}  # pence and agorot move as their currency does
 
 
@@ -29,16 +34,17 @@ def read_market(
     benchmarks: Sequence[str],
     snapshot: Snapshot,
     other: Snapshot,
+    further: Iterable[str] = (),
     parts: PartedFile | None = None,
 ) -> tuple[Market, dict[str, str]]:
     """Every series that the study reads, and the hash of every file behind them.
 
-    table: the announcements; exchanges, benchmarks: of each of its rows. other: the snapshot of the factors. parts: the file
-    whose listings are read later, and hashed then.
+    table: the announcements; exchanges, benchmarks: of each of its rows. other: the snapshot of the factors. further: more
+    benchmarks, those of ``[grid]``. parts: the file whose listings are read later, and hashed then.
     Raises DataError that names all that is missing at once, SpecError for what the study should have said.
     """
     rule = spec.benchmark
-    indices, members = indices_of(spec, benchmarks)
+    indices, members = indices_of(spec, [*benchmarks, *further])
     _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
     listings, controls = set(table["symbol"]), controls_of(spec)
     read = listings if parts is None else set()
@@ -49,17 +55,27 @@ def read_market(
     hashes = _hashes(snapshot, [snapshot.file_of(s) for s in series] if parts is None else [])
     factors: list[PriceSeries] = []
     riskfree = None
+    rates: dict[str, PriceSeries] = {}
     if spec.factors is not None:
-        factors, riskfree, paths = _read_factors(spec, spec.factors, other)
+        if spec.factors.is_world:
+            factors, rates, paths = _read_world(
+                spec.factors, _homes(table, exchanges, controls, snapshot), snapshot, other
+            )
+        else:
+            factors, riskfree, paths = _read_factors(spec.factors, other)
         prefix = "" if other == snapshot else f"{Path(other.name).name}/"
         hashes |= {prefix + name: digest for name, digest in _hashes(other, paths).items()}
-        taken = sorted({f.symbol for f in factors if f.is_return} & set(series))
+        taken = sorted({f.symbol for f in factors if f.is_return and not spec.factors.is_world} & set(series))
         if taken:
             raise SpecError(
                 f"[factors] {taken[0]} is the name of a listing or benchmark too. Rename the listing's file."
             )
     on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
-    auxiliary = [*factors, *([riskfree] if riskfree is not None else [])]
+    auxiliary = [
+        *factors,
+        *{r.symbol: r for r in rates.values()}.values(),
+        *([riskfree] if riskfree is not None else []),
+    ]
     if spec.prices.missing == "trade_to_trade":
         _check_bridges(read | controls, series, snapshot)
     outcomes = measured(spec.outcome.name, {s: series[s] for s in {*series} - {*fx.values()}}, snapshot)
@@ -70,12 +86,14 @@ def read_market(
             spec, sorted(indices), sorted(members), auxiliary, sorted(fx.values()), on_exchange, snapshot, other
         ),
         factors=tuple(factors),
+        rates=rates,
         riskfree=riskfree,
         base="" if spec.prices.currency == "local" else spec.prices.currency,
         currencies=currencies,
         fx={currency: series[symbol] for currency, symbol in fx.items()},
         baskets=rule.baskets,
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
+        weighed_on=_weighed_on(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
         levels=spec.outcome.name != "return",
         bridged=spec.prices.missing == "trade_to_trade",
@@ -112,6 +130,22 @@ def _market_values(members: set[str], snapshot: Snapshot) -> dict[str, float]:
                 f'snapshot {snapshot.name} holds "{text}". Write a number above zero there, or set weights = "equal".'
             )
     return values
+
+
+def _weighed_on(members: set[str], snapshot: Snapshot) -> dict[str, np.datetime64]:
+    """The day of each of these values, the column ``market_value_on``; without one nobody knows what they look ahead to."""
+    days: dict[str, np.datetime64] = {}
+    for symbol in sorted(members):
+        text = snapshot.listings.get(symbol, {}).get("market_value_on", "")
+        try:
+            days[symbol] = np.datetime64(date.fromisoformat(text).isoformat(), "D")
+        except ValueError:
+            raise SpecError(
+                f'[model] weights = "value" needs the day of the market value of {symbol}: the column market_value_on of '
+                f'symbols.csv in snapshot {snapshot.name} holds "{text}". Write a day such as 2019-12-31, before the windows in '
+                'which the value is to weigh, or set weights = "equal".'
+            ) from None
+    return days
 
 
 def check_names(symbols: set[str], where: str = "[benchmark]") -> None:
@@ -193,9 +227,49 @@ def without_prices(snapshot: Snapshot, what: Sequence[str], listings: bool, benc
     )
 
 
-def _read_factors(
-    spec: StudySpec, chosen: Factors, snapshot: Snapshot
-) -> tuple[list[PriceSeries], PriceSeries | None, list[Path]]:
+def _homes(
+    table: pl.DataFrame, exchanges: Sequence[str | None], controls: set[str], snapshot: Snapshot
+) -> dict[str, str | None]:
+    """The exchange of every listing and control."""
+    return dict(zip(table["symbol"], exchanges, strict=True)) | {
+        c: exchange_of(c, "", snapshot.listings) for c in controls - set(table["symbol"])
+    }
+
+
+def _read_world(
+    chosen: Factors, homes: Mapping[str, str | None], snapshot: Snapshot, other: Snapshot
+) -> tuple[list[PriceSeries], dict[str, PriceSeries], list[Path]]:
+    """``local_us_fx``: the US index, the rate of each listing's currency to the dollar (JPY=X), and their files.
+
+    The currency is that of symbols.csv, else that of the exchange. Park (2004): world market model.
+    Raises SpecError for a listing in dollars or in a currency that is not known, DataError for series that are not there.
+    """
+    names = {}
+    for symbol, exchange in sorted(homes.items()):
+        stated = snapshot.listings.get(symbol, {}).get("currency", "") or CURRENCIES.get(exchange or "", "")
+        currency = MINOR_UNITS.get(stated, stated)
+        if currency in ("", "USD"):
+            why = (
+                "trades in US dollars and has no rate to them" if currency else "trades in a currency that is not known"
+            )
+            do = "Leave it to a study of its own" if currency else "Give it in the column currency of symbols.csv"
+            raise SpecError(
+                f'[factors] set = "{chosen.set}": {symbol} {why}. {do}, or write factors.columns, the same for all.'
+            )
+        names[symbol] = f"{currency}=X"
+    series, missing = read_series(other, {chosen.us, *names.values()})
+    if missing:
+        needed = {chosen.us: "the US index"} | {n: f"the rate of {n.removesuffix('=X')}" for n in names.values()}
+        said = ", ".join(f"{m} ({needed[m]})" for m in missing)
+        raise DataError(
+            f'snapshot {other.name} ({other.root}) has no prices for {said}, which [factors] set = "{chosen.set}" needs. Add a '
+            "file <symbol>.csv for each, or give [factors] snapshot."
+        )
+    rates = {symbol: series[name] for symbol, name in names.items()}
+    return [series[chosen.us]], rates, [other.file_of(name) for name in sorted(series)]
+
+
+def _read_factors(chosen: Factors, snapshot: Snapshot) -> tuple[list[PriceSeries], PriceSeries | None, list[Path]]:
     """The factor series in the order of the study, the risk-free rate where it is asked for, and their files."""
     if chosen.set is None:
         series, missing = read_series(snapshot, chosen.columns)
@@ -244,7 +318,7 @@ def _venues(
     currency whose close is not known, and for a close of a series that the study does not read.
     """
     stated, names = spec.sessions.closes, {}
-    of_set = spec.factors.set if spec.factors is not None else None
+    of_set = spec.factors.of_file if spec.factors is not None else None
     homes: dict[str, str] = {}
     for symbol in (*indices, *members, *fx):
         exchange = on_exchange.get(symbol, "") or exchange_of_benchmark(symbol, snapshot.listings)

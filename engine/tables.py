@@ -16,6 +16,7 @@ from engine.abnormal import AbnormalReturns, Averages, Cars, average
 from engine.announcements import Announcements, Reaction
 from engine.announcements.contamination import Contamination
 from engine.calendar_time import InCalendarTime
+from engine.market.prices import PriceSeries
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
 from engine.schemas import DAY, DIGITS, DRY_RUN, KEYS, NUMBER, SCHEMAS, TEXT, WHOLE
@@ -34,6 +35,11 @@ def table(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None
     made = {column: _typed(values, schema[column]) for column, values in columns.items()}
     frame = pl.DataFrame(made, schema=schema, strict=False)
     return frame.sort(KEYS[name], maintain_order=True, nulls_last=True)
+
+
+def rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """A result table from its rows; a column that a row does not name is empty there."""
+    return table(name, {column: [row.get(column) for row in rows] for column in SCHEMAS[name]})
 
 
 def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
@@ -151,6 +157,24 @@ def abnormal_table(panel: EventPanel, abnormal: AbnormalReturns) -> pl.DataFrame
         | ({"sessions": abnormal.spans.ravel()} if abnormal.spans is not None else {}),
         {"sessions": NUMBER} if abnormal.spans is not None else None,
     )
+
+
+def trading_table(panel: EventPanel, series: Mapping[str, PriceSeries]) -> pl.DataFrame:
+    """``trading.csv``: close and volume of the price file on every day of the event window, empty where it has none."""
+    n, days = panel.event_dates.shape
+    ids = {name: np.repeat(values, days).tolist() for name, values in _ids(panel).items()}
+    found = {c: np.full((n, days), np.nan) for c in ("close", "volume")}
+    for i, pair in enumerate(panel.pairs):
+        one = series[pair.symbol]
+        at = np.searchsorted(one.dates, panel.event_dates[i])
+        held = at < len(one.dates)
+        held[held] = one.dates[at[held]] == panel.event_dates[i][held]
+        for name in found:
+            if name in one.columns:
+                found[name][i, held] = one.columns[name][at[held]]
+    relative = np.tile(panel.event_window.days, n)
+    flat = {name: values.ravel() for name, values in found.items()}
+    return table("trading", ids | {"relative_day": relative, "date": panel.event_dates.ravel()} | flat)
 
 
 def cars_table(

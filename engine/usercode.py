@@ -6,8 +6,10 @@ with file and line.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,8 @@ class UserModel:
     def __call__(self, returns: Floats, regressors: Floats, event_regressors: Floats) -> tuple[Floats, Floats]:
         """(expected, residuals) of one event; `engine.models.custom` for the shapes. Raises SpecError for what is wrong."""
         try:
-            answer = self.function(returns, regressors, event_regressors)
+            with redirect_stdout(sys.stderr):  # what the file prints is a message; data alone go to stdout
+                answer = self.function(returns, regressors, event_regressors)
         except (Exception, SystemExit) as error:
             raise _failed(self.path, f"{self.name} failed", error) from None
         if not isinstance(answer, tuple) or len(answer) != 2:
@@ -72,7 +75,8 @@ def load_function(path: Path, name: str) -> UserModel:
     """Run the file and take the function ``name`` from it. Raises SpecError with file and line for what goes wrong."""
     namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), namespace)
+        with redirect_stdout(sys.stderr):
+            exec(compile(path.read_bytes(), str(path), "exec"), namespace)
     except (Exception, SystemExit) as error:
         raise _failed(path, "cannot be run", error) from None
     function = namespace.get(name)

@@ -21,7 +21,7 @@ WORKERS = 2
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    for name in ("engine", "tests", "fixtures", "studies"):
+    for name in ("engine", "tests", "fixtures", "studies", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "out"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder)

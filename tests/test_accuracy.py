@@ -237,3 +237,78 @@ def test_a_market_that_does_not_move_is_a_reason_at_any_level(model: str, level:
     x = np.full(data.x.shape, level + 0.1)
     reason = "constant_factor" if model == "factor" else "constant_benchmark"
     assert engines(model, Data(data.y, x, data.ahead)).degenerate[0] == reason
+
+
+# Trade to trade: a return over n sessions, its regressors over the same, least squares with weights 1/n on n and the regressors.
+
+BRIDGED = ("market", "factor", "mean_adjusted", "market_adjusted", "matched", "raw")
+
+
+def _spanned(data: Data, level: float) -> tuple[Data, np.ndarray, np.ndarray]:
+    """The data as sums over 1 to 5 sessions, each with its level; the sessions of the rows and of the rows ahead."""
+    rng = np.random.default_rng(12)
+    n, ahead = rng.integers(1, 6, M).astype(float), rng.integers(1, 6, D).astype(float)
+    root = np.sqrt(n)
+    return (
+        Data(data.y * root + level * n, data.x * root + level * n, data.ahead * np.sqrt(ahead) + level * ahead),
+        n,
+        ahead,
+    )
+
+
+def _bridged(model: str, data: Data, n: Any, n_ahead: Any) -> Answer:
+    """Maynes & Rumsey (1993), in long double: residuals over sqrt(n), V from (X'WX)^-1 with W = diag(1/n)."""
+    y, x, ahead = (v.astype(Long) for v in (data.y, data.x, data.ahead))
+    n, n_ahead = n.astype(Long), n_ahead.astype(Long)
+    slopes = {"market": 1, "factor": 2}.get(model, 0)
+    if model in ("market_adjusted", "matched", "raw"):
+        against, forecast = (x[0], ahead[0]) if model != "raw" else (0 * y, 0 * ahead[0])
+        e = (y - against) / np.sqrt(n)
+        mean = (np.sqrt(n) * e).sum() / n.sum()
+        left = e - mean * np.sqrt(n)
+        return Answer(np.sqrt((left * left).sum() / (M - 1)), forecast, e, Long(0))
+    shift = (x[:slopes].sum(axis=1) / n.sum())[:, None]
+    design = np.concatenate([n[None], x[:slopes] - shift * n])
+    forecast = np.concatenate([n_ahead[None], ahead[:slopes] - shift * n_ahead])
+    base = y.sum() / n.sum()
+    bread = _solve((design / n) @ design.T, np.eye(len(design), dtype=Long))
+    b = bread @ ((design / n) @ (y - base * n))
+    e = (y - base * n - design.T @ b) / np.sqrt(n)
+    total = forecast.sum(axis=1)
+    sigma = np.sqrt((e * e).sum() / (M - 1 - slopes))
+    return Answer(sigma, base * n_ahead + forecast.T @ b, e, total @ bread @ total)
+
+
+def _bridged_engines(model: str, data: Data, n: np.ndarray, n_ahead: np.ndarray) -> NormalFits:
+    k = 2 if model == "factor" else 1
+    x, ahead = np.concatenate([n[None], data.x[:k]])[None], np.concatenate([n_ahead[None], data.ahead[:k]])[None]
+    return fit(
+        model, data.y[None], x, ahead, Window(-M, -1), np.array([[-M, -1]]), ("n", "a", "b")[: k + 1], bridged=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "level"), [(c, 0.0) for c in CASES if "level" not in c] + [("ordinary returns", 10.0)]
+)
+@pytest.mark.parametrize("model", BRIDGED)
+def test_trade_to_trade_against_long_double(model: str, case: str, level: float) -> None:
+    """At a level the regressors are all but a multiple of n: what is left of them is 1e-3 of their length at 10."""
+    data, n, n_ahead = _spanned(CASES[case], level)
+    found, wanted = _bridged_engines(model, data, n, n_ahead), _bridged(model, data, n, n_ahead)
+    assert found.degenerate[0] == ""
+    open_ = EPS * data.level
+    spread = float(CASES[case].x[0].std())
+    slopes = 1 + 1e-2 * CASES[case].scale / spread
+    bound = (1e2 * open_ * slopes + 1e-13 * CASES[case].scale) * (1 + level / spread)
+    assert np.abs(found.expected[0] - wanted.expected).max() <= bound
+    assert np.abs(found.residuals[0] - wanted.residuals).max() <= bound
+    near = (1e-12 + 100 * open_ / float(wanted.sigma)) * (1 + level / spread)
+    assert found.sigma[0] == pytest.approx(float(wanted.sigma), rel=near)
+    variance = (found.forecast_basis[0].sum(axis=0) ** 2).sum() if found.names else 0.0
+    assert variance == pytest.approx(float(wanted.variance), rel=1e-11 + 100 * open_ * (1 + level / spread) / spread)
+
+
+@pytest.mark.parametrize("model", ["market", "factor"])
+def test_trade_to_trade_at_a_level_that_hides_the_market_is_a_reason(model: str) -> None:
+    data, n, n_ahead = _spanned(drawn(), 1e6)
+    assert _bridged_engines(model, data, n, n_ahead).degenerate[0] == "collinear_factors"

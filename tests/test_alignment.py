@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
-from conftest import cell, closes, make_study, rows_of, run, weekdays, write_columns
+from conftest import cell, closes, make_study, rows_of, run, texts, weekdays, write_columns
 
 from engine.errors import DataError, SpecError
 from engine.inputs import load_study
@@ -19,6 +19,7 @@ from engine.market.alignment import exchange_clock, returns_by_close, weekday_cl
 from engine.market.factors import read_factors
 from engine.plan import plan_study
 from engine.report import memo_markdown
+from engine.report.wording import model_name
 from engine.sessions import exchange_sessions
 
 NAN = float("nan")
@@ -235,6 +236,71 @@ def world_study(folder: Path, **overrides: Any) -> tuple[Path, list[str], dict[s
     study = make_study(folder, [event], made, **(WORLD | overrides))
     write_columns(folder / "data" / "symbols.csv", ABOUT)
     return study, days, made
+
+
+NAMED: dict[str, Any] = WORLD | {"factors": {"set": "local_us_fx"}}
+
+
+def test_the_world_market_model_by_its_name(tmp_path: Path) -> None:
+    """The same bytes as its columns; the coefficient of the rate has the name that all currencies share."""
+    one = run(world_study(tmp_path / "a")[0])
+    two = run(world_study(tmp_path / "b", **NAMED)[0])
+    assert two.manifest["coefficients"] == ["alpha", "beta_market", "beta_^GSPC", "beta_fx"]
+    assert one.tables["fits"].rename({"beta_JPY=X": "beta_fx"}).equals(two.tables["fits"])
+    assert texts(one)["cars"] == texts(two)["cars"]
+    name = model_name(two.manifest["settings"])
+    assert name == "factor model (with ^GSPC as of its last close and the rate of the currency, raw returns)"
+    assert two.manifest["settings"]["factors"] == {
+        "snapshot": None, "set": "local_us_fx", "columns": [], "units": "percent", "excess": False, "us": "^GSPC",
+    }  # fmt: skip
+
+
+def test_each_listing_has_the_rate_of_its_own_currency(tmp_path: Path) -> None:
+    """Two listings of Tokyo, one of them quoted in Hong Kong dollars: each fit is that of the study of its own columns."""
+    closes_of = {"JPY=X": "12:00 America/New_York", "HKD=X": "12:00 America/New_York"}
+    about = {k: [*v, "" if k == "exchange" else "HKD=X" if k == "symbol" else "HKD"] for k, v in ABOUT.items()}
+    about["currency"][1] = "HKD"
+    found = {}
+    for name, factors, symbols in (
+        ("both", {"set": "local_us_fx"}, ("9984.T", "7203.T")),
+        ("yen", {"columns": ["^GSPC", "JPY=X"]}, ("9984.T",)),
+        ("dollars", {"columns": ["^GSPC", "HKD=X"]}, ("7203.T",)),
+    ):
+        days, made = world()
+        rng = np.random.default_rng(9)
+        made["HKD=X"] = closes(made["JPY=X"]["date"], (7.8 * np.cumprod(1 + rng.normal(0, 0.001, 160))).tolist())
+        rows = [{"event_id": s, "symbol": s, "announced_at": days[120]} for s in symbols]
+        used = closes_of if name == "both" else {k: v for k, v in closes_of.items() if k in factors["columns"]}
+        sessions = {"calendar": "exchange", "closes": used}
+        folder = make_study(tmp_path / name, rows, made, **(WORLD | {"factors": factors, "sessions": sessions}))
+        write_columns(folder / "data" / "symbols.csv", about)
+        found[name] = rows_of(run(folder), "fits")
+    for name, symbol, beta in (("yen", "9984.T", "beta_JPY=X"), ("dollars", "7203.T", "beta_HKD=X")):
+        own = found[name].rename({beta: "beta_fx"})
+        assert found["both"].filter(pl.col("symbol") == symbol).equals(own)
+
+
+@pytest.mark.parametrize(
+    ("changes", "about", "error", "words"),
+    [
+        ({"factors": {"set": "local_us_fx", "columns": ["^GSPC"]}}, {}, SpecError, "has its factors"),
+        ({"factors": {"set": "local_us_fx", "excess": True}}, {}, SpecError, "excess = true takes the risk-free rate"),
+        ({"factors": {"columns": ["^GSPC"], "us": "^NDX"}}, {}, SpecError, "us is the index of set"),
+        ({"sessions": {"calendar": "benchmark"}}, {}, SpecError, "needs \\[sessions\\] calendar"),
+        ({"sessions": {"calendar": "exchange"}}, {}, SpecError, "closes is required for JPY=X"),
+        ({"benchmark": {"default": None}}, {}, SpecError, "no benchmark for 9984.T"),
+        ({"factors": {"set": "local_us_fx", "us": "^NDX"}}, {}, DataError, "\\^NDX \\(the US index\\), which"),
+        ({}, {"currency": ["EUR", *["JPY"] * 4]}, DataError, "EUR=X \\(the rate of EUR\\), which"),
+        ({}, {"currency": ["USD", *["JPY"] * 4]}, SpecError, "9984.T trades in US dollars"),
+    ],
+)
+def test_what_the_world_market_model_lacks_is_said(
+    tmp_path: Path, changes: dict[str, Any], about: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    folder, _, _ = world_study(tmp_path, **(NAMED | changes))
+    write_columns(folder / "data" / "symbols.csv", ABOUT | about)
+    with pytest.raises(error, match=words):
+        run(folder)
 
 
 def test_the_world_market_model_equals_statsmodels_on_a_table_joined_by_hand(tmp_path: Path) -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import closes, make_study, simulated, weekdays
 
+from engine.errors import SpecError
+from engine.inputs import known_names
+from engine.report import CHARTS
+from engine.spec.reading import parse_spec
+
+ROOT = Path(__file__).parents[1]
 DATES = weekdays(160)
 
 
@@ -209,6 +216,34 @@ def test_the_command_prints_it_without_traceback(name: str, tmp_path: Path) -> N
     assert words[0] in done.stderr
     assert done.stdout == ""
     assert sorted(p.name for p in folder.iterdir()) == ["data", "events.csv", "study.toml"]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "said"),
+    [
+        ("crosssection", "formula", 3, "formula = 3: should be text in quotes or a list in brackets or a table."),
+        ("crosssection", "formula", ["car ~ 1", 3], "formula.1 = 3: should be text in quotes."),
+        ("crosssection", "formula", {"a": 3}, "formula.a = 3: should be text in quotes."),
+        ("crosssection", "formula", [], "formula is empty"),
+        ("windows", "named", {"a": [0.5, 3]}, "named.a.0 = 0.5: should be a whole number or text in quotes."),
+        ("windows", "named", 3, "named = 3: should be a table."),
+        ("windows", "car", [], "car = []: holds 0, and should hold at least 1."),
+        ("windows", "event", [1, 2, 3], "event = [1, 2, 3]: holds 3, and should hold at most 2."),
+        ("windows", "car", [[0.5, 1]], "car.0.0 = 0.5: should be a whole number."),
+        ("significance", "tests", "bmp", "tests = 'bmp': should be a list in brackets."),
+        ("events", "joint", "yes", "joint = 'yes': should be true or false."),
+        ("outcome", "name", "x", "is not an outcome."),
+        ("model", "half_life", 1e6, "needs an estimation_window of 2,000,002 days or more"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_said_once(table: str, key: str, value: object, said: str) -> None:
+    raw: dict[str, dict[str, object]] = tomllib.loads((ROOT / "studies/us-acquirers/study.toml").read_text("utf-8"))
+    raw[table] = raw.get(table, {}) | {key: value} | ({"name": "exponential"} if key == "half_life" else {})
+    with pytest.raises(SpecError) as error:
+        parse_spec(raw, "study.toml", known_names(frozenset(CHARTS)))
+    assert said in str(error.value)
+    assert "pydantic" not in str(error.value)
+    assert len([line for line in str(error.value).splitlines() if f"[{table}] {key}" in line]) == 1
 
 
 def test_ids_with_commas_quotes_and_newlines_work(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from test_second_implementation import ESTIMATION, FACTORS, design, events, pric
 
 from engine import load_study, run_study
 from engine.calendar_time import in_calendar_time
+from engine.calendar_time.holdings import period_returns
 from engine.calendar_time.least_squares import automatic_lags, least_squares
 from engine.errors import DataError, SpecError
 from engine.lines import Line
@@ -140,6 +141,76 @@ def test_two_listings_of_a_firm_count_as_one(tmp_path: Path) -> None:
     close(portfolio_of(result)[0][2], (0.2 + 0.5) / 2)
 
 
+def test_across_a_gap_the_value_is_not_known(tmp_path: Path) -> None:
+    """A misses session 102: from 103 on the value weights do without it, until its next event says what it is worth."""
+    series = simulated(5, ["A", "B"], 140)
+    dates = series["MKT"]["date"]
+    on(series, "A", 102, None)
+    rows = [
+        {"event_id": e, "symbol": s, "announced_at": dates[day], "worth": 2.0}
+        for e, s, day in (("a", "A", 100), ("b", "B", 100), ("later", "A", 105))
+    ]
+    rule = RULE | {"hold": [1, 7], "weights": ["equal", "value"], "market_value": "worth"}
+    result = run(make_study(tmp_path, rows, series, calendar_time=rule))
+    assert [n for _, n, _ in portfolio_of(result, "equal")][:7] == [2, 1, 2, 2, 2, 2, 2]
+    assert [n for _, n, _ in portfolio_of(result, "value")][:7] == [2, 1, 1, 1, 1, 2, 2]
+
+
+def test_log_returns_in_excess_of_a_rate() -> None:
+    """exp(r) - exp(r_f), for the listing and its benchmark; a further factor is no excess return."""
+    days = np.arange("2015-01-05", 3, dtype="datetime64[D]")
+    r, market, factor, rate = (
+        np.array(v) for v in ([0.1, 0.2, -0.1], [0.05, 0.0, 0.1], [0.3, 0.1, 0.0], [0.01, 0.02, 0.0])
+    )
+    line = Line("A", "MKT", "", days, r, np.stack([market - rate, factor]), rate, "", "", 0, 0)
+    found = period_returns(line, False, True)
+    close(found.returns, np.exp(r) - np.exp(rate))
+    close(found.regressors, [np.exp(market) - np.exp(rate), np.exp(factor) - 1])
+    close(found.growth(np.array([0]), np.array([2])), np.exp([0.3]))
+
+
+def test_a_relative_day_without_any_return_ends_the_sums(tmp_path: Path) -> None:
+    series = simulated(8, list("ABCDEF"), 200)
+    at = {s: (s, 100 + 7 * i) for i, s in enumerate("ABCDEF")}
+    for s, day in at.values():
+        on(series, s, day + 3, None)
+    rows = run(study_of(tmp_path, at, series, RULE | {"hold": [1, 5], "rats": True})).tables["rats"]
+    assert rows.select("relative_period", "n").rows() == [(1, 6), (2, 6), (3, 0), (4, 6), (5, 6)]
+    assert rows["cumulated"].is_null().to_list() == [False, False, True, True, True]
+    assert [bool(u) for u in rows["unavailable"]] == [False, False, True, False, False]
+
+
+def test_a_standardised_return_by_hand(tmp_path: Path) -> None:
+    """One firm against no benchmark: its return on the day after over the spread of the five returns before."""
+    series = simulated(5, ["A"], 140)
+    past = [0.02, -0.01, 0.03, 0.00, 0.01]
+    for day, value in enumerate([*past, 0.05], start=96):
+        on(series, "A", day, value)
+    rule = RULE | {"hold": [1, 2], "history": 5, "min_history": 5}
+    model = {"name": "mean_adjusted", "estimation_window": [-60, -11], "min_estimation_days": 30}
+    result = run(study_of(tmp_path, {"a": ("A", 100)}, series, rule, model=model))
+    found = rows_of(result, "portfolios", weighting="equal")["standardised"].to_list()
+    close(found[0], 0.05 / (np.std(past, ddof=1)))
+    row = rows_of(result, "calendar_time", term="standardised_mean").row(0, named=True)
+    close(row["t"], np.mean(found) / (np.std(found, ddof=1) / np.sqrt(2)))
+    assert (row["distribution"], row["no_history"], row["lags"]) == ("t(1)", 0, None)
+
+
+def test_a_share_of_the_portfolio_is_looked_at_in_the_past(tmp_path: Path) -> None:
+    """Two firms of unequal value: the past is that of three parts A and one part B."""
+    series = simulated(5, ["A", "B"], 140)
+    dates = series["MKT"]["date"]
+    rows = [{"event_id": s, "symbol": s, "announced_at": dates[100], "worth": v} for s, v in (("A", 3), ("B", 1))]
+    on(series, "A", 100, 0.0)
+    on(series, "B", 100, 0.0)
+    rule = RULE | {"hold": [1, 2], "weights": ["value"], "market_value": "worth", "history": 30, "min_history": 30}
+    model = {"name": "mean_adjusted", "estimation_window": [-60, -11], "min_estimation_days": 30}
+    result = run(make_study(tmp_path, rows, series, calendar_time=rule, model=model))
+    a, b = (np.array(series[s]["return"][71:102], float) for s in "AB")
+    wanted = (0.75 * a + 0.25 * b)[-1] / np.std((0.75 * a + 0.25 * b)[:-1], ddof=1)
+    close(rows_of(result, "portfolios")["standardised"][0], wanted)
+
+
 # Against statsmodels and the second implementation
 
 
@@ -183,8 +254,8 @@ CASES = [
     ("market", "log", {"frequency": "daily", "hold": [-5, 30], "lags": None}),
     ("factor", "simple", {"frequency": "daily", "hold": [1, 60], "lags": 0}),
     ("mean_adjusted", "simple", {"frequency": "daily", "months": 2, "lags": 2}),
-    ("market", "simple", {"frequency": "monthly", "months": 6, "lags": 1}),
-    ("market_adjusted", "log", {"frequency": "monthly", "months": 9, "lags": None}),
+    ("market", "simple", {"frequency": "monthly", "months": 6, "lags": 1, "min_history": 3}),
+    ("market_adjusted", "log", {"frequency": "monthly", "months": 9, "lags": None, "min_history": 4}),
 ]
 
 
@@ -207,13 +278,14 @@ def test_portfolios_against_the_second_implementation(
         model={"name": model, "estimation_window": list(ESTIMATION), "min_estimation_days": 40},
         significance={"tests": ["bhar_t"], "group_by": ["kind"]}, limits={"max_excluded_share": 0.9},
         factors={"columns": list(FACTORS)} if model == "factor" else None,
-        calendar_time=rule | {"min_firms": 2, "weights": ["value", "equal"], "rats": True},
+        calendar_time={"history": 40, "min_history": 20} | rule | {"min_firms": 2, "weights": ["value", "equal"], "rats": True},
     )  # fmt: skip
     result = run(folder)
     used = set(result.tables["fits"]["event_id"])
     plain = design("factor" if model == "factor" else "market" if model != "mean_adjusted" else model, kind)
     asked = second_long.Rule(
-        rule["frequency"] == "monthly", rule.get("hold"), rule.get("months"), 2, rule["lags"]
+        rule["frequency"] == "monthly", rule.get("hold"), rule.get("months"), 2, rule["lags"], 40,
+        rule.get("min_history", 20),
     )  # fmt: skip
     for group in ("all", "kind=a"):
         inside = [e for e in chosen if e.event_id in used and group in ("all", f"kind={e.kind}")]
@@ -223,8 +295,9 @@ def test_portfolios_against_the_second_implementation(
             )
             found = portfolio_of(result, weighting, group)
             assert [d if asked.hold or not asked.monthly else d[:7] for d, _, _ in found] == list(made)
-            assert [n for _, n, _ in found] == [n for _, _, n in made.values()]
-            close([r for _, _, r in found], [r for r, _, _ in made.values()])
+            assert [n for _, n, _ in found] == [n for _, _, n, _ in made.values()]
+            close([r for _, _, r in found], [r for r, _, _, _ in made.values()])
+            check_standardised(result, group, weighting, second_long.standardised(made, asked), made)
             for regression in ("ols", "wls"):
                 check_regression(result, group, weighting, regression, made, asked, left_out)
         check_rats(result, group, second_long.rats(inside, prices(), plain, asked))
@@ -249,6 +322,32 @@ def check_regression(
     if regression == "ols":
         found = rows_of(result, "portfolios", group=group, weighting=weighting)["abnormal"]
         close(found, robust.params[0] + robust.resid)
+
+
+def check_standardised(
+    result: StudyResult, group: str, weighting: str, wanted: dict[str, float | None], made: Any
+) -> None:
+    found = rows_of(result, "portfolios", group=group, weighting=weighting)["standardised"].to_list()
+    assert [z is None for z in found] == [z is None for z in wanted.values()]
+    known = [z for z in wanted.values() if z is not None]
+    close([z for z in found if z is not None], known)
+    row = rows_of(result, "calendar_time", group=group, weighting=weighting, term="standardised_mean").row(
+        0, named=True
+    )
+    assert (row["regression"], row["n_periods"], row["no_history"]) == (
+        "jaffe_mandelker", len(known), len(wanted) - len(known),
+    )  # fmt: skip
+    if len(known) < 2:
+        assert row["unavailable"]
+        assert row["p_value"] is None
+        return
+    answer = second.stats.ttest_1samp(known, 0.0)
+    close([row["estimate"], row["t"], row["p_value"]], [np.mean(known), answer.statistic, answer.pvalue])
+    close([row["ci_low"], row["ci_high"]], answer.confidence_interval(0.95))
+    close(
+        row["mean_firms"],
+        np.mean([cell[2] for cell, z in zip(made.values(), wanted.values(), strict=True) if z is not None]),
+    )
 
 
 def check_rats(result: StudyResult, group: str, wanted: dict[int, Any]) -> None:
@@ -356,7 +455,8 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert read_result(tmp_path / "out") == result
     rows = result.tables["calendar_time"]
     assert set(rows["unavailable"]) == {
-        "needs more than 2 rows for 2 coefficients, has 0: periods with at least 9 firms; 4 have fewer"
+        "needs more than 2 rows for 2 coefficients, has 0: periods with at least 9 firms; 4 have fewer",
+        "needs 2 periods whose firms have 36 returns before it in common, has 0 of 0",
     }
     assert rows["p_value"].null_count() == len(rows)
 
@@ -383,6 +483,7 @@ def test_one_date_has_no_rats(tmp_path: Path) -> None:
     ({"weights": ["value"]}, '"market_value" is no column of the calendar'),
     ({"weights": ["value"], "market_value": "worth"}, '"dear" of b B is no number above zero'),
     ({"min_firms": 0}, "min_firms"),
+    ({"history": 20, "min_history": 21}, "min_history = 21 is more than history = 20"),
     ({"lag": 2}, "lags"),
     ({"frequency": None}, "frequency"),
 ])  # fmt: skip
@@ -427,7 +528,7 @@ def test_overlap_with_a_common_shock() -> None:
     rng, samples, held = np.random.default_rng(5), 300, 120
     rule = CalendarTime(frequency="daily", hold=[1, held], min_firms=10, lags=0)
     everyone = [("all", np.arange(30))]
-    rejected = {"bhar_t": 0, "ols": 0, "wls": 0}
+    rejected = {"bhar_t": 0, "ols": 0, "wls": 0, "jaffe_mandelker": 0}
     for _ in range(samples):
         panel, bhar = overlapping(rng, held=held)
         sample = replace(sample_of([0.1] * 30, np.zeros((30, 2))), bhar=bhar)
@@ -436,12 +537,13 @@ def test_overlap_with_a_common_shock() -> None:
             panel, rule, ("market",), everyone, np.arange(30), np.full(30, np.nan), False, "two-sided", 0.05
         )
         for row in found.alphas:
-            if row.term == "alpha":
+            if row.term in ("alpha", "standardised_mean"):
                 rejected[row.regression] += row.p_value < 0.05
     error = 3.5 * (0.05 * 0.95 / samples) ** 0.5
     assert rejected["bhar_t"] / samples > 0.3
     assert abs(rejected["ols"] / samples - 0.05) < error
     assert abs(rejected["wls"] / samples - 0.05) < error
+    assert abs(rejected["jaffe_mandelker"] / samples - 0.05) < error
 
 
 # A study with real prices, and what a reader sees

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from engine import load_study
+from engine.attributes import as_attribute, check_attributes
 from engine.crosssection import COVARIANCES, CrossSample, PreEvent, design, differences, partial, quantiles, regress
 from engine.crosssection.benchmark import pre_event_cars
 from engine.crosssection.groups import by_regression, kruskal_wallis, rank_sum, welch_f, welch_t
-from engine.drivers import as_attribute
-from engine.errors import SpecError
+from engine.errors import DataError, SpecError
 from engine.formula import parse_formula
 from engine.report import memo_html, memo_markdown
 from engine.report.crosssection_partial import MOST_PANELS
@@ -51,7 +51,7 @@ CLUSTERED = ("clustered_date", "clustered_firm", "clustered_both")
         ("car ~ 0 + a", ["a"], False),
         ("car ~ a*b", ["a", "b", "a:b"], True),
         ("car ~ a:b + a", ["a", "a:b"], True),
-        ("car ~ a + a + b:a + a:b", ["a", "b:a"], True),
+        ("car ~ a + b:a", ["a", "b:a"], True),
         ('car ~ C(b, Treatment("cash"))', ['C(b, Treatment("cash"))'], True),
         ("car ~ `deal value` + log(`x y`)", ["deal value", "log(x y)"], True),
         ("car ~ a*b*c", ["a", "b", "c", "a:b", "a:c", "b:c", "a:b:c"], True),
@@ -88,6 +88,12 @@ def test_formulas_are_read(text: str, terms: list[str], constant: bool) -> None:
         "car ~ a +",
         "car ~",
         "car ~ a b",
+        "car ~ a + a",
+        "car ~ a + b:a + a:b",
+        "car ~ a + a*b",
+        "car ~ a*a",
+        "car ~ a:b:a",
+        "car ~ C(a) + C(a)",
         "car ~ a ~ b",
         "car ~ a:",
         "car ~ log a",
@@ -617,6 +623,49 @@ def test_columns_are_numbers_only_where_every_cell_is_one(cells: list[str | None
         np.testing.assert_array_equal(found, numbers)
 
 
+MIXED = ["1", "2.5", "n/a", None, "4"]
+
+
+@pytest.mark.parametrize("term", ["size", "log(size)", "other:size"])
+def test_one_cell_of_text_among_numbers_is_an_error(term: str) -> None:
+    columns = {"size": MIXED, "other": ["1"] * 5}
+    rows = [f"events.csv: row {i}" for i in range(2, 7)]
+    with pytest.raises(DataError) as error:
+        check_attributes(parse_formula(f"car ~ {term}"), columns, (), rows, "here")
+    for words in ("events.csv: row 4, column size", '"n/a" is no number', "3 of the 4 cells", "C(size)"):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "term"),
+    [
+        (MIXED, "C(size)"),
+        (["1", "a", None], "size"),  # half of them: text
+        (["1", "a", "b"], "size"),
+        (["1", None, "2"], "log(size)"),
+        ([None, None], "size"),
+    ],
+)
+def test_columns_of_numbers_or_of_text_are_taken(cells: list[str | None], term: str) -> None:
+    check_attributes(parse_formula(f"car ~ {term}"), {"size": cells}, (), [""] * len(cells), "here")
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "said"),
+    [
+        ({"kind": ["cash", "stock", None]}, "kind", 'is text, such as "cash", "stock". Write kind or C(kind)'),
+        ({"kind": ["1", "a"]}, "kind", 'is text, such as "a"'),
+        ({"kind": [None, None]}, "kind", "is empty in every row"),
+        ({}, "decade", "is text. Write decade"),
+    ],
+)
+def test_the_log_of_text_is_an_error(columns: dict[str, list[str | None]], column: str, said: str) -> None:
+    with pytest.raises(SpecError) as error:
+        check_attributes(parse_formula(f"car ~ log({column})"), columns, ("decade",), [""] * 3, "here")
+    assert said in str(error.value)
+    assert f"here: log({column}) needs numbers" in str(error.value)
+
+
 def test_row_order_changes_no_byte(tmp_path: Path) -> None:
     one = texts(run(study_of(tmp_path / "one", ASKED, PLACES)))
     other = texts(run(study_of(tmp_path / "other", ASKED, PLACES, order=-1)))
@@ -653,6 +702,9 @@ def test_one_date_is_benchmarked(tmp_path: Path) -> None:
         ({"formula": {"a": "car ~ kind", "b": "kind"}}, "formula.b"),
         ({"formula": {}}, "formula is empty"),
         ({"formula": 'car ~ C(kind, Treatment("csh"))'}, 'Did you mean "cash"?'),
+        ({"formula": "car ~ log(kind)"}, "log(kind) needs numbers"),
+        ({"formula": {"a": "car ~ kind", "b": "car ~ log(exchange)"}}, "formula b: log(exchange) needs numbers"),
+        ({"formula": "car ~ kind + kind"}, "holds the term kind more than once"),
         ({"formula": "car ~ kind", "covariance": ["HC2"]}, "is not a covariance"),
         ({"formula": "car ~ kind", "covariance": []}, "covariance"),
         ({"formula": "car ~ kind", "windows": [[-5, 5]]}, "is not one of [windows] car"),

@@ -17,7 +17,7 @@ from engine import load_study
 from engine.announcements import read_announcements, stamp_days
 from engine.combined import combine, day_errors
 from engine.errors import DataError, SpecError
-from engine.report import memo
+from engine.report import memo_html, memo_markdown
 from engine.results import StudyResult, read_result, write_result
 from engine.sessions import exchange_sessions
 from engine.study import dry_run_result
@@ -629,7 +629,7 @@ def section(text: str) -> str:
 
 
 def test_the_memo_shows_both_sides_in_money(tmp_path: Path) -> None:
-    text = section(memo.markdown(four_days(tmp_path, two())))
+    text = section(memo_markdown(four_days(tmp_path, two())))
     assert "Both sides of 1 of 1 deal are measured" in text
     assert "All gains together: 25.0 USD million." in text
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
@@ -641,15 +641,23 @@ def test_the_memo_shows_both_sides_in_money(tmp_path: Path) -> None:
 
 
 def test_the_memo_says_why_a_deal_has_no_gain(tmp_path: Path) -> None:
-    text = section(memo.markdown(four_days(tmp_path, two(market_value="", currency=""))))
-    assert "Both sides of 0 of 1 deal are measured" in text
-    assert "Not told for the others: target B: no market_value." in text
+    text = section(memo_markdown(four_days(tmp_path, two(market_value="", currency=""))))
+    assert "None of 1 deal has both sides measured with a market value" in text
+    assert "Why: target B: no market_value." in text
     assert "All gains" not in text
+
+
+def test_the_memo_has_no_table_of_dashes(tmp_path: Path) -> None:
+    text = section(memo_markdown(four_days(tmp_path, [row | {"market_value": "", "currency": ""} for row in two()])))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == ["Event", "Side", "Symbol", "CAR %", "s.e. %", "t", "p"]
+    assert [row[1] for row in rows[2:4]] == ["acquirer", "target"]
+    assert rows[2][3:] == ["5.00", "2.00", "2.50", "0.088"]
 
 
 def test_the_memo_shows_named_windows(tmp_path: Path) -> None:
     result = deal_study(tmp_path, windows=NAMED, n=4, significance={"group_by": ["kind"]})
-    text, page = section(memo.markdown(result)), memo.html(result, memo.chart_svgs(result))
+    text, page = section(memo_markdown(result)), memo_html(result)
     assert "| markup | d0 | S0 | " in text
     assert "estimation_overlap: [-12, -1] begins in or before the estimation window" in text
     assert "| runup | all | 4 | " in text
@@ -659,4 +667,4 @@ def test_the_memo_shows_named_windows(tmp_path: Path) -> None:
 
 
 def test_a_memo_without_deals_has_no_section(tmp_path: Path) -> None:
-    assert "## Deals" not in memo.markdown(deal_study(tmp_path, deals=None))
+    assert "## Deals" not in memo_markdown(deal_study(tmp_path, deals=None))

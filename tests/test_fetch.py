@@ -250,6 +250,17 @@ def test_a_study_needs_factors_baskets_and_currencies_too(tmp_path: Path, monkey
     assert needs.first == date(1988, 1, 1)
 
 
+def test_a_study_of_the_world_market_model_needs_the_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSTUDY_DATA", "")
+    events = [{"event_id": s, "symbol": s, "announced_at": "2024-03-07"} for s in ("9984.T", "0981.HK")]
+    study = make_study(
+        tmp_path / "s", events, {}, prices={"snapshot": "none"}, model={"name": "factor"}, factors={"set": "local_us_fx"},
+        sessions={"calendar": "exchange"}, benchmark={"by_exchange": {"XHKG": "^HSI", "XTKS": "^N225"}},
+    )  # fmt: skip
+    needs = study_needs(study, frozenset({"caar_path", "car_forest"}))
+    assert needs.benchmarks == {"^HSI", "^N225", "^GSPC", "HKD=X", "JPY=X"}
+
+
 # Through the command line, with the real client and a server on this machine
 
 SESSIONS = [str(d) for d in exchange_sessions("XNYS", 2024).dates if str(d).startswith("2024")][:100]

@@ -18,7 +18,7 @@ from engine.errors import DataError, SpecError
 from engine.firm_placebo import Cell, FirmPlacebo
 from engine.results import StudyResult
 from engine.sessions import Window
-from engine.significance import evaluate
+from engine.significance import evaluate, romano_wolf
 
 DRAWS = 9999
 DATES = {260: ("S00", "S02", "S05"), 318: ("S04", "S06")}
@@ -118,6 +118,20 @@ def test_two_of_six_are_drawn_in_fifteen_ways(tmp_path: Path) -> None:
     assert shaken["estimate"] == pytest.approx(row["estimate"] + 0.05)
     assert shaken["statistic"] == pytest.approx(row["statistic"])
     assert shaken["p_value"] == row["p_value"]
+
+
+@pytest.mark.parametrize("name", ["permutation", "firm_permutation"])
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_draws_that_are_the_sample_but_for_rounding_are_as_extreme(name: str, alternative: str) -> None:
+    """The mean of 0.1 and 0.5 is 0.3; 0.1 + 0.2 is one step above it, and 0.3 - 2^-54 one below."""
+    draws = [0.1 + 0.2, np.nextafter(0.3, 0), 0.3, -0.1]
+    answer = evaluate(name, sample_of([0.1, 0.5], np.ones((2, 4)), pseudo=draws, alternative=alternative))
+    assert answer.p_value == {"two-sided": 4 / 5, "greater": 4 / 5, "less": 1.0}[alternative]
+
+
+def test_draws_of_all_windows_that_are_the_sample_but_for_rounding_are_as_extreme() -> None:
+    draws = np.array([[0.1 + 0.2, np.nextafter(0.3, 0), -0.1, 0.1]])
+    assert romano_wolf(np.array([0.3]), draws, "two-sided").tolist() == [3 / 5]
 
 
 def test_without_other_listings_it_says_so(tmp_path: Path) -> None:

@@ -86,13 +86,16 @@ def test_redistributable_prices_keep_all_columns(study: Path, tmp_path: Path) ->
     assert "actual,expected" in header
 
 
-def test_blessing_keeps_every_reason(study: Path, tmp_path: Path) -> None:
-    bless(run(study), tmp_path / "golden", "first")
-    bless(run(study), tmp_path / "golden", "a dividend\nwas corrected")
-    assert (tmp_path / "golden" / "CHANGELOG.md").read_text().splitlines()[-2:] == [
-        "- first",
-        "- a dividend was corrected",
-    ]
+def test_blessing_keeps_every_reason_and_what_it_moved(study: Path, tmp_path: Path) -> None:
+    first = run(study)
+    bless(first, tmp_path / "golden", "first")
+    bless(moved(first, "cars", "car", 1.5), tmp_path / "golden", "a dividend\nwas corrected")
+    _, _, told, _, reason, before, cell, earlier = (tmp_path / "golden" / "CHANGELOG.md").read_text().splitlines()
+    was = first.tables["cars"]["car"][0]
+    assert (told, reason, earlier) == ("The newest entry comes first.", "- a dividend was corrected", "- first")
+    where = "event_id=e0 symbol=A window_start=-5 window_end=5"
+    assert before == f"  Before: inputs unchanged, numbers moved in 1 cells of 1 pair, first in {where}."
+    assert cell == f"  The first: cars.csv, {where}, car: {was:.15g} -> {1.5 * was:.15g}."
 
 
 def test_price_series_and_return_series_are_not_mixed_up(tmp_path: Path) -> None:

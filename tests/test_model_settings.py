@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from conftest import closes, make_study, returns, run, simulated, tables_of, write_columns, write_rows
 
-from engine.errors import SpecError
+from engine.errors import DataError, SpecError
 from engine.golden import bless, compare
 from engine.models import ITERATIVE, fit
 from engine.report import memo_markdown
@@ -197,7 +197,8 @@ def peers_study(folder: Path, weights: str, values: dict[str, Any], **column: An
         model={"name": "matched", "peers": "peers", "weights": weights},
         significance={"tests": ["forecast_error_t"]},
     )
-    write_rows(folder / "data" / "symbols.csv", [{"symbol": s, "market_value": v} for s, v in values.items()])
+    rows = [{"symbol": s, "market_value": v, "market_value_on": DATES[114]} for s, v in values.items()]
+    write_rows(folder / "data" / "symbols.csv", rows)
     return folder
 
 
@@ -223,6 +224,34 @@ def test_a_peer_without_a_market_value_is_named(tmp_path: Path, value: str) -> N
     folder = peers_study(tmp_path, "value", {"AAA": 1, "BBB": 30, "CCC": value})
     with pytest.raises(SpecError, match=r"market value of CCC: the column market_value of symbols.csv"):
         run(folder)
+
+
+def dated(folder: Path, days: dict[str, str], **study: Any) -> Path:
+    rows = [{"symbol": s, "market_value": 1, "market_value_on": day} for s, day in days.items()]
+    write_rows(folder / "data" / "symbols.csv", rows)
+    return folder
+
+
+@pytest.mark.parametrize("day", ["", "31.12.2019", "2019-13-01", "20191231x"])
+def test_a_market_value_without_a_day_is_refused(tmp_path: Path, day: str) -> None:
+    folder = dated(peers_study(tmp_path, "value", {}), {"BBB": DATES[10], "CCC": day, "AAA": DATES[10]})
+    with pytest.raises(SpecError, match=r"day of the market value of CCC: the column market_value_on of symbols.csv"):
+        run(folder)
+    equal = tmp_path / "study.toml"
+    equal.write_text(
+        equal.read_text(encoding="utf-8").replace('weights = "value"', 'weights = "equal"'), encoding="utf-8"
+    )
+    run(folder)
+
+
+def test_a_market_value_from_the_event_window_on_loses_the_pair(tmp_path: Path) -> None:
+    """The event window begins on session 115: a value of the session before weighs, one of that session would look ahead."""
+    days = {"AAA": DATES[150], "BBB": DATES[114], "CCC": DATES[114]}  # AAA is never its own peer
+    run(dated(peers_study(tmp_path / "a", "value", {}), days))
+    with pytest.raises(DataError, match="1 x prices: market_value_too_late") as caught:
+        run(dated(peers_study(tmp_path / "b", "value", {}), days | {"CCC": DATES[115]}))
+    words = f"market_value of CCC of {DATES[115]} is not from before the event window, {DATES[115]} on"
+    assert words in str(caught.value)
 
 
 # Factor sets by name

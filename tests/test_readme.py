@@ -78,7 +78,8 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(merged, "README.md", _known())
     assert spec.model.name == "factor"
     assert spec.factors is not None
-    assert set(spec.sessions.closes) < set(spec.factors.columns)
+    assert spec.factors.is_world
+    assert (spec.factors.us, spec.factors.excess) == ("^GSPC", False)
     spec = parse_spec(raw | tomllib.loads(drivers), "README.md", _known())
     assert spec.crosssection is not None
     assert list(spec.crosssection.formulas) == ["paid", "full"]
@@ -90,6 +91,25 @@ def test_the_study_in_ten_lines_is_a_study() -> None:
     spec = parse_spec(merged, "README.md", _known())
     assert spec.deals is not None
     assert [str(end) for end in spec.named_windows["runup"]] == ["first_public_at", "announced_at - 1"]
+
+
+def test_the_grid_and_the_backtest_are_tables_of_a_study() -> None:
+    text, _, *rest = blocks("toml")
+    grid, rule = (tomllib.loads(next(b for b in rest if name in b)) for name in ("[grid]", "[backtest]"))
+    spec = parse_spec(tomllib.loads(text) | grid | rule, "README.md", _known())
+    assert spec.grid is not None
+    assert spec.grid.benchmark == ["^NDX"]
+    assert spec.backtest is not None
+    assert list(spec.backtest.named_legs) == ["sell", "dip"]
+
+
+def test_the_scaffold_names_every_key_of_grid_and_backtest() -> None:
+    from engine.scaffold import TOML
+    from engine.spec.design import Backtest, Grid
+
+    for key in [*Grid.model_fields, *(k for k in Backtest.model_fields if k != "legs")]:
+        assert re.search(rf"^# {key} = ", TOML, re.MULTILINE), key
+    assert "legs = {{" in TOML
 
 
 def _known():  # type: ignore[no-untyped-def]

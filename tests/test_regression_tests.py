@@ -11,6 +11,7 @@ import pytest
 import second
 from conftest import closes, make_study, rows_of, run, sample_of, weekdays
 
+from engine.cholesky import cholesky, solve
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, evaluate
 from engine.significance.sample import Regressions
@@ -136,6 +137,26 @@ def test_a_joint_test_of_all_cars_has_no_direction(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.minimum(half["p_value"], 1 - half["p_value"]), both["p_value"] / 2, rtol=1e-9)
 
 
+@pytest.mark.parametrize("k", [1, 4, 30])
+def test_cholesky_is_that_of_numpy(k: int) -> None:
+    rng = np.random.default_rng(k)
+    roots, right = rng.normal(size=(5, k, k + 3)), rng.normal(size=(5, k))
+    matrices = roots @ np.swapaxes(roots, 1, 2)
+    np.testing.assert_allclose(cholesky(matrices, 1e-12), np.linalg.cholesky(matrices), rtol=1e-9, atol=1e-12)
+    wanted = np.linalg.solve(matrices, right[:, :, None])[:, :, 0]
+    np.testing.assert_allclose(solve(matrices, right, 1e-12), wanted, rtol=1e-8, atol=1e-11)
+    for i in range(5):  # alone and in the batch: the same bytes
+        assert (solve(matrices[i : i + 1], right[i : i + 1], 1e-12)[0] == solve(matrices, right, 1e-12)[i]).all()
+
+
+def test_cholesky_of_dependent_columns() -> None:
+    rows = np.array([[1.0, 2.0, 3.0], [0.5, -1.0, 2.0]])
+    matrix = np.array([*rows, rows.sum(axis=0)])
+    found = cholesky((matrix @ matrix.T)[None], 1e-12)[0]
+    assert np.isfinite(found[:2]).all()
+    assert np.isnan(found[2, 2])
+
+
 def test_more_firms_than_degrees_of_freedom() -> None:
     """Six rows and a constant: five degrees of freedom, so five firms have F(5, 1) and six have none."""
     rng = np.random.default_rng(3)
@@ -179,6 +200,12 @@ def test_sur_f_of_two_firms_by_hand() -> None:
     answer = evaluate("sur_f", sample_of([1.0, 2.0], [[1, -1, 2, -2], [1, 1, -1, -1]]))
     assert answer.statistic == pytest.approx(3 * (1 / 10 + 4 / 4) / 1.25 * 2 / 6, rel=1e-12)
     assert answer.distribution == "F(2,2)"
+
+
+def test_sur_f_has_the_error_of_the_mean_of_firms_that_move_together() -> None:
+    """The residuals add up to 2, -2, 4, -4: 40/3 over three degrees of freedom, times 1.25, halved."""
+    answer = evaluate("sur_f", sample_of([1.0, 2.0], [[1, -1, 2, -2], [1, -1, 2, -2 + 1e-3]]))
+    assert answer.se == pytest.approx((1.25 * 40 / 3) ** 0.5 / 2, rel=1e-3)
 
 
 def test_conformal_by_hand() -> None:

@@ -26,9 +26,10 @@ from engine.report.chartwords import short_hash
 from engine.report.findings import read_findings
 from engine.report.formats import markdown_text, p_text, percent, shortened, stars, typeset
 from engine.report.labels import overlap, place, spread
-from engine.report.memo import draw_chart, overlapping_events
+from engine.report.memo import draw_chart
+from engine.report.sections import overlapping_events
 from engine.report.style import listing_name, printable
-from engine.report.tables import all_tests_table, main_table
+from engine.report.tables import all_tests_table, exclusions_table, group_label, main_table
 from engine.report.titles import venue_title
 from engine.results import StudyResult
 from engine.tables import table
@@ -356,7 +357,7 @@ def test_memo_without_exclusions_and_flags_says_so():
     result = make(12)
     result = with_table(result, "exclusions", result.tables["exclusions"].head(0))
     result = with_table(result, "events", result.tables["events"].with_columns(flags=pl.lit(None, pl.String)))
-    assert "\nNone.\n\nNo event carries a flag.\n" in memo_markdown(result)
+    assert " Exclusions: none.\n\nNo event carries a flag.\n" in memo_markdown(result)
     assert "Exclusions: none." in memo_html(result)
 
 
@@ -365,7 +366,8 @@ def test_memo_refers_to_the_charts_that_are_written(tmp_path):
     write_report(result, tmp_path)
     memo = (tmp_path / "memo.md").read_text(encoding="utf-8")
     named = re.findall(r"\]\((charts/[^)]*)\)", memo)
-    assert named == [f"charts/{name}.png" for name in CHARTS]
+    assert sorted(named) == sorted(f"charts/{name}.png" for name in CHARTS)
+    assert named[0] == f"charts/{next(iter(CHARTS))}.png"
     for name in CHARTS:
         assert (tmp_path / f"charts/{name}.png").read_bytes() == render_chart(result, name, "png")
         assert (tmp_path / f"charts/{name}.svg").read_bytes() == render_chart(result, name, "svg")
@@ -706,3 +708,28 @@ def test_one_event_at_exchanges_that_react_weeks_apart() -> None:
 
 def test_one_exchange_has_a_plain_title() -> None:
     assert venue_title(read_findings(make(1))) == "Day 0 in New York 2 March 2020"
+
+
+@pytest.mark.parametrize(
+    ("group", "label"),
+    [
+        ("all", "all"),
+        ("kind=cash", "cash"),
+        ("expected_sign=+", "expected_sign +"),
+        ("expected_sign=-", "expected_sign -"),
+    ],
+)
+def test_a_group_of_a_sign_has_its_column(group: str, label: str) -> None:
+    assert group_label(group) == label
+
+
+def test_a_pair_that_misses_a_window_is_among_those_used() -> None:
+    stages = {
+        "event_id": ["a", "b"], "symbol": ["A", "B"], "stage": ["window", "prices"], "reason": ["r", "r"],
+        "detail": ["[-1, 1]: none", "no file"],
+    }  # fmt: skip
+    shown = exclusions_table(read_findings(with_table(make(12), "exclusions", table("exclusions", stages))))
+    assert shown is not None
+    assert shown.notes == (
+        "Stage window: the pair is among those used, and left out of the window that its detail begins with alone.",
+    )

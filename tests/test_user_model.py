@@ -86,6 +86,15 @@ def test_what_is_wrong_with_the_function_is_said(tmp_path: Path, case: str) -> N
     assert str(folder.resolve() / "own_model.py") in str(caught.value)
 
 
+def test_what_the_file_prints_is_a_message(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Data alone go to stdout, also where the function prints, or the file does as it is read."""
+    head, _, body = OWN_MODEL.partition("    level")
+    run(own_study(tmp_path / "s", f"print('read')\n{head}    print('called')\n    level{body}"))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["read", "called", "called"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

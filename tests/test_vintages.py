@@ -10,13 +10,18 @@ import polars as pl
 import pytest
 from conftest import closes, make_study, run, simulated, write_columns
 
+from engine.drift import MOVED, causes_by_day, causes_by_month, drifted
+from engine.fingerprints import fingerprints
+from engine.inputs import load_study
 from engine.market import Snapshot, open_snapshot, read_series
-from engine.market.vintages import SymbolChange, compare_snapshots
+from engine.market.vintages import DayChange, SymbolChange, compare_snapshots, day_changes
 from engine.replication import compare_runs
 from engine.results import StudyResult
 
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 OLD = {"date": DAYS, "close": [10.0, 11.0, 10.0, 12.0, 12.0], "dividend": [0.0, 0.0, 1.0, 0.0, 0.0], "split": [0.0] * 5}
+
+UNADJUSTED = "that one of them does not adjust for"
 
 
 def compared(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> SymbolChange:
@@ -186,3 +191,87 @@ def test_a_history_that_is_cut_off_is_lost(tmp_path: Path) -> None:
     assert change.lost == (DAYS[0], DAYS[1], DAYS[-1])
     assert not change.append_only
     assert str(change) == f"AAA: history changed: day lost: {DAYS[0]}, {DAYS[1]}, {DAYS[-1]}"
+
+
+# Day by day, and why a CAR moved
+
+
+@pytest.mark.parametrize(
+    ("new", "wanted"),
+    [
+        (changed(), []),
+        (changed(close=[c / 2 for c in OLD["close"]], dividend=[d / 2 for d in OLD["dividend"]]), []),
+        # 11 to 10 and a dividend of 1 is 0 %; without the dividend -1/11
+        (
+            changed(dividend=[0.0] * 5),
+            [DayChange("AAA", DAYS[2], "dividend", f"{1 / 11:.4%} -> 0.0000% of the price before")],
+        ),
+        (
+            changed(close=[10.0, 11.0, 11.0, 12.0, 12.0]),
+            [
+                DayChange("AAA", DAYS[2], "revised close", f"return 0.0000% -> {1 / 11:.4%}"),
+                DayChange("AAA", DAYS[3], "revised close", f"return {1 / 5:.4%} -> {1 / 11:.4%}"),
+            ],
+        ),
+        # the closes from the fourth day on are a third
+        (
+            changed(close=[10.0, 11.0, 10.0, 4.0, 4.0]),
+            [DayChange("AAA", DAYS[3], "split", f"return 20.0000% -> -60.0000%, a split by 3 {UNADJUSTED}")],
+        ),
+        (changed(split=[0.0, 0.0, 0.0, 2.0, 0.0]), [DayChange("AAA", DAYS[3], "split", "1 -> 2")]),
+        (changed(close=[10.0, 11.0, 10.0, None, 12.0]), [DayChange("AAA", DAYS[3], "missing day", "")]),
+    ],
+)  # fmt: skip
+def test_every_day_that_differs_is_named_with_its_kind(tmp_path: Path, new: dict[str, Any], wanted: list[Any]) -> None:
+    for name, columns in (("old", OLD), ("new", new)):
+        write_columns(tmp_path / name / "AAA.csv", columns)
+    old, now = (read_series(snapshot(tmp_path / name), ["AAA"])[0]["AAA"] for name in ("old", "new"))
+    assert day_changes(old, now) == wanted
+    mirrored = [(c.day, {"missing day": "added day"}.get(c.kind, c.kind)) for c in wanted]
+    assert [(c.day, c.kind) for c in day_changes(now, old)] == mirrored
+
+
+def test_an_event_that_drifts_says_how_and_why(pinned: tuple[Path, StudyResult]) -> None:
+    """The close of day 0 alone is revised: day 0 and the day after of A, in every window, and nothing of B."""
+    folder, before = pinned
+    study = load_study(folder, data_path=())
+    kept = fingerprints(study)
+    path = folder / "data" / "A.csv"
+    table = pl.read_csv(path)
+    at = pl.int_range(pl.len())
+    table = table.with_columns(pl.when(at == 90).then(pl.col("close") * 0.5).otherwise(pl.col("close")))
+    days, old = table["date"].to_list(), study.series["A"].values
+    table.with_columns(pl.when(at == 20).then(pl.col("close") * 2).otherwise(pl.col("close"))).write_csv(path)
+    other = load_study(folder, data_path=())
+    after = run(folder)
+    why = causes_by_day(study, other)
+    (drift,) = drifted(before, after, why, MOVED)
+    assert (drift.event_id, drift.symbol) == ("eA", "A")
+    assert [w.window for w in drift.windows] == [(0, 0), (-5, 5), (-1, 1)]
+    was, now = (old[91] / old[90], old[91] / old[90] / 0.5)
+    assert drift.causes == (
+        f"A {days[90]} revised close (return {old[90] / old[89] - 1:.4%} -> {0.5 * old[90] / old[89] - 1:.4%})",
+        f"A {days[91]} revised close (return {was - 1:.4%} -> {now - 1:.4%})",
+    )  # and not session 20, before the estimation window
+    assert why["eB", "B"] == []
+    primary = drift.windows[0]
+    assert primary.moved
+    assert str(primary).startswith(f"CAR[0, 0] {primary.was:.4%} -> {primary.now:.4%} (moved, sign turned")
+    assert primary.now - primary.was == pytest.approx(-0.5 * old[90] / old[89])
+    by_month = causes_by_month(kept, other)
+    assert by_month == {
+        ("eA", "A"): [f"A: close changed in 2 months from {days[20][:7]} to {days[90][:7]}"],
+        ("eB", "B"): [],
+    }
+    assert drifted(before, after, why, tolerance=1.0)[0].windows[0].turned  # however far it may move
+    assert drifted(before, before, why, MOVED) == []
+
+
+def test_an_event_that_is_lost_drifts(pinned: tuple[Path, StudyResult]) -> None:
+    _, before = pinned
+    fewer = StudyResult({n: t.filter(pl.col("symbol") == "A") if "symbol" in t.columns else t for n, t in before.tables.items()},
+                        before.manifest)  # fmt: skip
+    (drift,) = drifted(before, fewer, {}, MOVED)
+    assert str(drift) == "eB B: CAR[0, 0] lost, and 2 more windows. Why: no day of its series differs"
+    (drift,) = drifted(fewer, before, {}, MOVED)
+    assert str(drift.windows[0]) == "CAR[0, 0] new"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from engine.calendar_time.holdings import hold, period_returns
 from engine.calendar_time.portfolio import Alpha, abnormal_return, alphas, portfolio
 from engine.calendar_time.rats import RatsRow, rats
+from engine.calendar_time.standardised import standardised, standardised_mean
 from engine.panel import EventPanel
 from engine.spec.design import CalendarTime
 
@@ -26,7 +27,8 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PortfolioRow:
-    """One row of ``portfolios.csv``: one portfolio in one period, by its first day; abnormal = alpha + residual."""
+    """One row of ``portfolios.csv``: one portfolio in one period, by its first day; abnormal = alpha + residual; standardised:
+    by the past of the firms held in it, NaN without one."""
 
     group: str
     weighting: str
@@ -34,6 +36,7 @@ class PortfolioRow:
     firms: int
     actual: float
     abnormal: float
+    standardised: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def in_calendar_time(
         held = hold(panel, series, rule, members, firms, values)
         for weighting in rule.weights:
             made = portfolio(held, weighting == "value", rule.min_firms)
+            z = standardised(made, series, rule.history, rule.min_history)
             for regression in ("ols", "wls"):
                 fit = abnormal_return(made, rule.lags, regression == "wls")
                 about = (group, weighting, regression)
@@ -67,8 +71,10 @@ def in_calendar_time(
                 if regression == "ols":
                     abnormal = fit.estimate[0] + fit.residuals
                     days = first_days(made.codes, rule.frequency == "monthly")
-                    cells = zip(days, made.firms.tolist(), made.returns.tolist(), abnormal.tolist(), strict=True)
-                    rows += [PortfolioRow(group, weighting, *cell) for cell in cells]
+                    cells = (made.firms, made.returns, abnormal, z)
+                    whole = zip(days, *(c.tolist() for c in cells), strict=True)
+                    rows += [PortfolioRow(group, weighting, *one) for one in whole]
+            found.append(standardised_mean(group, weighting, held.n, made, z, rule.min_history, alternative, alpha))
         if rule.rats:
             across += rats(group, panel, series, rule, members, alternative)
     return InCalendarTime(found, rows, across)

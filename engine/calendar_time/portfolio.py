@@ -1,7 +1,8 @@
-"""Calendar-time portfolios of firms after an event, and their abnormal return."""
+"""Calendar-time portfolios of firms after an event, and their abnormal return by one regression over all periods."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,8 @@ class Portfolio:
     """One portfolio over T periods of real time, in order.
 
     codes: (T,) day or month numbers. returns: (T,); regressors: (K, T) the members' own, weighted as they are; firms:
-    (T,) how many. left_out: periods with some firms and fewer than the fewest wanted.
+    (T,) how many. left_out: periods with some firms and fewer than the fewest wanted. lines, shares: T arrays, the lines of
+    the panel that are held in each period and their shares in the portfolio, which sum to 1.
     """
 
     codes: Ints
@@ -28,6 +30,8 @@ class Portfolio:
     regressors: Floats
     firms: Ints
     left_out: int
+    lines: Sequence[Ints]
+    shares: Sequence[Floats]
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Alpha:
 
     n: events held. se classical, se_hac Newey-West; t, p_value, ci from se_hac. n_periods, mean_firms: of the regression;
     periods_left_out: with fewer than the fewest firms. unavailable: "" or the reason; the numbers are then NaN.
+    no_history: periods that a standardised mean does without (`engine.calendar_time.standardised`).
     """
 
     group: str
@@ -54,8 +59,9 @@ class Alpha:
     n_periods: int
     mean_firms: float
     periods_left_out: int
-    lags: int
+    lags: int | None
     unavailable: str
+    no_history: int | None = None
 
 
 def portfolio(held: Holdings, by_value: bool, min_firms: int) -> Portfolio:
@@ -70,16 +76,22 @@ def portfolio(held: Holdings, by_value: bool, min_firms: int) -> Portfolio:
     cells = np.concatenate([held.returns[None], held.regressors])[:, order]
     values = held.values[order] if by_value else np.ones(len(order))
     if not len(order):
-        return Portfolio(codes, cells[0], cells[1:], firms, 0)
+        return Portfolio(codes, cells[0], cells[1:], firms, 0, (), ())
     first = np.flatnonzero(np.concatenate([[True], (np.diff(codes) != 0) | (np.diff(firms) != 0)]))
     listings = np.diff(np.append(first, len(codes)))
     of_firm, weight = np.add.reduceat(cells, first, axis=1) / listings, np.add.reduceat(values, first) / listings
     codes = codes[first]
     begin = np.flatnonzero(np.concatenate([[True], np.diff(codes) != 0]))
     count = np.diff(np.append(begin, len(codes)))
-    mean = np.add.reduceat(of_firm * weight, begin, axis=1) / np.add.reduceat(weight, begin)
+    total = np.add.reduceat(weight, begin)
+    mean = np.add.reduceat(of_firm * weight, begin, axis=1) / total
     kept = count >= min_firms
-    return Portfolio(codes[begin][kept], mean[0, kept], mean[1:, kept], count[kept], int((~kept).sum()))
+    share = np.repeat(weight / np.repeat(total, count) / listings, listings)
+    lines, shares = (np.split(v, first[begin][1:]) for v in (held.lines[order], share))
+    return Portfolio(
+        codes[begin][kept], mean[0, kept], mean[1:, kept], count[kept], int((~kept).sum()),
+        [v for v, k in zip(lines, kept, strict=True) if k], [v for v, k in zip(shares, kept, strict=True) if k],
+    )  # fmt: skip
 
 
 def abnormal_return(made: Portfolio, lags: int | None, by_firms: bool) -> Fit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ class RatsRow:
 
     n: events with a return. alpha, se, t, p_value: the intercept, Student t. cumulated, se_cumulated: sum of the
     intercepts and root of the sum of their squared errors; t_cumulated, p_cumulated: normal. All sums are NaN from the
-    first period without an intercept on. unavailable: "" or the reason.
+    first period without an intercept on, also one in which no event has a return. unavailable: "" or the reason.
     """
 
     group: str
@@ -58,10 +58,11 @@ def rats(
             by_period.setdefault(_relative(panel, i, own, rule, int(at)), []).append((int(i), int(at)))
     made = []
     total, squares = 0.0, 0.0
-    for period in sorted(by_period):
-        cells = by_period[period]
+    for period in _periods(rule, by_period):
+        cells = by_period.get(period, [])
         y = np.array([series[panel.line[i]].returns[at] for i, at in cells])
-        x = np.stack([series[panel.line[i]].regressors[:, at] for i, at in cells], axis=1)
+        own = [series[panel.line[i]].regressors[:, at] for i, at in cells]
+        x = np.stack(own, axis=1) if own else np.empty((panel.regressors.shape[1], 0))
         fit = least_squares(y, x, np.ones(len(y)))
         alpha, se = float(fit.estimate[0]), float(fit.se[0])
         total, squares = total + alpha, squares + se * se
@@ -74,6 +75,15 @@ def rats(
             )
         )  # fmt: skip
     return made
+
+
+def _periods(rule: CalendarTime, found: Collection[int]) -> range:
+    """Every period of the holding period; by day over months, which differ in length, those from first to last return."""
+    if rule.hold is not None:
+        return range(rule.hold[0], rule.hold[1] + 1)
+    if rule.frequency == "monthly":
+        return range(1, (rule.months or 0) + 1)
+    return range(min(found), max(found) + 1) if found else range(0)
 
 
 def _relative(panel: EventPanel, i: int, own: PeriodReturns, rule: CalendarTime, at: int) -> int:

@@ -6,14 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.errors import SpecError, hint
 
 if TYPE_CHECKING:
     from engine.market.vintages import SymbolChange
-
-SHOWN = 20
 
 
 def say(message: str) -> None:
@@ -28,16 +26,6 @@ def aligned(rows: list[dict[str, str]]) -> str:
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
         for line in lines
     )
-
-
-def show(name: str, comparison: Any, say: Callable[[str], None]) -> None:
-    say(f"{name}: {comparison.summary()}")
-    for line in comparison.versions:
-        say(f"  version {line}")
-    for difference in comparison.differences[:SHOWN]:
-        say(f"  {difference}")
-    if len(comparison.differences) > SHOWN:
-        say(f"  ... and {len(comparison.differences) - SHOWN} more cells")
 
 
 def show_changes(changes: list[SymbolChange], say: Callable[[str], None]) -> None:

@@ -1,17 +1,20 @@
-"""What `run` and `validate` do with one study."""
+"""What `run` does with one study."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from engine.cli.console import aligned, say, show, show_changes
-from engine.cli.studies import compute, load
-from engine.errors import GoldenMismatch, MissingData
+from engine.cli.console import aligned, choice, say, write_bytes
+from engine.cli.studies import compute, load, study_folder
+from engine.errors import GoldenMismatch
 
 if TYPE_CHECKING:
     from engine.inputs import Study
+    from engine.report.theme import Theme
+    from engine.results import StudyResult
 
 
 MOST_TOLD = 50_000  # events that a memo tells one by one
@@ -20,14 +23,20 @@ MOST_TOLD = 50_000  # events that a memo tells one by one
 def run_one(
     folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False, kernel: str | None = None
 ) -> None:
+    study = load(str(folder), prices, allow_code)
+    look = theme_of(folder, study.spec.settings(), None)
+    result = compute(study, kernel)
+    if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
+        result = result.whole()
+    write_run(result, folder, out if out is not None else folder / "out", look)
+
+
+def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | None) -> None:
+    """Write a result with memo and charts to ``target``, and print its answer."""
     from engine import report
     from engine.results import write_result
 
-    target = out if out is not None else folder / "out"
-    result = compute(load(str(folder), prices, allow_code), kernel)
-    if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
-        result = result.whole()
-    write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
+    write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
     if result.streamed:
@@ -35,6 +44,44 @@ def run_one(
         return
     print(f"tests:  {report.which_tests(result)}")
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
+
+
+def run_manifest(
+    manifest_file: Path, study: str | None, prices: Path | None, out: Path | None, allow_code: bool = False
+) -> None:
+    """Rebuild a result from its manifest, and compare it with the tables beside the manifest, where there are some."""
+    from engine import report
+    from engine.golden import compare
+    from engine.inputs import default_data_path, known_names
+    from engine.rebuild import differing_keys, load_from_manifest
+    from engine.results import read_manifest
+
+    place = manifest_file if manifest_file.is_dir() else manifest_file.parent
+    stated = read_manifest(manifest_file)
+    folder = _folder_of(place, stated["study"], study)
+    loaded = load_from_manifest(
+        stated, folder, default_data_path(folder), known_names(frozenset(report.CHARTS)), prices, allow_code
+    )
+    look = theme_of(folder, loaded.spec.settings(), None)
+    result = compute(loaded, stated["kernel"]).whole()
+    for line in differing_keys(stated, result.manifest):
+        say(f"not as in the manifest: {line}")
+    beside = compare(result, place) if (place / "cars.csv").is_file() else None
+    write_run(result, folder, out if out is not None else folder / "out", look)
+    if beside is not None:
+        print(f"rebuilt from {manifest_file}: {beside.summary()}")
+        if beside.differences:
+            raise GoldenMismatch(f"{folder.name}: not the tables beside the manifest. First: {beside.first}.")
+
+
+def _folder_of(place: Path, name: str, study: str | None) -> Path:
+    """The study of a manifest: the one that is named, the folder above the manifest, or the one of that name in studies/."""
+    if study is not None:
+        return study_folder(study)
+    above = place.resolve().parent
+    if (above / "study.toml").is_file() and above.name == name:
+        return above
+    return study_folder(name)
 
 
 def dry_run_one(study: Study) -> None:
@@ -51,42 +98,38 @@ def dry_run_one(study: Study) -> None:
     )
 
 
-def validate_one(folder: Path, allow_code: bool = False) -> None:
-    from engine.golden import compare
-    from engine.results import read_manifest
-
-    golden = folder / "golden"
-    if not (golden / "manifest.json").is_file():
-        print(f'{folder.name}: no golden result yet; make one with: eventstudy bless {folder.name} --reason "..."')
-        return
-    kernel = read_manifest(golden)["kernel"]
-    comparison = compare(compute(load(str(folder), allow_code=allow_code), kernel).whole(), golden)
-    show(folder.name, comparison, print)
-    if comparison.differences:
-        raise GoldenMismatch(f"{folder.name}: differs from its golden result. {comparison.summary()}.")
-
-
-def validate_against(folder: Path, against: str, allow_code: bool = False) -> None:
-    """The study on the snapshot it names and on another one; on its golden result where the first is not at hand."""
-    from engine.inputs import default_data_path
-    from engine.market import find_snapshot
-    from engine.market.vintages import compare_snapshots
-    from engine.replication import compare_runs
+def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None, event: str | None = None) -> None:
+    """The memo of the last result in every format or in one, or one chart; each file is written whole."""
+    from engine import report
     from engine.results import read_result
 
-    other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
-    try:
-        pinned = load(str(folder), allow_code=allow_code)
-        before = compute(pinned).whole()
-        show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), print)
-    except MissingData as missing:
-        if not (folder / "golden" / "manifest.json").is_file():
-            raise
-        print(f"{folder.name}: compared with its golden result. {missing}")
-        before = read_result(folder / "golden", whole=False)
-    comparison = compare_runs(before, compute(other).whole())
-    for line in comparison.turned:
-        print(f"  {line}")
-    print(f"{folder.name}: {comparison.summary()}")
-    if comparison.moved:
-        raise GoldenMismatch(f"{folder.name}: not the same on {against} as on {other.spec.prices.snapshot}.")
+    if only is None:
+        choice("--format", fmt, (*report.MEMO_FORMATS, None))
+    else:
+        choice("--only", only, tuple(report.CHARTS))
+        choice("--format", fmt, (*report.FORMATS, None))
+    out = folder / "out"
+    result = read_result(out)
+    if event is not None:
+        result = report.about_event(result, event)
+    look = theme_of(folder, result.manifest["settings"], theme)
+    if only is not None:
+        files = {f"charts/{only}.{fmt or 'png'}": report.render_chart(result, only, fmt or "png", look)}
+    elif fmt is not None:
+        files = report.memo_files(result, [fmt], look)
+    else:
+        files = report.memo_files(result, theme=look, charts=report.FORMATS)
+    for path, data in files.items():
+        write_bytes((out / path).parent, Path(path).name, data)
+    # A line a file, or a line a folder of many.
+    for place in dict.fromkeys(path if only or "/" not in path else path.partition("/")[0] for path in files):
+        print(out / place)
+
+
+def theme_of(folder: Path, settings: Mapping[str, Any], asked: Path | None) -> Theme | None:
+    """The look that the command asks for, else the study's ``[report] theme`` in its folder; None for the house's."""
+    from engine.report import read_theme
+
+    own = settings["report"].get("theme")
+    path = asked if asked is not None else folder / own if own else None
+    return read_theme(path) if path is not None else None

@@ -8,20 +8,22 @@ verbs, so that --help answers at once.
 from __future__ import annotations
 
 import gc
+import os
 import sys
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from engine.cli.console import choice, say, show, write_bytes, write_text
-from engine.cli.running import dry_run_one, run_one, validate_against, validate_one
-from engine.cli.studies import STUDIES, compute, for_all_studies, load, study_folder, study_folders
+from engine.cli.console import say, write_text
+from engine.cli.running import dry_run_one, run_manifest, run_one
+from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
+from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
 if TYPE_CHECKING:
-    from engine.results import StudyResult
+    pass
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -96,12 +98,20 @@ def run(
     out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="rebuild the result of a manifest.json, or say what is missing")
+    ] = None,
     allow_code: AllowCode = False,
     kernel: Annotated[
         str | None, typer.Option(help="numpy, or numba for many events; else the number of events decides")
     ] = None,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
+    if manifest is not None:
+        if all_studies or dry_run:
+            raise SpecError("run --manifest goes with --prices, --out and a STUDY, not with --all or --dry-run.")
+        run_manifest(manifest, study, prices, out, allow_code)
+        return
     if all_studies and (study is not None or out is not None or dry_run):
         raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
     if dry_run and study is None:
@@ -121,17 +131,21 @@ def run(
 def validate(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="without one, every study")] = None,
     against: Annotated[str | None, typer.Option(help="another snapshot of its prices: a name or a path")] = None,
+    tolerance: Annotated[float, typer.Option(help="with --against: how far a CAR may move", min=0)] = 1e-4,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="write all that was found as a page")] = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="write it as JSON; - is stdout")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="write it as JUnit XML, for CI systems")] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs."""
-    if against is not None and study is None:
+    if against is None:
+        validate_studies(study, allow_code, report, json, junit)
+        return
+    if study is None:
         raise SpecError("validate --against needs a STUDY.")
-    if against is not None and study is not None:
-        validate_against(study_folder(study), against, allow_code)
-    elif study is not None:
-        validate_one(study_folder(study), allow_code)
-    else:
-        for_all_studies(lambda folder: validate_one(folder, allow_code))
+    if report is not None or junit is not None:
+        raise SpecError("validate --against writes --json alone; --report and --junit tell of golden results.")
+    validate_against(study_folder(study), against, allow_code, tolerance, json)
 
 
 @app.command()
@@ -141,51 +155,29 @@ def bless(
     allow_code: AllowCode = False,
 ) -> None:
     """Show what differs from the golden result, then make the new numbers the golden ones."""
-    from engine.golden import bless as make_golden
-    from engine.golden import compare
-
-    if not reason.strip():
-        raise SpecError("bless needs a reason: --reason 'what changed and why'.")
-    folder = study_folder(study)
-    result = compute(load(str(folder), allow_code=allow_code)).whole()
-    if (folder / "golden" / "manifest.json").is_file():
-        try:
-            show(folder.name, compare(result, folder / "golden"), print)
-        except DataError as error:
-            print(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
-    else:
-        print(f"{folder.name}: first golden result")
-    make_golden(result, folder / "golden", reason)
-    say(f"blessed {folder / 'golden'}")
+    bless_one(study, reason, allow_code)
 
 
 @app.command()
 def memo(
     study: StudyName,
     only: Annotated[str | None, typer.Option(help="one chart instead of the memo")] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="memo: html, md; chart: png, svg, pdf")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="memo: html, md, pdf, docx, tex, xlsx, csv; chart: png, svg, pdf")
+    ] = None,
+    theme: Annotated[Path | None, typer.Option(help="a TOML file with fonts, colours and sizes")] = None,
+    event: Annotated[str | None, typer.Option(help="the event of the chart event_panel, by its event_id")] = None,
 ) -> None:
-    """Write memo and charts again from the last result, or one of them."""
-    from engine import report
-    from engine.results import read_result
+    """Write the memo and its charts from the last result: every format, one of them, or one chart."""
+    from engine.cli.running import memo_one
 
-    folder = study_folder(study) / "out"
-    result = read_result(folder)
-    if only is None:
-        choice("--format", format_, ("html", "md", None))
-        texts: dict[str, Callable[[StudyResult], str]] = {"html": report.memo_html, "md": report.memo_markdown}
-        if format_ is None:
-            report.write_report(result, folder)
-        else:
-            write_text(folder, f"memo.{format_}", texts[format_](result))
-        for kind in texts if format_ is None else [format_]:
-            print(folder / f"memo.{kind}")
-        return
-    choice("--only", only, tuple(report.CHARTS))
-    fmt = format_ or "png"
-    choice("--format", fmt, ("png", "svg", "pdf"))
-    write_bytes(folder / "charts", f"{only}.{fmt}", report.render_chart(result, only, fmt))
-    print(folder / "charts" / f"{only}.{fmt}")
+    memo_one(study_folder(study), only, format_, theme, event)
+
+
+def _end_output() -> None:
+    """What could not be written is not tried again when the program ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> NoReturn:
@@ -193,6 +185,7 @@ def main() -> NoReturn:
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except EngineError as error:
         say(f"error: {error}")
         sys.exit(error.exit_code)
@@ -204,6 +197,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        _end_output()
+        say(f"error: {error.filename or 'the output'} cannot be read or written ({error.strerror}).")
+        sys.exit(DataError.exit_code)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
             error.show()

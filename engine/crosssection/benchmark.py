@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.cholesky import solve
 from engine.orthonormal import orthonormal
 
 Floats = npt.NDArray[np.float64]
@@ -68,7 +69,7 @@ def pre_event_cars(pre: PreEvent) -> Floats:
         inside = np.take_along_axis(q, np.broadcast_to(columns[:, None], (*q.shape[:2], columns.shape[1])), axis=2)
         left = np.eye(q.shape[1]) - (inside[:, :, None, :] * inside[:, None, :, :]).sum(axis=3)
         share = (inside * e[:, None, :]).sum(axis=2)
-        added = np.linalg.solve(left, share[:, :, None])[:, :, 0]
+        added = solve(left, share, DEPENDENT)
         made.append(e.sum(axis=1) + (added * inside.sum(axis=2)).sum(axis=1))
     return np.array(made).reshape(len(made), len(pre.residuals))
 

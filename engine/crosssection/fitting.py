@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from engine.crosssection.benchmark import PreEvent
 from engine.crosssection.design import Design
+from engine.orthonormal import back_substituted, orthonormal
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -55,9 +56,16 @@ def fit_cars(sample: CrossSample, design: Design, used: Ints) -> Fitted:
     rows = design.matrix[used]
     scale = np.sqrt(np.ascontiguousarray(rows.T**2 * weights).mean(axis=1))  # columns of any unit are of one size
     fit = WLS(sample.car[used], rows / scale, weights=weights).fit()
-    slopes = fit.model.pinv_wexog * np.sqrt(weights) / scale[:, None]
+    slopes = _weights(np.ascontiguousarray((rows / scale).T * np.sqrt(weights))) * np.sqrt(weights) / scale[:, None]
     kept = CrossSample(
         sample.car[used], sample.car_se[used], sample.dates[used], sample.firms[used], sample.weighted, sample.alpha,
         sample.pre_event.take(used) if sample.pre_event is not None else None,
     )  # fmt: skip
     return Fitted(kept, design.names, fit, scale, np.asarray(fit.params) / scale, slopes)
+
+
+def _weights(columns: Floats) -> Floats:
+    """(k, n) R^-1 Q of X' = R'Q: what each event weighs in each coefficient. columns: (k, n), none a combination."""
+    unit, upper, _ = orthonormal(columns[None], np.zeros((1, len(columns), 0)), 0.0)
+    everywhere = np.broadcast_to(upper, (columns.shape[1], *upper.shape[1:]))
+    return np.ascontiguousarray(back_substituted(everywhere, unit[0].T).T)

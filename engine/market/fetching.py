@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from engine.errors import DataError, SpecError, UpstreamError
+from engine.inplace import claimed
 from engine.market.cleaning import clean
 from engine.market.snapshots import vintages
 from engine.market.sources import SOURCES, Access, Failure, Fetch, Fetched, Source
@@ -75,32 +76,41 @@ def fetch_snapshot(
     source = SOURCES[source_name]
     partial = base.parent / f".{base.name}.partial"
     request = {"source": source_name, "place": access.place, "first": first.isoformat()}
-    failures: list[Failure] = []
     try:
-        state = _resume(partial, request, now)
-        resumed = len(state["files"])
-        fetch = source.start(access)
-        queue = sorted(wanted, key=lambda w: (not w.needed, w.symbol))
-        for i, one in enumerate(queue):
-            on_progress(one.symbol, i, len(queue))
-            if one.symbol in state["files"]:
-                continue
-            answer = _one(fetch, one, source, first, now, manners)
-            if isinstance(answer, Failure):
-                failures.append(answer)
-                if answer.stops or one.needed:
-                    raise UpstreamError(_given_up(source_name, failures, state, queue, partial))
-            else:
-                state["files"][one.symbol] = _keep(answer, source, partial)
-                _write(partial / STATE, _json(state))
-            if i + 1 < len(queue):
-                manners.sleep(manners.pause)
-        if not state["files"]:
-            raise UpstreamError(_given_up(source_name, failures, state, queue, partial))
-        former = vintages(base)
-        root = _seal(partial, base, state, source, failures, queue, now)
+        with claimed(partial):
+            return _fetched(base, partial, request, source, wanted, first, now, access, manners, on_progress)
     except OSError as error:
         raise DataError(f"{base}: cannot be written ({error.strerror}). Give another folder with --out.") from None
+
+
+def _fetched(
+    base: Path, partial: Path, request: dict[str, Any], source: Source, wanted: Sequence[Wanted], first: date,
+    now: datetime, access: Access, manners: Manners, on_progress: Callable[[str, int, int], None],
+) -> Outcome:  # fmt: skip
+    """`fetch_snapshot` with ``partial`` for itself."""
+    failures: list[Failure] = []
+    state = _resume(partial, request, now)
+    resumed = len(state["files"])
+    fetch = source.start(access)
+    queue = sorted(wanted, key=lambda w: (not w.needed, w.symbol))
+    for i, one in enumerate(queue):
+        on_progress(one.symbol, i, len(queue))
+        if one.symbol in state["files"]:
+            continue
+        answer = _one(fetch, one, source, first, now, manners)
+        if isinstance(answer, Failure):
+            failures.append(answer)
+            if answer.stops or one.needed:
+                raise UpstreamError(_given_up(request["source"], failures, state, queue, partial))
+        else:
+            state["files"][one.symbol] = _keep(answer, source, partial)
+            _write(partial / STATE, _json(state))
+        if i + 1 < len(queue):
+            manners.sleep(manners.pause)
+    if not state["files"]:
+        raise UpstreamError(_given_up(request["source"], failures, state, queue, partial))
+    former = vintages(base)
+    root = _seal(partial, base, state, source, failures, queue, now)
     notes = {s: about["notes"] for s, about in sorted(state["files"].items()) if about["notes"]}
     return Outcome(root, former[-1] if former else None, resumed, notes, tuple(failures))
 
@@ -154,8 +164,7 @@ def _resume(partial: Path, request: dict[str, Any], now: datetime) -> dict[str, 
             return {**state, "files": whole}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    _keep_only(partial, set())
     return {"request": request, "started": now.isoformat(), "files": {}}
 
 
@@ -180,9 +189,9 @@ def _seal(
 ) -> Path:  # fmt: skip
     """Symbols, manifest and the final name; from here on nothing is written there."""
     asked = {w.symbol for w in queue}
-    for symbol in sorted(set(state["files"]) - asked):
-        (partial / state["files"].pop(symbol)["file"]).unlink()
-    files = dict(sorted(state["files"].items()))
+    files = {symbol: about for symbol, about in sorted(state["files"].items()) if symbol in asked}
+    state["files"] = files
+    _keep_only(partial, {about["file"] for about in files.values()} | {STATE})
     listed = {c: [about[c] for about in files.values()] for c in ("name", "exchange", "currency")}
     symbols = b"" if source.factors else pl.DataFrame({"symbol": list(files), **listed}).write_csv().encode()
     hashes = {
@@ -222,6 +231,16 @@ def _given_up(
     return (
         f"{source}: {came}, no snapshot was written. {what}. They are kept; the same command goes on with the others."
     )
+
+
+def _keep_only(partial: Path, files: set[str]) -> None:
+    """Remove everything else, also what a killed fetch left half-written."""
+    for path in sorted(partial.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path.relative_to(partial).as_posix() not in files:
+            path.unlink()
 
 
 def _sha256(path: Path) -> str:

@@ -93,3 +93,25 @@ def locked_days(
         if limit is not None and abs(abs(move[i]) - limit) <= TOLERANCE and not traded_off_the_limit:
             locked[row] = np.copysign(limit, move[i])
     return locked
+
+
+def locked_opens(
+    symbol: str, exchange: str, dates: npt.NDArray[np.datetime64], columns: Mapping[str, npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """The limit, signed, at which the listing opened on each of its rows; 0 on every other row. Shape (D,).
+
+    Told by the open and the last close before alone. A listing that opens at its limit may trade off it later in the day.
+    """
+    locked = np.zeros(len(dates))
+    close, opens = columns.get("close"), columns.get("open")
+    if close is None or opens is None or not board_of(symbol, exchange):
+        return locked
+    known = np.flatnonzero(close > 0)
+    before = np.searchsorted(known, np.arange(len(dates))) - 1
+    rows = np.flatnonzero((before >= 0) & (opens > 0))
+    move = opens[rows] / close[known[before[rows]]] - 1
+    for i in np.flatnonzero(np.abs(move) >= SMALLEST - TOLERANCE):
+        limit = limit_of(symbol, exchange, dates[rows[i]], dates[known[0]])
+        if limit is not None and abs(abs(move[i]) - limit) <= TOLERANCE:
+            locked[rows[i]] = np.copysign(limit, move[i])
+    return locked

@@ -17,6 +17,8 @@ from engine.market.snapshots import Snapshot, lower_names
 VALUES = ("close", "adj_close", "return")
 FURTHER = ("dividend", "split", "volume", "shares")
 RANGE = ("open", "high", "low")  # for the quality report and price limits alone: what is no number is NaN
+SMALLEST, LARGEST = 1e-12, 1e15  # of a price; whatever is outside is a slip, and would overflow in a square
+LARGEST_RETURN = 1e6
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
 
 
@@ -214,7 +216,22 @@ def _numbers(table: pl.DataFrame, name: str, where: str) -> npt.NDArray[np.float
             f'{where}: {_row(table, row)}, column {name}: "{column[row]}" is not a number. '
             "Write a finite number, or leave the cell empty if there is none."
         )
-    return values.fill_null(np.nan).to_numpy().astype(np.float64)
+    numbers = values.fill_null(np.nan).to_numpy().astype(np.float64)
+    _check_size(table, name, numbers, where)
+    return numbers
+
+
+def _check_size(table: pl.DataFrame, name: str, numbers: npt.NDArray[np.float64], where: str) -> None:
+    """Raises DataError for a number that no price, return or volume can be."""
+    size, largest = np.abs(numbers), LARGEST_RETURN if "return" in name else LARGEST
+    absurd = (size > largest) | ((size < SMALLEST) & (size > 0) & (name in ("close", "adj_close")))
+    if absurd.any():
+        row = int(absurd.argmax())
+        floor = f", a price not below {SMALLEST:g}" if name in ("close", "adj_close") else ""
+        raise DataError(
+            f'{where}: {_row(table, row)}, column {name}: "{table[name][row]}" is beyond what it can be. Allowed: up to '
+            f"{largest:g}{floor}. Correct it, or leave the cell empty."
+        )
 
 
 def _lenient(column: pl.Series) -> npt.NDArray[np.float64]:

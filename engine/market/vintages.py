@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Days = npt.NDArray[np.datetime64]
 TOLERANCE = 1e-6  # vendors keep prices as single-precision floats
 SHOWN = 3
+SPLITS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 50.0, 100.0, 1.5, 1.25, 1.2)
+SPLIT_FIT = 0.002  # how near to one of them two returns are apart
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,62 @@ class SymbolChange:
                 more = f" and {len(days) - SHOWN} more" if len(days) > SHOWN else ""
                 parts.append(f"{what} {', '.join(days[:SHOWN])}{more}")
         return f"{self.symbol}: history changed: " + "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class DayChange:
+    """One day of one symbol that two snapshots tell differently. kind: "dividend", "split", "missing day", "added day" or
+    "revised close"; detail: what each says."""
+
+    symbol: str
+    day: str
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.day} {self.kind}{f' ({self.detail})' if self.detail else ''}"
+
+
+def day_changes(old: PriceSeries, new: PriceSeries, tolerance: float = TOLERANCE) -> list[DayChange]:
+    """Every day within the old series that the new one tells differently, in order; tolerance as in `compare_snapshots`.
+
+    A return that differs is put down to a dividend or split that differs on its day, else to a split that one of the two
+    does not adjust for, if the closes are a usual ratio apart from that day on, else to a revised close. Days after the old
+    series are not looked at, nor is a constant scale.
+    """
+    found = _moved_returns(old, new, tolerance)
+    first, last = (old.dates[0], old.dates[-1]) if len(old.dates) else (np.datetime64("NaT"), np.datetime64("NaT"))
+    had, has = _priced(old), _inside(_priced(new), first, last)
+    for days, kind in ((np.setdiff1d(had, has), "missing day"), (np.setdiff1d(has, had), "added day")):
+        found |= {str(d): DayChange(old.symbol, str(d), kind, "") for d in days}
+    both = np.intersect1d(had, has)
+    before, after = _column(old, "split"), _column(new, "split")
+    for day in _changed(before, after, first, last, tolerance):
+        said = f"{(before or {}).get(day, 1.0):g} -> {(after or {}).get(day, 1.0):g}"
+        found[day] = DayChange(old.symbol, day, "split", said)
+    before, after = _dividend_yield(old, both), _dividend_yield(new, both)
+    for day in _changed(before, after, first, last, tolerance):
+        said = f"{(before or {}).get(day, 0.0):.4%} -> {(after or {}).get(day, 0.0):.4%} of the price before"
+        found[day] = DayChange(old.symbol, day, "dividend", said)
+    return [found[day] for day in sorted(found)]
+
+
+def _moved_returns(old: PriceSeries, new: PriceSeries, tolerance: float) -> dict[str, DayChange]:
+    """The days on which the total returns of two series, over the same span, are apart."""
+    (ends, starts, returns), (new_ends, new_starts, new_returns) = _returns(old), _returns(new)
+    _, i, j = np.intersect1d(ends, new_ends, assume_unique=True, return_indices=True)
+    was, now = returns[i], new_returns[j]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = (1 + now) / (1 + was)
+    found = {}
+    for k in np.flatnonzero((starts[i] == new_starts[j]) & (np.abs(was - now) > tolerance)):
+        said = f"return {was[k]:.4%} -> {now[k]:.4%}"
+        undone = any(abs(ratio[k] * ratio[n] - 1) < SPLIT_FIT for n in (k - 1, k + 1) if 0 <= n < len(ratio))
+        fits = [s for s in SPLITS if min(abs(ratio[k] * s - 1), abs(ratio[k] / s - 1)) < SPLIT_FIT]
+        kind = "split" if fits and not undone and not old.is_return else "revised close"
+        said += f", a split by {fits[0]:g} that one of them does not adjust for" if kind == "split" else ""
+        found[str(ends[i][k])] = DayChange(old.symbol, str(ends[i][k]), kind, said)
+    return found
 
 
 def compare_snapshots(

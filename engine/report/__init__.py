@@ -3,16 +3,22 @@
 >>> from engine.report import answer, write_report     # doctest: +SKIP
 >>> print(answer(result))                              # doctest: +SKIP
 
-To add a chart: a module with ``draw(findings) -> Figure`` and one line in `CHARTS`. matplotlib and jinja2 are imported when
-a chart or a memo is asked for, so that the names here cost nothing.
+To add a chart: a module with ``draw(findings) -> Figure``, one line in `CHARTS` and its title in `titles.TITLES`. To add a
+section: a function of the findings that returns `document.section(title, blocks...)` or None, and one line in `SECTIONS`; it
+then stands in every format. matplotlib and what writes the formats are imported when a chart or a memo is asked for, so that
+the names here cost nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from engine.report.theme import Theme
     from engine.results import StudyResult
 
 # Name of a chart -> the function that draws it, imported when it is drawn.
@@ -23,11 +29,48 @@ CHARTS: dict[str, str] = {
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
     "calendar_time": "engine.report.calendar_time:draw",
+    "listing_paths": "engine.report.listing_paths:draw",
+    "car_heatmap": "engine.report.car_heatmap:draw",
+    "event_panel": "engine.report.event_panel:draw",
+    "specification_curve": "engine.report.specification_curve:draw",
+    "equity_curve": "engine.report.equity_curve:draw",
 }
 FORMATS = ("png", "svg", "pdf")
+MEMO_FORMATS = ("html", "md", "pdf", "docx", "tex", "xlsx", "csv")
+
+# Sections of the memo in order. Name -> the function of the findings that makes it, or None where a study has nothing for it.
+SECTIONS: dict[str, str] = {
+    "answer": "engine.report.sections:answer_section",
+    "verdict": "engine.report.sections:verdict_section",
+    "main_chart": "engine.report.sections:main_chart_section",
+    "results": "engine.report.sections:results_section",
+    "tests": "engine.report.sections:tests_section",
+    "regression": "engine.report.drivers:regression_section",
+    "groups": "engine.report.drivers:groups_section",
+    "events": "engine.report.sections:events_section",
+    "long_windows": "engine.report.long_horizon:long_windows_section",
+    "calendar_time": "engine.report.long_horizon:calendar_time_section",
+    "deals": "engine.report.deals:deals_section",
+    "influence": "engine.report.influence:influence_section",
+    "specifications": "engine.report.specifications:specifications_section",
+    "backtest": "engine.report.backtest:backtest_section",
+    "advice": "engine.report.sections:advice_section",
+    "surroundings": "engine.report.surroundings:surroundings_section",
+    "exclusions": "engine.report.sections:exclusions_section",
+    "methods": "engine.report.sections:methods_section",
+    "limits": "engine.report.sections:limits_section",
+    "provenance": "engine.report.sections:provenance_section",
+}
+# Charts that stand in a section of their own subject; the first of a study is the main one, the others follow the events.
+HOMES = {
+    "calendar_time": "calendar_time", "crosssection_partial": "regression", "specification_curve": "specifications",
+    "equity_curve": "backtest",
+}  # fmt: skip
 
 __all__ = [
-    "CHARTS", "FORMATS", "answer", "headline_rows", "memo_html", "memo_markdown", "render_chart", "which_tests", "write_report",
+    "CHARTS", "FORMATS", "HOMES", "MEMO_FORMATS", "SECTIONS", "about_event", "answer",
+    "draw_chart", "headline_rows", "memo_files", "memo_html", "memo_markdown", "read_theme",
+    "render_chart", "which_tests", "write_report",
 ]  # fmt: skip
 
 
@@ -46,7 +89,7 @@ def answer(result: StudyResult) -> str:
 def which_tests(result: StudyResult) -> str:
     """What the study is, and which tests fit it, in one line; "" where nothing was measured."""
     from engine.report.findings import read_findings
-    from engine.report.memo import which_tests
+    from engine.report.sections import which_tests
 
     return which_tests(read_findings(result))
 
@@ -63,31 +106,52 @@ def headline_rows(result: StudyResult) -> list[dict[str, str]]:
     return headline_rows(read_findings(result))
 
 
-def render_chart(result: StudyResult, name: str, fmt: str) -> bytes:
+def draw_chart(result: StudyResult, name: str, theme: Theme | None = None) -> Figure:
+    """Chart ``name`` of `CHARTS` as a matplotlib Figure, for a notebook. Raises SpecError for one that does not exist."""
+    from engine.report.memo import draw_chart
+    from engine.report.theme import HOUSE
+
+    return draw_chart(result, name, theme or HOUSE)
+
+
+def render_chart(result: StudyResult, name: str, fmt: str, theme: Theme | None = None) -> bytes:
     """Chart ``name`` of `CHARTS` as bytes of ``fmt`` (png at 200 dpi, svg, pdf); the same result gives the same bytes.
 
     Raises SpecError for a chart or format that does not exist.
     """
     from engine.report.memo import draw_chart, save_chart
+    from engine.report.theme import HOUSE
 
-    return save_chart(draw_chart(result, name), fmt)
+    return save_chart(draw_chart(result, name, theme or HOUSE), fmt, theme or HOUSE)
+
+
+def memo_files(
+    result: StudyResult,
+    formats: Collection[str] = MEMO_FORMATS,
+    theme: Theme | None = None,
+    charts: Collection[str] = (),
+) -> dict[str, bytes]:
+    """Path -> bytes of the memo in ``formats`` of `MEMO_FORMATS`, and of its charts in the formats ``charts`` of `FORMATS`.
+
+    The same result, theme and fonts give the same bytes. Raises SpecError for a format that does not exist.
+    """
+    from engine.report.memo import memo_files
+    from engine.report.theme import HOUSE
+
+    return memo_files(result, formats, theme or HOUSE, charts)
 
 
 def memo_markdown(result: StudyResult) -> str:
     """The memo as Markdown; its pictures are ``charts/<name>.png`` beside it."""
-    from engine.report.memo import markdown
-
-    return markdown(result)
+    return memo_files(result, ["md"])["memo.md"].decode()
 
 
 def memo_html(result: StudyResult) -> str:
-    """The memo as one self-contained HTML page: charts as inline SVG, inline style, nothing fetched."""
-    from engine.report.memo import chart_svgs, html
-
-    return html(result, chart_svgs(result))
+    """The memo as one self-contained HTML page: charts as inline SVG, inline style and script, nothing fetched."""
+    return memo_files(result, ["html"])["memo.html"].decode()
 
 
-def write_report(result: StudyResult, folder: Path) -> None:
+def write_report(result: StudyResult, folder: Path, theme: Theme | None = None) -> None:
     """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``.
 
     A run in parts has ``memo.md`` alone: its events are not in memory.
@@ -97,6 +161,27 @@ def write_report(result: StudyResult, folder: Path) -> None:
 
         (folder / "memo.md").write_text(summary_markdown(result), encoding="utf-8", newline="\n")
         return
-    from engine.report.memo import write
+    for path, data in memo_files(result, ["md", "html"], theme, ["svg", "png"]).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
 
-    write(result, folder)
+
+def about_event(result: StudyResult, event_id: str) -> StudyResult:
+    """The result with ``event_id`` as the event that the chart ``event_panel`` shows. Raises SpecError for one it has not."""
+    from dataclasses import replace
+
+    from engine.errors import SpecError, hint
+
+    known = result.tables["events"]["event_id"].to_list()
+    if event_id not in known:
+        raise SpecError(f'"{event_id}" is no event of the study. {hint(event_id, known)}')
+    settings = result.manifest["settings"]
+    changed = settings | {"report": settings["report"] | {"event": event_id}}
+    return replace(result, manifest=result.manifest | {"settings": changed})
+
+
+def read_theme(path: Path) -> Theme:
+    """A theme from a TOML file. Raises SpecError that names the file, the key and what is allowed."""
+    from engine.report.theme import read_theme
+
+    return read_theme(path)

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from engine.report.chartwords import percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, student_quantiles
-from engine.report.formats import level_text, shortened, typeset
+from engine.report.formats import level_text, percent, shortened, typeset
 from engine.report.labels import spread
 from engine.report.style import (
     FAINT,
@@ -30,6 +30,7 @@ from engine.report.style import (
     blank,
     compose,
     printable,
+    tell,
     text_width,
 )
 from engine.report.tables import group_label
@@ -87,6 +88,10 @@ def _main_line(axes: Axes, average: pl.DataFrame, alpha: float) -> None:
         low, high = band(average, alpha)
         axes.fill_between(days, low, high, color=MAIN, alpha=0.18, linewidth=0, zorder=2.5)
     axes.plot(days, caar, color=MAIN, linewidth=2.6, zorder=4, solid_capstyle="round", solid_joinstyle="round")
+    for row in average.to_dicts():
+        error = f"\ns.e. {percent(row['se_caar'])} %" if row["se_caar"] is not None else ""
+        said = f"day {row['relative_day']}: CAAR {percent(row['caar'])} %{error}\nAAR {percent(row['aar'])} %, N = {row['n']}"
+        tell(axes, row["relative_day"], row["caar"], typeset(said))
 
 
 def _frame(axes: Axes, found: Findings) -> None:

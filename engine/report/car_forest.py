@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon
 
 from engine.report.chartwords import (
     event_group,
+    event_words,
     interval_note,
     percent_axis,
     short_label,
@@ -23,6 +25,7 @@ from engine.report.findings import EventCar, Findings, Row, span_text
 from engine.report.formats import is_number, level_text, percent, shortened, typeset
 from engine.report.labels import spread
 from engine.report.style import (
+    GREY,
     GRID,
     GROUP_COLOURS,
     GROUP_MARKERS,
@@ -32,6 +35,7 @@ from engine.report.style import (
     compose,
     listing_name,
     printable,
+    tell,
     text_width,
 )
 from engine.report.tables import group_label
@@ -46,26 +50,31 @@ LABEL = 7.0
 def draw(found: Findings) -> Figure:
     """One row an event for up to 45 events; above that a sorted curve of thin lines with its ends named."""
     events = sorted(found.measured, key=lambda e: (e.car, e.event_id, e.symbol))
-    mean = _mean_row(found)
+    mean, pooled = _mean_row(found), pooled_mean(events, found.alpha)
     rows = len(events) <= MOST_ROWS
     figure = blank(_height(len(events)) if rows else 6.2)
     labels = _row_labels(found, events, figure) if rows else []
     left = max((text_width(figure, label, LABEL) for label in labels), default=0.0) + 0.22 if rows else 0.2
-    axes = compose(figure, _words(found, events, mean), left=left)
+    right = 0.62 if rows and any(weights(events)) else 0.12
+    axes = compose(figure, _words(found, events, mean, pooled), left=left, right=right)
     axes.axvline(0, color="#4D4D4D", linewidth=0.9, zorder=2)
     axes.grid(axis="x", color=GRID, linewidth=0.7)
     axes.spines["left"].set_visible(False)
     percent_axis(axes.xaxis)
     axes.set_xlabel(typeset(f"CAR {span_text(found.window)}, %"))
     _intervals(axes, found, events, rows)
-    place = -1.4 if rows else -1.5 - 0.02 * len(events)
-    _diamond(axes, mean, place)
-    axes.set_ylim(-0.9 if mean[0] is None else 1.6 * place, len(events) - (0.3 if rows else -0.6))
+    step = 1.0 if rows else 1.0 + 0.035 * len(events)
+    summaries = [(name, values) for name, values in (("mean", mean), ("pooled", pooled)) if values[0] is not None]
+    places = [-1.4 - i * step if rows else -0.7 * step - i * step for i in range(len(summaries))]
+    for place, (name, values) in zip(places, summaries, strict=True):
+        _diamond(axes, values, place, 0.38 * step, filled=name == "mean")
+    axes.set_ylim((min(places) - 0.7 * step) if places else -0.9, len(events) - (0.3 if rows else -0.6))
     axes.set_yticks([])
     if rows:
-        ticks = [*range(len(events))] if mean[0] is None else [place, *range(len(events))]
-        axes.set_yticks(ticks, labels if mean[0] is None else ["mean", *labels], fontsize=LABEL)
+        ticks = [*places, *range(len(events))]
+        axes.set_yticks(ticks, [*[name for name, _ in summaries], *labels], fontsize=LABEL)
         axes.tick_params(axis="y", length=0)
+        _write_weights(axes, events)
     else:
         _name_ends(axes, figure, found, events)
     return figure
@@ -137,6 +146,8 @@ def _intervals(axes: Axes, found: Findings, events: Sequence[EventCar], rows: bo
         colour = _colour(kind if kind >= 0 else None, bool(groups))
         xs, ys = zip(*at, strict=True)
         axes.plot(xs, ys, marker=marker, color=colour, markersize=size, linestyle="none", markeredgewidth=0, zorder=3)
+    for y, event in enumerate(events):
+        tell(axes, event.car, y, event_words(event))
     axes.autoscale_view()
     axes.margins(x=0.04)
 
@@ -147,14 +158,60 @@ def _colour(kind: int | None, grouped: bool) -> str:
     return "#8A8A8A" if grouped else MAIN
 
 
-def _diamond(axes: Axes, mean: tuple[float | None, float | None, float | None], y: float) -> None:
+def weights(events: Sequence[EventCar]) -> list[float]:
+    """The share of each event in the precision-weighted mean: 1 / se^2 over the sum of all; 0 without a standard error."""
+    precision = [1 / e.se**2 if e.se else 0.0 for e in events]
+    total = sum(precision)
+    return [p / total for p in precision] if total else precision
+
+
+def pooled_mean(events: Sequence[EventCar], alpha: float) -> tuple[float | None, float | None, float | None]:
+    """The precision-weighted mean CAR and its 1 - alpha interval: se^2 = 1 / sum(1 / se_i^2), normal; None where it has none.
+
+    The common effect of independent events whose variance the estimation window foretells; Hedges & Olkin (1985), ch. 6.
+    """
+    known = [e for e in events if e.se and e.car is not None]
+    if len(known) < 2:
+        return None, None, None
+    from scipy import stats
+
+    own = weights(known)
+    centre = sum(w * (e.car or 0.0) for w, e in zip(own, known, strict=True))
+    half = float(stats.norm.isf(alpha / 2)) / sum(1 / (e.se or 1.0) ** 2 for e in known) ** 0.5
+    return centre, centre - half, centre + half
+
+
+def _write_weights(axes: Axes, events: Sequence[EventCar]) -> None:
+    """The weight of each event in the pooled mean, beside its row."""
+    own = weights(events)
+    if not any(own):
+        return
+    side = axes.get_yaxis_transform()
+    axes.text(1.015, len(events) - 0.35, "weight, %", transform=side, fontsize=LABEL, color=GREY, va="bottom")
+    for row, weight in enumerate(own):
+        axes.text(1.015, row, f"{100 * weight:.1f}", transform=side, fontsize=LABEL, color=GREY, va="center")
+
+
+def _diamond(
+    axes: Axes, mean: tuple[float | None, float | None, float | None], y: float, half: float, filled: bool
+) -> None:
+    """A diamond as wide as the interval, a mark where there is none; the pooled one is hollow."""
     centre, low, high = mean
     if centre is None:
         return
+    face = "black" if filled else "white"
     if low is not None and high is not None:
-        axes.plot([low, high], [y, y], color="black", linewidth=1.8, zorder=4, solid_capstyle="butt")
-    axes.plot([centre], [y], marker="D", color="black", markersize=6, linestyle="none", zorder=5)
-    axes.axvline(centre, color="black", linewidth=0.7, linestyle=(0, (1, 2)), zorder=1.5)
+        corners = [(low, y), (centre, y + half), (high, y), (centre, y - half)]
+        axes.add_patch(Polygon(corners, closed=True, facecolor=face, edgecolor="black", linewidth=1.0, zorder=5))
+    else:
+        axes.plot(
+            [centre], [y], marker="D", color=face, markeredgecolor="black", markersize=6, linestyle="none", zorder=5
+        )
+    name = "mean" if filled else "pooled"
+    span = f" ({percent(low)} to {percent(high)})" if low is not None else ""
+    tell(axes, centre, y, typeset(f"{name} {percent(centre)} %{span}"))
+    if filled:
+        axes.axvline(centre, color="black", linewidth=0.7, linestyle=(0, (1, 2)), zorder=1.5)
 
 
 def _name_ends(axes: Axes, figure: Figure, found: Findings, events: Sequence[EventCar]) -> None:
@@ -197,7 +254,10 @@ def _ends(event: EventCar, drawn: bool) -> tuple[float, float]:
     return event.low if event.low is not None else car, event.high if event.high is not None else car
 
 
-def _words(found: Findings, events: Sequence[EventCar], mean: tuple[float | None, float | None, float | None]) -> Words:
+def _words(
+    found: Findings, events: Sequence[EventCar], mean: tuple[float | None, float | None, float | None],
+    pooled: tuple[float | None, float | None, float | None],
+) -> Words:  # fmt: skip
     groups = shown_groups(found)
     kinds = [event_group(e, groups, found.column) for e in events]
     legend: list[tuple[Any, str]] = []
@@ -208,11 +268,18 @@ def _words(found: Findings, events: Sequence[EventCar], mean: tuple[float | None
         legend.append((_handle(_colour(None, True), "o"), f"no {shortened(found.column, 20)}, N = {kinds.count(None)}"))
     tested = mean_interval_test(found)
     if mean[0] is not None:
-        diamond = Line2D([], [], color="black", marker="D", markersize=5.5, linewidth=1.6 if tested else 0)
+        diamond = Line2D([], [], color="black", marker="D", markersize=5.5, linewidth=0)
         legend.append((diamond, f"mean, N = {len(events)}"))
+    if pooled[0] is not None:
+        hollow = Line2D([], [], color="white", markeredgecolor="black", marker="D", markersize=5.5, linewidth=0)
+        legend.append((hollow, "pooled by precision"))
     notes = f"Notes: {interval_note(found)}, not adjusted for the number of events"
     if tested:
         notes += f"; mean with the {level_text(1 - found.alpha)} interval of {tested}"
+    if pooled[0] is not None:
+        notes += (
+            "; pooled: weights 1 / s.e.², events taken as independent, each with the variance of its estimation window"
+        )
     if len(events) > MOST_ROWS:
         notes += f"; sorted, the {END_LABELS} lowest and highest named with their CAR in %"
     if len(events) > MOST_LINES:

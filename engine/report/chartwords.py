@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.report.findings import EventCar, Findings
-from engine.report.formats import level_text, one_line, shortened
+from engine.report.formats import level_text, one_line, percent, shortened, typeset
 from engine.report.wording import measured_words, model_name
 from engine.sessions import Window
 
@@ -74,6 +74,17 @@ def short_label(event: EventCar, found: Findings, length: int = 22) -> str:
     """The event's id, with the listing where an event has several."""
     own = shortened(event.event_id, length)
     return own if found.noun == "event" else f"{own} {shortened(event.symbol, 12)}"
+
+
+def event_words(event: EventCar) -> str:
+    """What a chart says of an event on a screen: id, listing, day 0, CAR with its interval."""
+    listing = f"{event.symbol} {event.name}".strip()
+    known = event.low is not None and event.high is not None
+    interval = f" ({percent(event.low)} to {percent(event.high)})" if known else ""
+    day = f"\nday 0 {event.event_day}" if event.event_day else ""
+    return typeset(
+        f"{shortened(event.event_id, 40)}\n{shortened(listing, 40)}{day}\nCAR {percent(event.car)} %{interval}"
+    )
 
 
 def percent_axis(axis: Any) -> None:

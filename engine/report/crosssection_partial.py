@@ -18,7 +18,7 @@ from engine.report.formats import one_line, shortened, typeset
 from engine.report.style import GRID, MAIN, Words, blank, compose, printable, wrap
 from engine.report.titles import partial_title
 
-COLUMNS = 3
+COLUMNS, NARROW = 3, 5.0  # panels in a row, and inches of width below which there is one fewer
 MOST_PANELS = 9
 LABEL = 7.0
 
@@ -26,7 +26,7 @@ LABEL = 7.0
 def draw(found: Findings) -> Figure:
     """A panel a term, all with one scale of CARs; the line has the term's coefficient as slope."""
     terms = partial_terms(found)[:MOST_PANELS]
-    rows = -(-len(terms) // COLUMNS)
+    rows = -(-len(terms) // _columns(blank()))
     figure = blank(1.75 + 1.62 * max(rows, 1))
     frame = compose(figure, _words(found, len(terms)), left=0.78)
     for spine in frame.spines.values():
@@ -34,7 +34,7 @@ def draw(found: Findings) -> Figure:
     frame.set_xticks([])
     frame.set_yticks([])
     if not terms:
-        for i, line in enumerate(wrap(figure, printable(_why_nothing(found)), 9, 5.0)):
+        for i, line in enumerate(wrap(figure, printable(_why_nothing(found)), 9, 0.75 * figure.get_size_inches()[0])):
             frame.text(0.5, 0.6 - 0.11 * i, line, ha="center", va="center", transform=frame.transAxes, fontsize=9)
         return figure
     frame.set_xlabel("the term, what the other terms explain taken out", labelpad=19)
@@ -77,21 +77,25 @@ def _why_nothing(found: Findings) -> str:
     )
 
 
+def _columns(figure: Figure) -> int:
+    return COLUMNS if figure.get_size_inches()[0] >= NARROW else COLUMNS - 1
+
+
 def _panel(figure: Figure, frame: Axes, i: int, rows: int, count: int) -> Axes:
     """The axes of panel ``i`` inside the frame, in rows from the top."""
     box = frame.get_position()
     width, height = figure.get_size_inches()
     across, down = 0.16 / width, 0.56 / height
-    columns = min(COLUMNS, count)
+    columns = min(_columns(figure), count)
     w = (box.width - (columns - 1) * across) / columns
     h = (box.height - 0.30 / height - (rows - 1) * down) / rows
-    left = box.x0 + (i % COLUMNS) * (w + across)
-    axes = figure.add_axes((left, box.y1 - 0.30 / height - (i // COLUMNS) * (h + down) - h, w, h))
+    left = box.x0 + (i % _columns(figure)) * (w + across)
+    axes = figure.add_axes((left, box.y1 - 0.30 / height - (i // _columns(figure)) * (h + down) - h, w, h))
     axes.tick_params(labelsize=LABEL, length=2.5, pad=2)
     axes.grid(color=GRID, linewidth=0.6)
     percent_axis(axes.yaxis)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-    if i % COLUMNS:
+    if i % _columns(figure):
         axes.tick_params(labelleft=False)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value + 0.0:.4g}".replace("-", "−")))

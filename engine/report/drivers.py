@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from engine.report.document import Section, Table, section
 from engine.report.findings import Findings, Row, span_text
 from engine.report.formats import (
     FEWEST_FOR_STARS,
@@ -16,7 +17,6 @@ from engine.report.formats import (
     shortened,
     stars,
 )
-from engine.report.tables import Table
 from engine.sessions import Window
 
 MOST_DIFFERENCES = 29
@@ -157,3 +157,19 @@ def quantiles_table(found: Findings) -> Table | None:
     columns = ("Group", "N", "Mean", "s.d.", "Min", "10 %", "25 %", "Median", "75 %", "90 %", "Max")
     note = f"CARs {span_text(found.window)} in %; quantiles are linear between the ordered CARs."
     return Table(columns, (False, *[True] * 10), rows, notes=(note,)) if rows else None
+
+
+def regression_section(found: Findings) -> Section | None:
+    """The cross-section of the CARs, where the study has one."""
+    table = regression_table(found)
+    return section("What drives the CARs", table.shown("regression", "CARs explained", "dense") if table else None)
+
+
+def groups_section(found: Findings) -> Section | None:
+    """Differences between groups and quantiles within them."""
+    differences, quantiles = differences_table(found), quantiles_table(found)
+    return section(
+        "Between and within groups",
+        differences.shown("differences", "Differences between groups", "tests") if differences else None,
+        quantiles.shown("quantiles", "Quantiles of the CARs", "dense") if quantiles else None,
+    )

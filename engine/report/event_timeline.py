@@ -12,11 +12,22 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from engine.report.chartwords import event_group, percent_axis, short_label, shown_groups, source, subtitle
+from engine.report.chartwords import event_group, event_words, percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, span_text
 from engine.report.formats import shortened, typeset
 from engine.report.labels import Box, place
-from engine.report.style import GRID, GROUP_COLOURS, GROUP_MARKERS, MAIN, Words, blank, compose, printable, text_width
+from engine.report.style import (
+    GRID,
+    GROUP_COLOURS,
+    GROUP_MARKERS,
+    MAIN,
+    Words,
+    blank,
+    compose,
+    printable,
+    tell,
+    text_width,
+)
 from engine.report.tables import group_label
 from engine.report.titles import timeline_title
 
@@ -25,6 +36,7 @@ FEW = 16
 OUTLIERS = 10
 LABEL = 6.8
 NEGATIVE = "#D55E00"
+DATE = 0.9  # inches of a date below the axis
 
 
 def draw(found: Findings) -> Figure:
@@ -45,6 +57,8 @@ def draw(found: Findings) -> Figure:
         return figure
     _stems(axes, found, events)
     _limits(axes, events)
+    for event in events:
+        tell(axes, _number(event), event.car, event_words(event))
     _label(axes, found, events, named)
     return figure
 
@@ -77,6 +91,7 @@ def _limits(axes: Axes, events: Sequence[EventCar]) -> None:
     """Room for labels above and below, and dates that say no more than they must."""
     days = [e.event_day for e in events if e.event_day is not None]
     span = max((max(days) - min(days)).days, 20)
+    places = int(axes.get_position().width * axes.figure.get_size_inches()[0] / DATE)  # type: ignore[union-attr]
     pad = timedelta(days=max(8, round(0.07 * span)))
     first, last = min(days) - pad, max(days) + pad
     axes.set_xlim(_at(first), _at(last))
@@ -85,18 +100,18 @@ def _limits(axes: Axes, events: Sequence[EventCar]) -> None:
     room = 0.16 * max(high - low, 1e-4)
     axes.set_ylim(low - room, high + room)
     if span > 400:
-        axes.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=8))
+        axes.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=min(8, places + 1)))
         axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y" if span > 5 * 366 else "%Y-%m"))
     else:
-        axes.set_xticks([_at(d) for d in _apart(days, (last - first).days)])
+        axes.set_xticks([_at(d) for d in _apart(days, (last - first).days, places)])
         axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y-%m-%d"))
 
 
-def _apart(days: Sequence[date], span: int) -> list[date]:
-    """Event days at least a sixth of the axis apart, from the first on."""
+def _apart(days: Sequence[date], span: int, room: int) -> list[date]:
+    """Event days from the first on, so far apart that ``room`` of them have their place on the axis."""
     chosen: list[date] = []
     for day in sorted(set(days)):
-        if not chosen or (day - chosen[-1]).days * 6 >= span:
+        if not chosen or (day - chosen[-1]).days * room >= span:
             chosen.append(day)
     return chosen
 

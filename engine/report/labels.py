@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 Box = tuple[float, float, float, float]
+Point = tuple[float, float]
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -46,21 +47,45 @@ def place(
     """
     used = list(taken)
     made: list[Box | None] = []
+    leaders: list[tuple[Point, Point]] = []
     for (x, y), (w, h) in zip(points, sizes, strict=True):
         labels = [b for b in made if b is not None]
-        near = (b for b in _candidates(x, y, w, h) if _free(b, frame, used) and not _crosses((x, y), b, labels))
+        near = (
+            b for b in _candidates(x, y, w, h) if _free(b, frame, used) and not _crosses((x, y), b, labels, leaders)
+        )
         box = next(near, None)
         made.append(box)
         if box is not None:
             used.append(box)
+            leaders.append(((x, y), _middle(box)))
     return made
 
 
-def _crosses(point: tuple[float, float], box: Box, labels: Sequence[Box]) -> bool:
-    """Whether the line from a point to the middle of its label runs through another label."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    steps = [(point[0] + k / 24 * (x - point[0]), point[1] + k / 24 * (y - point[1])) for k in range(25)]
-    return any(b[0] <= sx <= b[2] and b[1] <= sy <= b[3] for sx, sy in steps for b in labels)
+def _middle(box: Box) -> Point:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _crosses(point: Point, box: Box, labels: Sequence[Box], leaders: Sequence[tuple[Point, Point]]) -> bool:
+    """Whether the line from a point to the middle of its label meets another label or another such line, or the label does."""
+    end = _middle(box)
+    return any(_through(point, end, b) for b in labels) or any(
+        _meet(point, end, a, b) or _through(a, b, box) for a, b in leaders
+    )
+
+
+def _through(start: Point, end: Point, box: Box) -> bool:
+    """Whether a line runs through a box."""
+    steps = [(start[0] + k / 24 * (end[0] - start[0]), start[1] + k / 24 * (end[1] - start[1])) for k in range(25)]
+    return any(box[0] <= x <= box[2] and box[1] <= y <= box[3] for x, y in steps)
+
+
+def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether the lines from a to b and from c to d cross."""
+
+    def side(p: Point, q: Point, r: Point) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
 
 
 def _free(box: Box, frame: Box, used: Sequence[Box]) -> bool:

@@ -9,15 +9,17 @@ import numpy as np
 import polars as pl
 
 from engine.abnormal import LONG
+from engine.report.document import Heading, Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import NOTHING, fixed, level_text, one_line, p_text, percent, stars
-from engine.report.tables import Table, group_label
 from engine.report.wording import outcome_of
 from engine.sessions import Window
 
 PERIODS_A_YEAR = {"daily": 252, "monthly": 12}
 NOUNS = {"daily": "session", "monthly": "month"}
 MOST_RATS = 24
+STANDARDISED = "standardised_mean"  # the term of Jaffe's and Mandelker's test
+FITS = {"jaffe_mandelker": "standardised"}
 
 
 def long_windows(found: Findings) -> list[Window]:
@@ -99,38 +101,43 @@ def _sharing(found: Findings, window: Window) -> tuple[int, int] | None:
     return n * (n - 1) // 2 - apart, n * (n - 1) // 2
 
 
-def alpha_rows(found: Findings) -> list[Row]:
-    """The alphas of ``calendar_time``, in the order of the groups, weights as in the study."""
+def alpha_rows(found: Findings, terms: Sequence[str] = ("alpha",)) -> list[Row]:
+    """The alphas of ``calendar_time``, in the order of the groups, weights as in the study; or the rows of other terms."""
     table = found.result.tables.get("calendar_time")
     if table is None:
         return []
     order = {g: i for i, g in enumerate(found.groups)}
     weights = found.settings["calendar_time"]["weights"]
-    rows = table.filter(pl.col("term") == "alpha").to_dicts()
+    rows = table.filter(pl.col("term").is_in(terms)).to_dicts()
+    ranks = {term: i for i, term in enumerate(terms)}
     return sorted(
-        rows, key=lambda r: (order.get(r["group"], len(order)), weights.index(r["weighting"]), r["regression"])
-    )
+        rows,
+        key=lambda r: (
+            order.get(r["group"], len(order)), weights.index(r["weighting"]), ranks[r["term"]], r["regression"],
+        ),
+    )  # fmt: skip
 
 
 def calendar_time_table(found: Findings) -> Table | None:
     """The alpha of every portfolio a period and a year; None where the study has none."""
-    rows = alpha_rows(found)
+    rows = alpha_rows(found, ("alpha", STANDARDISED))
     if not rows:
         return None
     rule = found.settings["calendar_time"]
     a_year = PERIODS_A_YEAR[rule["frequency"]]
     cells = []
     for r in rows:
-        alpha = r["estimate"]
+        alpha = r["estimate"] if r["term"] == "alpha" else None
         year = percent(None if alpha is None else a_year * alpha)
         label = (
             one_line(r["group"])
             if r["group"] == "all"
-            else f"{r['group'].partition('=')[0]}: {group_label(r['group'])}"
+            else f"{r['group'].partition('=')[0]}: {one_line(r['group'].partition('=')[2])}"
         )
         cells.append(
-            (one_line(label), r["weighting"], r["regression"], percent(alpha, 3) + stars(r["p_value"], r["n_periods"]),
-             percent(r["se_hac"], 3), fixed(r["t"]), p_text(r["p_value"]), year, _interval(r), str(r["n"]),
+            (one_line(label), r["weighting"], FITS.get(str(r["regression"]), str(r["regression"])),
+             percent(alpha, 3) + ("" if alpha is None else stars(r["p_value"], r["n_periods"])), percent(r["se_hac"], 3),
+             fixed(r["t"]), p_text(r["p_value"]), year, _interval(r), str(r["n"]),
              str(r["n_periods"]), fixed(r["mean_firms"], 1), str(r["periods_left_out"]))
         )  # fmt: skip
     noun = NOUNS[rule["frequency"]]
@@ -142,7 +149,7 @@ def calendar_time_table(found: Findings) -> Table | None:
 
 
 def _interval(row: Row) -> str:
-    if row["ci_low"] is None:
+    if row["ci_low"] is None or row["term"] == STANDARDISED:
         return NOTHING
     return f"{percent(row['ci_low'], 3)} to {percent(row['ci_high'], 3)}"
 
@@ -150,13 +157,24 @@ def _interval(row: Row) -> str:
 def _notes(found: Findings, rows: Sequence[Row]) -> list[str]:
     rule = found.settings["calendar_time"]
     noun, a_year = NOUNS[rule["frequency"]], PERIODS_A_YEAR[rule["frequency"]]
-    lags = sorted({r["lags"] for r in rows})
+    lags = sorted({r["lags"] for r in rows if r["lags"] is not None})
+    without = [r["no_history"] for r in rows if r["no_history"]]
     said = [
         f"A year is {a_year} {noun}s, not compounded. Firms: mean number a {noun}; left out: {noun}s with 1 to "
         f"{rule['min_firms'] - 1} firms." if rule["min_firms"] > 1 else f"A year is {a_year} {noun}s, not compounded.",
         f"s.e., t, p and interval: Newey-West with {_range(lags)} lags ({found.alternative}). ols: every {noun} counts the same; "
         "wls: by its number of firms.",
     ]  # fmt: skip
+    said.append(
+        f"standardised: mean of the abnormal returns, each over its own standard deviation, that of the same firms with the same "
+        f"weights in the {rule['history']} {noun}s before (at least {rule['min_history']}), so that {noun}s with few firms weigh "
+        "less; it has no size in %."
+        + (
+            f" {noun.capitalize()}s without such a past: {_range(sorted({min(without), max(without)}))}."
+            if without
+            else ""
+        )
+    )
     missing = sorted({f"{r['group']} {r['weighting']}: {r['unavailable']}" for r in rows if r["unavailable"]})
     return [*said, *[f"Unavailable, {one_line(m)}." for m in missing]]
 
@@ -184,13 +202,15 @@ def calendar_time_words(found: Findings) -> list[str]:
         f"In real time, not event time: a firm is held {held}, and the portfolio's {rule['frequency']} return is {against}. "
         f"Returns are simple, {rate}.",
         "A firm whose events overlap is held once. A day without a return leaves it out, a month only if whole; a firm that is "
-        "delisted leaves on its last day. What events share in time is in the variance of the portfolio.",
-    ]
+        "delisted leaves on its last day. What events share in time is in the variance of the portfolio."
+        + (" Across a gap its value is not known: weights by value do without it until its next event."
+           if "value" in rule["weights"] else ""),
+    ]  # fmt: skip
 
 
 def _regressors(found: Findings) -> list[str]:
     terms = found.result.tables["calendar_time"]["term"].unique(maintain_order=True).to_list()
-    return [t for t in terms if t != "alpha"]
+    return [t for t in terms if t.startswith("beta_")]
 
 
 def rats_table(found: Findings) -> Table | None:
@@ -213,3 +233,29 @@ def rats_table(found: Findings) -> Table | None:
     reasons = sorted({r["unavailable"] for r in rows if r["unavailable"]})
     columns = (f"Relative {noun}", "N", "alpha", "s.e.", "t", "p", "Cumulated", "s.e.", "t", "p")
     return Table(columns, (True,) * 10, cells, notes=(note, *[f"Unavailable: {one_line(r)}." for r in reasons]))
+
+
+def long_windows_section(found: Findings) -> Section | None:
+    """Three ways to cumulate over long windows, where the study has such."""
+    table = long_windows_table(found)
+    if table is None:
+        return None
+    return section(
+        "Long windows",
+        paragraph(long_window_words(found)),
+        table.shown("long-windows", "Ways to cumulate over long windows, %"),
+    )
+
+
+def calendar_time_section(found: Findings) -> Section | None:
+    """Portfolios in calendar time and RATS, where the study has them."""
+    table, rats = calendar_time_table(found), rats_table(found)
+    if table is None:
+        return None
+    return section(
+        "Calendar time",
+        paragraph(calendar_time_words(found)),
+        table.shown("calendar-time", "Alpha of portfolios in calendar time", "dense"),
+        Heading("RATS, returns across time and securities (Ibbotson)") if rats else None,
+        rats.shown("rats", "Returns across time and securities", "dense") if rats else None,
+    )

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.market.quality import FAULTS, NOTES
+from engine.report.document import Table
 from engine.report.findings import Findings
 from engine.report.formats import NOTHING, one_line, shortened
-from engine.report.tables import Table
 
 FEW = 4  # symbols named in a line
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,12 +15,18 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import Collection
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from engine.report.formats import one_line
+from engine.report.theme import HOUSE, Theme
 
-WIDTH, HEIGHT = 6.5, 4.5
+HEIGHT = 4.5
 MAIN, GREY, FAINT, SHADE, GRID = "#0072B2", "#595959", "#9A9A9A", "#F0E6D2", "#E3E3E3"
 # Okabe and Ito (2008), in an order whose greys differ too; dashes and markers tell the same in print.
 GROUP_COLOURS = ("#D55E00", "#009E73", "#56B4E9", "#CC79A7")
@@ -37,6 +44,32 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
+_THEME: ContextVar[Theme] = ContextVar("theme", default=HOUSE)
+
+
+class Sheet(Figure):
+    """A figure that knows what to say where a pointer rests. told: (axes, x, y, text) in the data's own coordinates."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.told: list[tuple[Axes, float, float, str]] = []
+
+
+def tell(axes: Axes, x: Any, y: Any, text: str) -> None:
+    """Say ``text`` where a reader of the page points at (x, y) of the axes; print and single files do not have it."""
+    if isinstance(axes.figure, Sheet):
+        axes.figure.told.append((axes, float(x), float(y), text))
+
+
+def told(figure: Figure) -> list[tuple[float, float, str]]:
+    """What a figure tells: (x, y, text) in points from the left and from the top."""
+    if not isinstance(figure, Sheet):
+        return []
+    height = figure.get_size_inches()[1]
+    places = [(axes.transData.transform((x, y)) / figure.dpi, text) for axes, x, y, text in figure.told]
+    return [(round(72 * float(at[0]), 2), round(72 * (height - float(at[1])), 2), text) for at, text in places]
+
+
 def font_files() -> dict[str, tuple[str, int]]:
     """Regular faces known to matplotlib: family -> (file, index of the face in it)."""
     faces = sorted(font_manager.fontManager.ttflist, key=lambda f: (f.fname, getattr(f, "index", 0)))
@@ -52,8 +85,9 @@ def cjk_font() -> str | None:
 
 def families() -> list[str]:
     """The font families in the order in which a character is looked up."""
-    found = cjk_font()
-    return ["DejaVu Sans", *([found] if found else [])]
+    own, found = _THEME.get().fonts.charts, cjk_font()
+    first = [own] if own in font_files() else []
+    return list(dict.fromkeys([*first, "DejaVu Sans", *([found] if found else [])]))
 
 
 @lru_cache(maxsize=8)
@@ -80,14 +114,23 @@ def printable(text: object) -> str:
     return line if line.isascii() else "".join(c if c.isascii() or _has_glyph(c) else "?" for c in line)
 
 
+def shown_names(text: str) -> str:
+    """``text`` without the words that no font here can print, as long as others are left; else with ``?`` in their place."""
+    if text.isascii() or can_print(text):
+        return text
+    kept = " ".join(word for word in text.split(" ") if can_print(word))
+    return kept if re.search(r"\w", kept) else "".join(c if _has_glyph(c) else "?" for c in text)
+
+
 def listing_name(name: str, name_zh: str) -> str:
     """The name of a listing with its Chinese name behind it where the characters can be printed."""
     return printable(f"{name} {name_zh}".strip() if name_zh and can_print(name_zh) else name)
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def style(theme: Theme = HOUSE) -> Iterator[None]:
     """matplotlib settings of all charts; text is text, ``$`` starts no formula."""
+    token = _THEME.set(theme)
     settings: dict[str, Any] = {
         "font.family": families(),
         "font.size": 9,
@@ -112,13 +155,50 @@ def style() -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(settings)  # type: ignore[arg-type]
-        yield
+        try:
+            yield
+        finally:
+            _THEME.reset(token)
+
+
+def recolour(figure: Figure, colours: Mapping[str, str]) -> None:
+    """Put the colours of a theme in the place of the house's: lower-case ``#rrggbb`` -> colour; opacity stays."""
+    if not colours:
+        return
+
+    def other(colour: Any) -> Any:
+        return to_rgb(colours[to_hex(colour)]) if to_hex(colour) in colours else None
+
+    for artist in figure.findobj():
+        if isinstance(artist, Line2D | Text):
+            own = other(artist.get_color())
+            if own is not None:
+                artist.set_color(own)
+        elif isinstance(artist, Patch):
+            for get, put in (
+                (artist.get_facecolor, artist.set_facecolor),
+                (artist.get_edgecolor, artist.set_edgecolor),
+            ):
+                rgba: Any = get()
+                own = other(rgba) if rgba[3] else None
+                if own is not None:
+                    put((*own, rgba[3]))
+        elif isinstance(artist, Collection):
+            pairs: Any = (
+                (artist.get_facecolor, artist.set_facecolor),
+                (artist.get_edgecolor, artist.set_edgecolor),
+            )
+            for get_all, put_all in pairs:
+                rows = get_all()
+                changed = [(*other(row), row[3]) if row[3] and other(row) is not None else tuple(row) for row in rows]
+                if len(rows) and changed != [tuple(row) for row in rows]:
+                    put_all(changed)
 
 
 def save(figure: Figure, fmt: str) -> bytes:
     """``figure`` as bytes, without a date or a version in them."""
     out = io.BytesIO()
-    with style():
+    with style(_THEME.get()):
         figure.savefig(out, format=fmt, dpi=200, metadata=METADATA[fmt])
     return out.getvalue()
 
@@ -172,7 +252,7 @@ class Words:
 
 def blank(height: float = HEIGHT) -> Figure:
     """An empty figure with a canvas that can measure text."""
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Sheet(figsize=(_THEME.get().sizes.width, height))
     FigureCanvasAgg(figure)
     return figure
 

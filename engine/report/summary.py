@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from engine.report.answers import interval_text
+from engine.report.document import Table
 from engine.report.findings import Findings, read_findings
 from engine.report.formats import fixed, is_number, markdown_text, one_line, p_equals, percent
-from engine.report.memo import table_markdown
 from engine.report.provenance import provenance_table, settings_table
-from engine.report.tables import Table, all_tests_table
+from engine.report.tables import all_tests_table
+from engine.report.writers.markdown import table_markdown
 from engine.results import StudyResult
 from engine.sessions import Window
 

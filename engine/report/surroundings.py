@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.report.document import Heading, Section, Table, Text, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import FEWEST_FOR_STARS, NOTHING, fixed, one_line, shortened
-from engine.report.tables import Table
 
 MOST_ROWS = 12
 # Kinds in the order of what a reader must know first; same_day and same_firm are counted, not listed.
@@ -161,3 +161,17 @@ def remarks_on(known: Facts) -> list[str]:
             f"{len(known.firms)} events of {many} firms: events and lines of one firm are not independent draws."
         )
     return said
+
+
+def surroundings_section(found: Findings) -> Section | None:
+    """Contamination and confounding: the policy, how often, and what to read first."""
+    kinds, first = kinds_table(found), first_rows_table(found)
+    return section(
+        "What else happened",
+        paragraph(surroundings_words(found)),
+        kinds.shown("contamination", "What else happened around the events", "losses")
+        if kinds
+        else Text("Nothing that the calendar or the prices tell of."),
+        Heading("Other events and days to read first") if first else None,
+        first.shown("contamination-first", "Other events and days to read first", "dense") if first else None,
+    )

@@ -1,13 +1,13 @@
-"""The tables of the memo as text in rows and columns; Markdown and HTML are made from the same `Table`."""
+"""The tables of every memo, as `Table`: results by window and group, tests, events, exclusions."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
+from engine.report.document import Table
 from engine.report.findings import EventCar, Findings, Row
 from engine.report.formats import (
     FEWEST_FOR_STARS,
@@ -29,24 +29,18 @@ FEW_EVENTS = 30
 SHORT = {"permutation": "perm."}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells as text. numeric: one flag a column, right-aligned. kinds: one a row: "", "sub" (second line) or "head"."""
-
-    columns: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[str, ...], ...]
-    kinds: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def kind(self, i: int) -> str:
-        """The kind of row ``i``."""
-        return self.kinds[i] if self.kinds else ""
+# Stages whose rows do not take a pair out of the study.
+KEPT = {
+    "window": "of the window that its detail begins with",
+    "crosssection": "of the specification that its detail begins with",
+}
 
 
 def group_label(group: str) -> str:
-    """``consideration=cash`` as ``cash``; the whole sample as ``all``."""
-    return one_line(group.partition("=")[2]) if "=" in group else group
+    """``consideration=cash`` as ``cash``; a value without a letter or a digit with its column; the whole sample as ``all``."""
+    column, _, value = group.partition("=")
+    plain = any(c.isalnum() for c in value)
+    return one_line(value if plain else f"{column} {value}") if "=" in group else group
 
 
 def estimates(found: Findings, group: str, window: Window) -> tuple[int, float | None]:
@@ -109,6 +103,66 @@ def headline_rows(found: Findings) -> list[dict[str, str]]:
     return made
 
 
+def verdicts_table(found: Findings) -> Table:
+    """What can be said of every group at the primary window: estimate with its uncertainty, and how many tests reject."""
+    level = level_text(found.alpha)
+    if found.single:
+        title = f"p < {level} ({found.test})"
+        columns: tuple[str, ...] = ("Group", "N", "Mean CAR %", title, "By chance", "Verdict")
+    else:
+        interval = f"{level_text(1 - found.alpha)} interval %"
+        columns = (
+            "Group",
+            "N",
+            "Mean CAR %",
+            interval,
+            f"p ({shortened(found.test or 'none', 24)})",
+            "Rejecting",
+            "Verdict",
+        )
+    rows = [(_single_verdict if found.single else _group_verdict)(found, group) for group in found.groups]
+    notes = [
+        f"Window {found.window}, {found.alternative}, level {level}, not adjusted for the number of groups. Noise: not "
+        "distinguishable from what such shares do without news, which is not the same as no effect."
+    ]
+    return Table(columns, (False, *[True] * (len(columns) - 2), False), tuple(rows), notes=tuple(notes))
+
+
+def _group_verdict(found: Findings, group: str) -> tuple[str, ...]:
+    n, mean = estimates(found, group, found.window)
+    row = found.row(group, found.test)
+    p = row["p_value"] if row else None
+    answers = [r["p_value"] for r in found.group_rows(group) if r["p_value"] is not None]
+    hits = sum(value < found.alpha for value in answers)
+    said = "no answer"
+    if answers:
+        rejects = p is not None and p < found.alpha
+        said = "more than noise" if rejects or (p is None and hits) else "noise"
+        said += "" if hits in (0, len(answers)) else "; the tests disagree"
+    if n < FEWEST_FOR_STARS and answers:
+        said += "; few events, a description"
+    interval = _effects(row) if row else NOTHING
+    return (_group_name(group), str(n), percent(mean), interval, p_text(p), f"{hits} of {len(answers)}", said)
+
+
+def _single_verdict(found: Findings, group: str) -> tuple[str, ...]:
+    n, mean = estimates(found, group, found.window)
+    hits, tested = moved(found, group, found.window)
+    said = "no answer"
+    if tested:
+        more = (
+            "more events moved than by chance alone" if hits > found.alpha * tested else "no more than by chance alone"
+        )
+        said = "none moved" if not hits else more
+    chance = fixed(found.alpha * tested, 1) if tested else NOTHING
+    return (_group_name(group), str(n), percent(mean), f"{hits} of {tested}" if tested else NOTHING, chance, said)
+
+
+def _group_name(group: str) -> str:
+    """``consideration: cash``; the whole sample as ``all``."""
+    return one_line(group) if "=" not in group else ": ".join(one_line(part) for part in group.split("=", 1))
+
+
 def _digits(test: str) -> int:
     """The statistic of `permutation` is a return, every other one a score."""
     return 4 if test == "permutation" else 2
@@ -145,6 +199,38 @@ def _cell(found: Findings, group: str, window: Window, n_primary: int) -> tuple[
     p, statistic = (row["p_value"], row["statistic"]) if row else (None, None)
     below = p_text(p) if found.test == "permutation" else fixed(statistic)
     return percent(mean) + stars(p, n), f"({below}{other_n})"
+
+
+def wide_table(found: Findings) -> Table:
+    """The wide form for papers: for each group estimate, (statistic), N and share positive, a column a window."""
+    rows: list[tuple[str, ...]] = []
+    for group in found.groups:
+        n, _ = estimates(found, group, found.window)
+        cells = [_cell(found, group, w, n) for w in found.windows]
+        cars = [[r["car"] for r in _car_rows(found, group, w) if r["car"] is not None] for w in found.windows]
+        name = _group_name(group)
+        rows += [
+            (name, "mean CAR, %", *[top for top, _ in cells]),
+            (name, _statistic_name(found), *[below.partition(";")[0].rstrip(")") + ")" for _, below in cells]),
+            (name, "N", *[str(estimates(found, group, w)[0]) for w in found.windows]),
+            (
+                name,
+                "CAR > 0, %",
+                *[fixed(100 * sum(c > 0 for c in own) / len(own), 1) if own else NOTHING for own in cars],
+            ),
+        ]
+    columns = ("Group", "Line", *[str(w) for w in found.windows])
+    return Table(
+        columns, (False, False, *[True] * len(found.windows)), tuple(rows), notes=_foot(found), name="wide",
+        caption="Mean CAR by group, a column a window",
+    )  # fmt: skip
+
+
+def _statistic_name(found: Findings) -> str:
+    """What stands in parentheses below an estimate."""
+    if found.single:
+        return f"(p < {level_text(found.alpha)} by {found.test})"
+    return f"(p of {found.test})" if found.test == "permutation" else f"({found.test or 'no test'})"
 
 
 def _foot(found: Findings) -> tuple[str, ...]:
@@ -226,7 +312,7 @@ def _event_row(event: EventCar, further: Sequence[str]) -> tuple[str, ...]:
     name = f"{event.name} {event.name_zh}".strip()
     day = str(event.event_day) if event.event_day else NOTHING
     p_values = [p_text((event.tests or {}).get(t, {}).get("p_value")) for t in further]
-    car = percent(event.car) if event.car is not None else "not in"
+    car = percent(event.car) if event.car is not None else NOTHING
     return (
         shortened(event.event_id, 48), shortened(event.symbol, 24), shortened(name, 32), day, fixed(event.hours_to_open, 1),
         car, percent(event.se), fixed(event.t), p_text(event.p_value), *p_values,
@@ -257,7 +343,11 @@ def exclusions_table(found: Findings) -> Table | None:
     if not rows:
         return None
     cells = tuple(tuple("" if v is None else one_line(v) for v in row) for row in rows)
-    return Table(("Event", "Symbol", "Stage", "Reason", "Detail"), (False,) * 5, cells)
+    stages = {row[2] for row in rows} & set(KEPT)
+    notes = [
+        f"Stage {stage}: the pair is among those used, and left out {KEPT[stage]} alone." for stage in sorted(stages)
+    ]
+    return Table(("Event", "Symbol", "Stage", "Reason", "Detail"), (False,) * 5, cells, notes=tuple(notes))
 
 
 def flags_table(found: Findings) -> Table | None:

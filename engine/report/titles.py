@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.report.answers import rejecting_and_not
+from engine.report.backtest import backtest_title
 from engine.report.findings import EventCar, Findings, count, span_text
 from engine.report.formats import fixed, level_text, p_equals, percent, shortened
 from engine.report.lanes import widest
 from engine.report.long_horizon import NOUNS, alpha_rows
+from engine.report.specifications import specifications_title
 
 
 def caar_title(found: Findings) -> str:
@@ -98,8 +102,65 @@ def partial_title(found: Findings) -> str:
     )
 
 
+def paths_title(found: Findings) -> str:
+    """How many listings rose and fell over the primary window, by the mean of their events."""
+    by_listing: dict[str, list[float]] = {}
+    for event in found.measured:
+        by_listing.setdefault(event.symbol, []).append(event.car or 0.0)
+    if not by_listing:
+        return "No event is complete in the primary window"
+    rose = sum(sum(cars) > 0 for cars in by_listing.values())
+    return f"{rose} of {count(len(by_listing), 'listing')} rose beyond what was expected {span_text(found.window)}"
+
+
+def heatmap_title(found: Findings) -> str:
+    """How many events fell in every window, and how many rose."""
+    cars: dict[tuple[str, str], list[float]] = {}
+    for event_id, symbol, car in found.result.tables["cars"].select("event_id", "symbol", "car").drop_nulls().rows():
+        cars.setdefault((event_id, symbol), []).append(car)
+    own = [cars[e.event_id, e.symbol] for e in found.measured]
+    if not own:
+        return "No event is complete in the primary window"
+    fell, rose = sum(max(c) < 0 for c in own), sum(min(c) > 0 for c in own)
+    windows = "the window" if len(found.windows) == 1 else f"all {len(found.windows)} windows"
+    return f"Of {count(len(own), found.noun)}, {fell} fell and {rose} rose in {windows}"
+
+
+def chosen_event(found: Findings) -> EventCar | None:
+    """The event of ``[report] event``, its largest CAR in absolute value where it has several listings; else of all events."""
+    asked = found.settings["report"].get("event")
+    events = [e for e in found.measured if asked is None or e.event_id == asked]
+    return max(events, key=lambda e: (abs(e.car or 0.0), e.event_id, e.symbol), default=None)
+
+
+def panel_title(found: Findings) -> str:
+    """The event of the panel and its CAR."""
+    event = chosen_event(found)
+    if event is None:
+        asked = found.settings["report"].get("event")
+        return f"No event {shortened(asked, 40)} is complete in the primary window" if asked else "No event to show"
+    tested = f" (t {fixed(event.t)})" if event.t is not None else ""
+    return f"{shortened(event.event_id, 40)}: CAR of {percent(event.car)} % {span_text(found.window)}{tested}"
+
+
 def _range(events: tuple[EventCar, ...]) -> str:
     cars = [e.car for e in events if e.car is not None]
     if min(cars) == max(cars):
         return f"of {percent(cars[0])} %"
     return f"from {percent(min(cars))} to {percent(max(cars))} %"
+
+
+# Name of a chart -> what it found.
+TITLES: dict[str, Callable[[Findings], str]] = {
+    "caar_path": caar_title,
+    "car_forest": forest_title,
+    "crosssection_partial": partial_title,
+    "event_timeline": timeline_title,
+    "venue_days": venue_title,
+    "calendar_time": calendar_time_title,
+    "listing_paths": paths_title,
+    "car_heatmap": heatmap_title,
+    "event_panel": panel_title,
+    "specification_curve": specifications_title,
+    "equity_curve": backtest_title,
+}

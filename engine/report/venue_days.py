@@ -19,16 +19,18 @@ from engine.report.lanes import Lane, widest
 from engine.report.style import MAIN, Words, blank, compose, printable
 from engine.report.titles import venue_title
 
-OPEN, NEWS, CLOSED = "#DCE6EC", "#D55E00", "#F6F6F6"
+OPEN, NEWS, CLOSED, HATCH = "#DCE6EC", "#D55E00", "#F6F6F6", "#CFCFCF"
 MOST_LISTINGS, FEW_DAYS, MOST_DAYS, LABEL = 4, 11, 20, 22
 SMALL = 7.2
+NARROW = 5.0  # inches of width below which words are fewer and shorter
 
 
 def draw(found: Findings) -> Figure:
     """The event whose day 0 differs most between exchanges."""
     event_id, lanes = widest(found)
     figure = blank(max(2.3, 1.75 + 0.62 * len(lanes)))
-    axes = compose(figure, _words(found, event_id, lanes), left=0.95, right=1.75)
+    slim = figure.get_size_inches()[0] < NARROW
+    axes = compose(figure, _words(found, event_id, lanes), left=0.75 if slim else 0.95, right=1.4 if slim else 1.75)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     if not lanes:
@@ -37,26 +39,34 @@ def draw(found: Findings) -> Figure:
         return figure
     days = _days(lanes)
     for row, lane in enumerate(lanes):
-        _draw_lane(axes, row, lane, days)
+        _draw_lane(axes, row, lane, days, slim)
     axes.set_xlim(0, len(days))
     axes.set_ylim(len(lanes) - 0.45, -0.55)
     axes.set_yticks(range(len(lanes)), [lane.city for lane in lanes])
-    axes.set_xticks([x + 0.5 for x in range(len(days))], [_tick(days, x) for x in range(len(days))])
+    axes.set_xticks([x + 0.5 for x in range(len(days))], [_tick(days, x, slim) for x in range(len(days))])
     return figure
 
 
-def _draw_lane(axes: Axes, row: int, lane: Lane, days: Sequence[date]) -> None:
+def _draw_lane(axes: Axes, row: int, lane: Lane, days: Sequence[date], slim: bool) -> None:
     """The days of one exchange as cells, the news above them, the moves to the right."""
     known = (min(lane.sessions), max(lane.sessions)) if lane.sessions else (lane.day0, lane.day0)
     for column, day in enumerate(days):
         inside = known[0] <= day <= known[1]
         colour = MAIN if day == lane.day0 else OPEN if day in lane.sessions else CLOSED if inside else "white"
-        edge = "#E2E2E2" if colour == CLOSED else "none"
+        edge = HATCH if colour == CLOSED else "none"
         axes.add_patch(
-            Rectangle((column + 0.04, row - 0.3), 0.92, 0.6, facecolor=colour, edgecolor=edge, linewidth=0.6)
+            Rectangle(
+                (column + 0.04, row - 0.3),
+                0.92,
+                0.6,
+                facecolor=colour,
+                edgecolor=edge,
+                linewidth=0.6,
+                hatch="////" if colour == CLOSED else None,
+            )
         )
         if day == lane.day0:
-            said = "day 0" if len(days) <= FEW_DAYS else "0"
+            said = "day 0" if len(days) <= FEW_DAYS and not slim else "0"
             axes.text(
                 column + 0.5,
                 row + 0.08,
@@ -72,7 +82,7 @@ def _draw_lane(axes: Axes, row: int, lane: Lane, days: Sequence[date]) -> None:
             x = days.index(heard.date()) + (heard.hour + heard.minute / 60) / 24
             axes.plot(x, row - 0.4, marker="v", markersize=7, color=NEWS, markeredgewidth=0, zorder=4)
             axes.plot([x, x], [row - 0.4, row - 0.18], color=NEWS, linewidth=1.6, zorder=4)
-    moves = _move_texts(lane)
+    moves = _move_texts(lane, 12 if slim else LABEL, 2 if slim else MOST_LISTINGS)
     for line, text in enumerate(moves):
         y = row + (line - (len(moves) - 1) / 2) * 0.24
         axes.text(len(days) + 0.15, y, printable(text), fontsize=SMALL, color="#333333", va="center", clip_on=False)
@@ -89,30 +99,30 @@ def _days(lanes: Sequence[Lane]) -> list[date]:
     return [d for d in days if any(abs((d - m).days) <= 1 for m in marks)][:MOST_DAYS]
 
 
-def _move_texts(lane: Lane) -> list[str]:
-    shown = [f"{_cut(s)}  {percent(ar)} %" for s, ar in lane.moves if ar is not None]
+def _move_texts(lane: Lane, length: int, most: int) -> list[str]:
+    shown = [f"{_cut(s, length)}  {percent(ar)} %" for s, ar in lane.moves if ar is not None]
     without = sum(1 for _, ar in lane.moves if ar is None)
-    if len(shown) > MOST_LISTINGS:
-        shown = [*shown[: MOST_LISTINGS - 1], f"and {len(shown) - MOST_LISTINGS + 1} more"]
+    if len(shown) > most:
+        shown = [*shown[: most - 1], f"and {len(shown) - most + 1} more"]
     return [typeset(t) for t in (shown or [f"{without} without prices"])]
 
 
-def _cut(label: str) -> str:
+def _cut(label: str, length: int) -> str:
     """The symbol and as many words of the name as have room."""
     kept = ""
     for word in label.split():
-        if kept and len(kept) + 1 + len(word) > LABEL:
+        if kept and len(kept) + 1 + len(word) > length:
             break
         kept = f"{kept} {word}".strip()
-    return shortened(kept, LABEL)
+    return shortened(kept, length)
 
 
-def _tick(days: Sequence[date], x: int) -> str:
+def _tick(days: Sequence[date], x: int, slim: bool) -> str:
     """The weekday and date of a column; the month where it changes or days are left out before it."""
     day = days[x]
     follows = x > 0 and (day - days[x - 1]).days == 1
     month = "" if follows and day.day != 1 else f"\n{day:%b %Y}" if x == 0 or len(days) <= FEW_DAYS else f"\n{day:%b}"
-    return f"{day:%a}\n{day.day}{month}" if len(days) <= FEW_DAYS else f"{day.day}{month}"
+    return f"{day:%a}\n{day.day}{month}" if len(days) <= FEW_DAYS and not slim else f"{day.day}{month}"
 
 
 def _words(found: Findings, event_id: str, lanes: Sequence[Lane]) -> Words:
@@ -134,7 +144,7 @@ def _words(found: Findings, event_id: str, lanes: Sequence[Lane]) -> Words:
     )
     legend: list[tuple[Any, str]] = [
         (Patch(facecolor=OPEN), "session"),
-        (Patch(facecolor=CLOSED, edgecolor="#E2E2E2"), "closed"),
+        (Patch(facecolor=CLOSED, edgecolor=HATCH, hatch="////"), "closed"),
         (Patch(facecolor=MAIN), "day 0"),
     ]
     if marked:

@@ -89,6 +89,8 @@ def model_name(settings: Mapping[str, Any]) -> str:
     name = str(settings["model"]["name"])
     factors = settings.get("factors") or {}
     with_factors = f" (with {', '.join([*factors['columns']] or [factors['set']])})" if factors else ""
+    if factors.get("set") == "local_us_fx":
+        with_factors = f" (with {factors['us']} as of its last close and the rate of the currency, raw returns)"
     return MODEL_NAMES.get(name, f"model {name}") + with_factors
 
 
@@ -145,11 +147,13 @@ def formulas_in_calendar_time(settings: Mapping[str, Any]) -> list[tuple[str, st
     from engine.calendar_time.least_squares import least_squares
     from engine.calendar_time.portfolio import abnormal_return, portfolio
     from engine.calendar_time.rats import rats
+    from engine.calendar_time.standardised import standardised, standardised_mean
 
     rule = settings.get("calendar_time")
     if not rule:
         return []
     named = {"portfolio": portfolio, "alpha": abnormal_return, "Newey-West": least_squares}
+    named |= {"standardised": standardised, "mean of the standardised": standardised_mean}
     named |= {"RATS": rats} if rule["rats"] else {}
     return [(name, _docstring(function, name)) for name, function in named.items()]
 

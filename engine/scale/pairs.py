@@ -127,7 +127,7 @@ def _line(
         np.ascontiguousarray(np.where(around, riskfree, np.nan)[skip:]),
         skip,
     )
-    return SharedLine(benchmark, exchange, grid.dates[skip:], calendar, against_words(against, market))
+    return SharedLine(benchmark, exchange, grid.dates[skip:], calendar, against_words("", against, market))
 
 
 def _positions(event_day: Days, shared: Ints, lines: Sequence[SharedLine]) -> Small:

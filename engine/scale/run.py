@@ -183,7 +183,10 @@ def _quality(file: PartedFile) -> pl.DataFrame:
     said = [
         "the quality report compares all series with each other, and is not made of prices that are read part by part"
     ]
-    kinds = ["not_checked"]
+    said.append(
+        "what the result is without single events and dates is not worked out where not all events are in memory"
+    )
+    kinds = ["not_checked", "no_influence"]
     if file.copied:
         kinds.append("not_sorted")
         said.append("the file is not sorted by symbol and date: each run sorts a copy; sort it once and for all")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from engine.cholesky import cholesky, forward_substituted
 from engine.orthonormal import orthonormal
 from engine.significance.inversion import NOWHERE, REJECTED, crossing
 from engine.significance.parametric import ZERO_MEAN
@@ -147,12 +148,14 @@ def sur_f(sample: CarSample) -> Significance:
     if not (spread > noise(errors)).all():
         return unavailable(sample, name, "the residuals of a firm do not vary", ALL_ZERO)
     unit = errors / spread[:, None]
-    correlation = unit @ unit.T / nu
-    if not np.linalg.eigvalsh(correlation)[0] > DEPENDENT:
+    correlation = np.stack([(unit * row).sum(axis=1) for row in unit]) / nu
+    lower = cholesky(correlation[None], DEPENDENT)
+    if not np.isfinite(lower).all():
         return unavailable(sample, name, "the residuals of a firm are a combination of the others'", ALL_ZERO)
     scaled = sample.ar[:, sample.columns].sum(axis=1) / spread
-    w = float(scaled @ np.linalg.solve(correlation, scaled)) / v
-    mean, se = float(sample.car.mean()), float(np.sqrt(v * (spread @ correlation @ spread))) / n
+    w = float((forward_substituted(lower, scaled[None]) ** 2).sum()) / v
+    together = float((spread * (correlation * spread).sum(axis=1)).sum())
+    mean, se = float(sample.car.mean()), float(np.sqrt(v * together)) / n
     half = se * float(np.sqrt(stats.f.isf(sample.alpha, n, nu - n + 1) * nu * n / (nu - n + 1)))
     statistic = w * (nu - n + 1) / (nu * n)
     return Significance(

@@ -19,6 +19,7 @@ from engine.significance.sample import (
 
 NULL_DATES = "the event dates are like any other dates of the same listings"
 NULL_FIRMS = "the listings with the event are like the study's other listings on the same dates"
+TIE = 1e-12  # of a mean CAR: what rounding may part is a tie
 JOINT = "shares days with another event: its CAR of the joint regression has no counterpart"
 
 
@@ -114,6 +115,9 @@ def event_permutation(sample: CarSample) -> EventSignificance:
 
 
 def _p(draws: npt.NDArray[np.float64], value: float, alternative: str) -> float:
-    """The share of draws at least as extreme as ``value``, which counts as one of them."""
-    below, above, beyond = draws <= value, draws >= value, np.abs(draws) >= abs(value)
+    """The share of draws at least as extreme as ``value``, which counts as one of them.
+
+    A draw that is ``value`` but for rounding is as extreme: stand-ins that are the very listings with the event.
+    """
+    below, above, beyond = draws <= value + TIE, draws >= value - TIE, np.abs(draws) >= abs(value) - TIE
     return float(empirical_p(below.sum(), above.sum(), beyond.sum(), len(draws), alternative))

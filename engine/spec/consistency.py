@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from engine.errors import SpecError, hint
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
+from engine.spec.alternatives import backtest_problems, grid_problems
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
 from engine.spec.ends import end_problems
 
@@ -48,6 +49,8 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _calendar_time_problems(spec)
     yield from _crosssection_problems(spec, known)
     yield from _control_problems(spec)
+    yield from grid_problems(spec, known)
+    yield from backtest_problems(spec)
     if spec.model.name in known.models:
         yield from _model_problems(spec)
     asked = sorted(set(spec.significance.tests) & known.resampling)
@@ -123,9 +126,18 @@ def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
         yield f'[factors] is used by the model {taking} only, and [model] name = "{spec.model.name}". Change one of them.'
     if factors.set is None and not factors.columns:
         yield '[factors] needs columns = ["BZ=F"], series of the snapshot, or set = "ff3", or both: columns of the set.'
-    if factors.excess and factors.set is None:
-        yield "[factors] excess = true takes the risk-free rate from the column RF of a set: give set."
-    if factors.set is not None and spec.prices.returns == "log":
+    if factors.excess and factors.of_file is None:
+        yield "[factors] excess = true takes the risk-free rate from the column RF of a file: give the set of one, such as ff3."
+    if factors.is_world and factors.columns:
+        yield f'[factors] set = "{factors.set}" has its factors; leave out columns, or list all of them there and leave out set.'
+    if factors.is_world and spec.sessions.calendar == "benchmark":
+        yield (
+            f'[factors] set = "{factors.set}" takes the last US close before each close of the listing\'s exchange: it needs '
+            '[sessions] calendar = "exchange".'
+        )
+    if factors.us != "^GSPC" and not factors.is_world:
+        yield '[factors] us is the index of set = "local_us_fx" alone. Remove it.'
+    if factors.of_file is not None and spec.prices.returns == "log":
         yield (
             '[factors] set holds simple returns, which have no counterpart in [prices] returns = "log". Use returns = "simple", '
             "or columns of the snapshot."
@@ -152,6 +164,8 @@ def _calendar_time_problems(spec: StudySpec) -> Iterator[str]:
             f"[calendar_time] hold = {rule.hold}: the first session must not be after the last, and neither farther than "
             f"{FARTHEST} from day 0."
         )
+    if rule.min_history > rule.history:
+        yield f"[calendar_time] min_history = {rule.min_history} is more than history = {rule.history}, the periods looked at."
     for name in sorted({w for w in rule.weights if rule.weights.count(w) > 1}):
         yield f'[calendar_time] weights: "{name}" stands there more than once.'
 
@@ -203,7 +217,7 @@ def _model_problems(spec: StudySpec) -> Iterator[str]:
     for key in asked:
         if key in own and days < asked[key]:
             yield (
-                f"[model] {key} = {getattr(model, key)} needs an estimation_window of {asked[key]:g} days or more, "
+                f"[model] {key} = {getattr(model, key)} needs an estimation_window of {asked[key]:,.0f} days or more, "
                 f"{model.estimation_window} has {days}. Lower it, or start the window earlier."
             )
 
@@ -211,9 +225,13 @@ def _model_problems(spec: StudySpec) -> Iterator[str]:
 def _names(table: str, key: str, noun: str, read: list[str], known: frozenset[str]) -> Iterator[str]:
     for name in read:
         if name not in known:
-            yield f'[{table}] {key} = "{name}" is not a {noun}. {hint(name, known)}'
+            yield f'[{table}] {key} = "{name}" is not {_article(noun)} {noun}. {hint(name, known)}'
     for name in sorted({n for n in read if read.count(n) > 1}):
         yield f'[{table}] {key}: "{name}" stands there more than once.'
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def _window_problems(spec: StudySpec) -> Iterator[str]:

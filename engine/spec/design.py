@@ -17,7 +17,8 @@ Alternative = Literal["two-sided", "greater", "less"]
 class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
     the tests that need ``[resampling]``. outcomes: what may be measured. bridged: the models of trade-to-trade returns.
-    covariances: of the cross-section. stamps: the columns that a named window may begin or end at."""
+    covariances: of the cross-section. stamps: the columns that a named window may begin or end at. group_tests: the tests of
+    a whole sample."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
@@ -28,6 +29,7 @@ class Known:
     bridged: frozenset[str]
     covariances: frozenset[str]
     stamps: frozenset[str]
+    group_tests: frozenset[str]
 
 
 class _Table(BaseModel):
@@ -62,23 +64,40 @@ class Benchmark(_Table):
     own_weight: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
 
 
+LOCAL_US_FX = "local_us_fx"
+
+
 class Factors(_Table):
+    """Factors beside the benchmark. set: a file of factors by its name, which is in excess of its risk-free rate, or
+    ``local_us_fx``: the local benchmark, the index ``us`` as of its last close, and the rate of the listing's currency, raw."""
+
     snapshot: str | None = None
     set: str | None = None
     columns: list[str] = []
     units: Literal["percent", "fraction"] = "percent"
     excess: bool
+    us: str = "^GSPC"
+
+    @property
+    def of_file(self) -> str | None:
+        """The name of a set that is a file of factors."""
+        return None if self.is_world else self.set
+
+    @property
+    def is_world(self) -> bool:
+        """Whether the factors are the US index and the rate of each listing's currency."""
+        return self.set == LOCAL_US_FX
 
     @property
     def has_market(self) -> bool:
         """Whether the set brings its own market, which then takes the benchmark's place."""
-        return self.set is not None and (not self.columns or "Mkt-RF" in self.columns)
+        return self.of_file is not None and (not self.columns or "Mkt-RF" in self.columns)
 
     @model_validator(mode="before")
     @classmethod
     def _excess_of_a_set(cls, raw: Any) -> Any:
-        """Excess returns are what the factors of a set explain; series of the snapshot have no risk-free rate."""
-        return {"excess": "set" in raw} | raw if isinstance(raw, dict) else raw
+        """Excess returns are what the factors of a file explain; series of the snapshot have no risk-free rate."""
+        return {"excess": raw.get("set", LOCAL_US_FX) != LOCAL_US_FX} | raw if isinstance(raw, dict) else raw
 
 
 class SessionRule(_Table):
@@ -161,7 +180,8 @@ class Deals(_Table):
 
 class CalendarTime(_Table):
     """Portfolios in calendar time. hold: the first and last session relative to day 0 on which a firm is held; months: the
-    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9))."""
+    calendar months after the one of day 0. lags: of Newey-West, None for floor(4 (T/100)^(2/9)). history, min_history: the
+    periods before each that standardise its abnormal return, and the fewest of them with a return of every firm."""
 
     frequency: Literal["daily", "monthly"]
     hold: list[int] | None = Field(default=None, min_length=2, max_length=2)
@@ -170,6 +190,8 @@ class CalendarTime(_Table):
     market_value: str = "market_value"
     min_firms: int = Field(default=5, ge=1)
     lags: int | None = Field(default=None, ge=0, le=FARTHEST)
+    history: int = Field(default=60, ge=3, le=FARTHEST)
+    min_history: int = Field(default=36, ge=3, le=FARTHEST)
     rats: bool = False
 
 
@@ -188,6 +210,55 @@ class CrossSection(_Table):
         return {str(i): text for i, text in enumerate(listed, 1)}
 
 
+class Grid(_Table):
+    """Further choices beside the study's own, which every list is tried with (`engine.spec.variants`).
+
+    benchmark: of every listing, or by exchange. car: inside the event window. hold: of the backtest, in sessions.
+    """
+
+    model: list[str] = []
+    estimation_window: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = []
+    car: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = []
+    benchmark: list[str | dict[str, str]] = []
+    test: list[str] = []
+    returns: list[Literal["simple", "log"]] = []
+    hold: list[Annotated[int, Field(ge=1, le=FARTHEST)]] = []
+
+
+class Leg(_Table):
+    """One position of the rule. side: with the expected sign or against it; delay: sessions after the first fill that is
+    possible; hold: sessions."""
+
+    side: Literal["expected", "opposite"] = "expected"
+    delay: int = Field(default=0, ge=0, le=FARTHEST)
+    hold: int = Field(ge=1, le=FARTHEST)
+
+
+class Backtest(_Table):
+    """The calendar as signals. entry: the first open or close after the stamp, or the first close.
+
+    hold: sessions of the one leg ``signal``, or several ``legs`` by name. cost_bp: of the value traded, each way, for
+    listing and hedge. borrow_bp: a year, of a listing sold short. size: a position's share of the capital. max_wait: sessions
+    that an order waits for a fill. notional: of a position in the listing's currency, at most ``participation`` of the daily
+    traded value; None: whatever the capacity.
+    """
+
+    entry: Literal["open", "close"]
+    hold: int | None = Field(default=None, ge=1, le=FARTHEST)
+    legs: dict[str, Leg] = {}
+    cost_bp: float = Field(ge=0, le=10_000)
+    borrow_bp: float = Field(ge=0, le=100_000)
+    size: float = Field(default=0.1, gt=0, le=1)
+    max_wait: int = Field(default=5, ge=0, le=250)
+    notional: float | None = Field(default=None, gt=0)
+    participation: float = Field(default=0.05, gt=0, le=1)
+
+    @property
+    def named_legs(self) -> dict[str, Leg]:
+        """Name of each leg -> the leg."""
+        return self.legs or {"signal": Leg(hold=self.hold or 1)}
+
+
 class Limits(_Table):
     max_excluded_share: float = Field(default=0.10, ge=0, le=1)
     allow_missing_symbols: bool = False
@@ -199,6 +270,8 @@ class Output(_Table):
 
 class Report(_Table):
     charts: list[str] = ["caar_path", "car_forest"]
+    theme: str | None = None
+    event: str | None = None
 
 
 class StudySpec(_Table):
@@ -220,6 +293,8 @@ class StudySpec(_Table):
     deals: Deals | None = None
     calendar_time: CalendarTime | None = None
     crosssection: CrossSection | None = None
+    grid: Grid | None = None
+    backtest: Backtest | None = None
     limits: Limits = Limits()
     output: Output = Output()
     report: Report = Report()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +14,7 @@ from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
 
 # Declared in the study format, not in this version.
-LATER_TABLES = ("claims", "grid", "backtest")
+LATER_TABLES = ("claims",)
 
 
 def read_spec(path: Path, known: Known) -> StudySpec:
@@ -37,7 +37,7 @@ def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
         try:
             spec = StudySpec.model_validate(raw)
         except ValidationError as error:
-            problems = [_plain(e) for e in error.errors()]
+            problems = _plain(error.errors())
         else:
             problems = list(contradictions(spec, known))
     if problems:
@@ -72,12 +72,47 @@ def _table_type(name: str) -> Any:
     return next((t for t in get_args(annotation) if t is not type(None)), annotation)
 
 
-def _plain(error: Any) -> str:
-    """One pydantic error in the words of the study file."""
-    *tables, key = [str(part) for part in error["loc"]]
-    place = f"[{tables[0]}] {'.'.join([*tables[1:], key])}" if tables else key
-    if error["type"] == "missing":
-        kind = "key" if tables else "table or key"
+# Words of the study file for what a value should have been, by pydantic's name of the error, and the kinds of a value that may be
+# one of several: pydantic writes the kind it tried behind the key.
+SHOULD_BE = {
+    "string_type": "text in quotes", "int_type": "a whole number", "int_from_float": "a whole number",
+    "int_parsing": "a whole number", "float_type": "a number", "float_parsing": "a number", "bool_type": "true or false",
+    "bool_parsing": "true or false", "list_type": "a list in brackets", "dict_type": "a table", "model_type": "a table",
+}  # fmt: skip
+KINDS = {"str", "int", "list[str]", "dict[str,str]"}
+
+
+def _plain(errors: Sequence[Any]) -> list[str]:
+    """pydantic's errors in the words of the study file, one a key: of a value that may be of several kinds, the error of the kind
+    it is, else all kinds that it may be."""
+    by_key: dict[tuple[str, ...], list[Any]] = {}
+    for error in errors:
+        path = [str(part) for part in error["loc"]]
+        kind = next((i for i, part in enumerate(path) if i and part in KINDS), len(path))
+        by_key.setdefault(tuple(path[:kind]), []).append(error)
+    said = []
+    for key, tried in by_key.items():
+        deepest = max(len(error["loc"]) for error in tried)
+        chosen = [error for error in tried if len(error["loc"]) == deepest]
+        path = [*key, *(str(part) for part in chosen[0]["loc"][len(key) :] if str(part) not in KINDS)]
+        said.append(_said(path, chosen))
+    return said
+
+
+def _said(path: Sequence[str], errors: Sequence[Any]) -> str:
+    """One problem of one key; several errors are the kinds that its value could have been."""
+    place = f"[{path[0]}] {'.'.join(path[1:])}" if len(path) > 1 else path[0]
+    first, context = errors[0], errors[0].get("ctx", {})
+    if first["type"] == "missing":
+        kind = "key" if len(path) > 1 else "table or key"
         return f"{place}: this {kind} is required and has no default. Write it into the study."
-    message = str(error["msg"]).replace("Input should be", "should be").replace("Field required", "is required")
-    return f"{place} = {error['input']!r}: {message}."
+    read = f"{place} = {first['input']!r}"
+    if first["type"] in ("too_short", "too_long"):
+        bound = (
+            f"at least {context['min_length']}" if first["type"] == "too_short" else f"at most {context['max_length']}"
+        )
+        return f"{read}: holds {context['actual_length']}, and should hold {bound}."
+    words = [SHOULD_BE.get(error["type"], "") for error in errors]
+    if all(words):
+        return f"{read}: should be {' or '.join(dict.fromkeys(words))}."
+    return f"{read}: {str(first['msg']).replace('Input should be', 'should be')}."

@@ -1,0 +1,151 @@
+"""What `validate` and `bless` do: recompute, compare with the golden result, say and write down what was found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from engine.cli.console import say, show_changes
+from engine.cli.studies import compute, load, study_folder, study_folders
+from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, SpecError
+
+if TYPE_CHECKING:
+    from engine.drift import EventDrift
+    from engine.validation import Check
+
+
+def validate_studies(
+    study: str | None, allow_code: bool, report: Path | None, json: str | None, junit: Path | None
+) -> None:
+    """One study, or every one; a line for each, the forms that are asked for, then exit with the worst code."""
+    from engine.validation import as_html, as_json, as_junit, lines
+
+    tell = say if json == "-" else print
+    checks = []
+    for folder in [study_folder(study)] if study is not None else study_folders():
+        check = check_one(folder, allow_code, alone=study is not None)
+        checks.append(check)
+        for line in lines(check):
+            (say if check.status == "failed" else tell)(line)
+    if report is not None:
+        _write(report, as_html(checks))
+    if junit is not None:
+        _write(junit, as_junit(checks))
+    if json is not None:
+        _write_or_print(json, as_json(checks))
+    say_what_moved(checks)
+    if worst := max((c.exit_code for c in checks), default=0):
+        raise typer.Exit(worst)
+
+
+def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
+    """Recompute one study and compare; alone: missing prices are an error, not a study left out."""
+    from engine.fingerprints import fingerprints
+    from engine.golden import compare
+    from engine.results import read_manifest
+    from engine.validation import Check, failed, left_out, without_golden
+
+    golden = folder / "golden"
+    try:
+        if not (golden / "manifest.json").is_file():
+            return without_golden(folder.name)
+        study = load(str(folder), allow_code=allow_code)
+        result = compute(study, read_manifest(golden)["kernel"]).whole()
+        return Check.of(folder.name, compare(result, golden, fingerprints(study)))
+    except MissingData as error:
+        return failed(folder.name, str(error), error.exit_code) if alone else left_out(folder.name, str(error))
+    except EngineError as error:
+        return failed(folder.name, str(error), error.exit_code)
+
+
+def say_what_moved(checks: Sequence[Check]) -> None:
+    """The studies that are not as blessed, at the end, where a long log is read."""
+    for check in checks:
+        if check.status == "moved":
+            say(f"error: {check.study} differs from its golden result. {check.summary().partition(': ')[2]}.")
+
+
+def bless_one(study: str, reason: str, allow_code: bool) -> None:
+    """Show what differs from the golden result, then make the new numbers the golden ones."""
+    from engine.fingerprints import fingerprints
+    from engine.golden import bless, compare
+    from engine.validation import Check, lines
+
+    if not reason.strip():
+        raise SpecError("bless needs a reason: --reason 'what changed and why'.")
+    folder = study_folder(study)
+    golden = folder / "golden"
+    loaded = load(str(folder), allow_code=allow_code)
+    result, inputs = compute(loaded).whole(), fingerprints(loaded)
+    if (golden / "manifest.json").is_file():
+        try:
+            for line in lines(Check.of(folder.name, compare(result, golden, inputs))):
+                print(line)
+        except DataError as error:
+            print(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
+    else:
+        print(f"{folder.name}: first golden result")
+    bless(result, golden, reason, inputs)
+    say(f"blessed {golden}")
+
+
+def validate_against(folder: Path, against: str, allow_code: bool, tolerance: float, json: str | None) -> None:
+    """The study on the snapshot it names and on another one; on its golden result where the first is not at hand."""
+    from engine.drift import causes_by_day, causes_by_month, drifted
+    from engine.golden import kept_inputs
+    from engine.inputs import default_data_path
+    from engine.market import find_snapshot
+    from engine.market.vintages import compare_snapshots
+    from engine.replication import compare_runs
+    from engine.results import read_result
+
+    tell = say if json == "-" else print
+    other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
+    try:
+        pinned = load(str(folder), allow_code=allow_code)
+        before, why = compute(pinned).whole(), causes_by_day(pinned, other)
+        show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), tell)
+    except MissingData as missing:
+        if not (folder / "golden" / "manifest.json").is_file():
+            raise
+        tell(f"{folder.name}: compared with its golden result. {missing}")
+        before = read_result(folder / "golden", whole=False)
+        why = causes_by_month(kept_inputs(folder / "golden", before.manifest), other)
+    after = compute(other).whole()
+    events, runs = drifted(before, after, why, tolerance), compare_runs(before, after)
+    for line in (*events, *runs.turned):
+        tell(f"  {line}")
+    tell(
+        f"{folder.name}: {runs.summary()}; {len(events)} pairs drifted by more than {tolerance:.4%}, in sign or over alpha"
+    )
+    if json is not None:
+        _write_or_print(json, drift_json(folder.name, against, runs.summary(), events))
+    if events or runs.turned:
+        raise GoldenMismatch(f"{folder.name}: not the same on {against} as on {other.spec.prices.snapshot}.")
+
+
+def drift_json(study: str, against: str, summary: str, events: Sequence[EventDrift]) -> str:
+    """What drifted, as JSON."""
+    from dataclasses import asdict
+    from json import dumps
+
+    told = {"study": study, "against": against, "summary": summary, "ok": not events}
+    return dumps(told | {"events": [asdict(e) for e in events]}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_or_print(where: str, text: str) -> None:
+    if where == "-":
+        sys.stdout.write(text)
+    else:
+        _write(Path(where), text)
+
+
+def _write(path: Path, text: str) -> None:
+    from engine.results import write_file
+
+    write_file(path, text.encode("utf-8"))
+    say(f"wrote {path}")

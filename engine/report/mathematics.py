@@ -1,0 +1,332 @@
+"""Formulas: a small part of LaTeX, read once and written as MathML, typst, Word's OMML or plain text.
+
+Read are letters, numbers, operators, ``^`` and ``_``, ``{...}``, ``\\frac``, ``\\sqrt``, ``\\left`` ... ``\\right``, accents,
+``\\mathrm``, ``\\operatorname``, ``\\mathbf``, ``\\text``, Greek letters, and ``\\\\`` between lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+SYMBOLS = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "Delta": "Δ", "epsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ",
+    "lambda": "λ", "mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "omega": "ω", "Omega": "Ω", "phi": "φ", "Phi": "Φ",
+    "Sigma": "Σ", "ell": "ℓ", "pi": "π",
+}  # fmt: skip
+OPERATORS = {
+    "sim": "∼", "le": "≤", "ge": "≥", "ne": "≠", "cdot": "·", "times": "×", "pm": "±", "infty": "∞", "in": "∈", "to": "→",
+    "approx": "≈", "ldots": "…", "mid": "|", "prime": "′", "cap": "∩", "equiv": "≡", "quad": "\u2003", ",": "\u2009",
+    ";": "\u2005", "{": "{", "}": "}",
+}  # fmt: skip
+BIG = {"sum": "∑", "prod": "∏", "max": "max", "min": "min"}
+NAMES = ("log", "ln", "exp", "median")
+OWN_NAMES = ("CAR", "SCAR", "BHAR", "Var", "sd", "se")  # macros of the formulas here, defined in the memo's LaTeX
+ACCENTS = {"hat": "^", "bar": "¯", "tilde": "~"}
+COMBINING = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
+SPACES = {"\u2003": "quad", "\u2009": "thin", "\u2005": "med"}
+TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|[A-Za-z]|\S|\s+")
+
+Kind = Literal[
+    "row",
+    "letter",
+    "name",
+    "bold",
+    "number",
+    "operator",
+    "big",
+    "text",
+    "fraction",
+    "root",
+    "script",
+    "accent",
+    "fence",
+]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A piece of a formula. text: its characters, accent or fences; parts: what it is made of, None for an empty script."""
+
+    kind: Kind
+    text: str = ""
+    parts: tuple[Node | None, ...] = ()
+
+
+def read_formula(latex: str) -> tuple[Node, ...]:
+    """The lines of a formula, each a row. Raises ValueError for what is not of the part of LaTeX that is read."""
+    return tuple(_line(line) for line in re.split(r"\\\\", latex))
+
+
+def _line(latex: str) -> Node:
+    reader = _Reader(TOKEN.findall(latex), latex)
+    row = reader.row()
+    if reader.peek():
+        raise ValueError(f"{latex}: {reader.peek()} closes nothing")
+    return row
+
+
+class _Reader:
+    """Takes tokens from the front of a list."""
+
+    def __init__(self, tokens: list[str], source: str) -> None:
+        self.tokens = tokens
+        self.source = source
+
+    def peek(self) -> str:
+        """The next token that is no space, "" at the end."""
+        while self.tokens and self.tokens[0].isspace():
+            self.tokens.pop(0)
+        return self.tokens[0] if self.tokens else ""
+
+    def peek_raw(self) -> str:
+        """The next token, also a space."""
+        if not self.tokens:
+            raise ValueError(f"{self.source}: ends too early")
+        return self.tokens[0]
+
+    def next(self) -> str:
+        if not self.peek():
+            raise ValueError(f"{self.source}: ends too early")
+        return self.tokens.pop(0)
+
+    def row(self) -> Node:
+        parts: list[Node] = []
+        while self.peek() not in ("", "}", "\\right"):
+            parts.append(self.scripted())
+        return Node("row", parts=tuple(parts))
+
+    def group(self) -> Node:
+        """What stands in braces, or the one piece that follows."""
+        if self.peek() != "{":
+            return self.piece()
+        self.next()
+        row = self.row()
+        if self.next() != "}":
+            raise ValueError(f"{self.source}: a brace is not closed")
+        return row.parts[0] if len(row.parts) == 1 and row.parts[0] is not None else row
+
+    def words(self) -> str:
+        """The letters in braces, as they are."""
+        if self.next() != "{":
+            raise ValueError(f"{self.source}: a brace is missing")
+        read = ""
+        while self.peek_raw() != "}":
+            read += self.tokens.pop(0)
+        self.tokens.pop(0)
+        return read
+
+    def scripted(self) -> Node:
+        base = self.piece()
+        below = above = None
+        while self.peek() in ("_", "^", "'"):
+            mark = self.next()
+            if mark == "'":
+                above = Node("operator", "′")
+            elif mark == "_":
+                below = self.group()
+            else:
+                above = self.group()
+        return base if below is above is None else Node("script", parts=(base, below, above))
+
+    def piece(self) -> Node:
+        token = self.next()
+        if token == "{":
+            self.tokens.insert(0, token)
+            return self.group()
+        if not token.startswith("\\"):
+            return _plain(token, self.source)
+        return self.command(token[1:])
+
+    def command(self, name: str) -> Node:
+        if name == "frac":
+            return Node("fraction", parts=(self.group(), self.group()))
+        if name == "sqrt":
+            return Node("root", parts=(self.group(),))
+        if name in ACCENTS:
+            return Node("accent", name, (self.group(),))
+        if name == "left":
+            return self.fence()
+        if name in ("mathrm", "operatorname"):
+            return Node("name", self.words())
+        if name in ("mathbf", "text"):
+            return Node("bold" if name == "mathbf" else "text", self.words())
+        if name in SYMBOLS:
+            return Node("letter", SYMBOLS[name])
+        if name in BIG:
+            return Node("big", BIG[name])
+        if name in (*NAMES, *OWN_NAMES):
+            return Node("name", name)
+        if name in OPERATORS:
+            return Node("operator", OPERATORS[name])
+        raise ValueError(f"{self.source}: \\{name} is not read")
+
+    def fence(self) -> Node:
+        opening, inside = self.next(), self.row()
+        if self.next() != "\\right":
+            raise ValueError(f"{self.source}: \\left without \\right")
+        closing = self.next()
+        return Node("fence", opening.lstrip("\\") + closing.lstrip("\\"), (inside,))
+
+
+def _plain(token: str, source: str) -> Node:
+    if token in "}^_":
+        raise ValueError(f"{source}: {token} stands alone")
+    if token[0].isdigit():
+        return Node("number", token)
+    if token.isalpha():
+        return Node("letter", token)
+    return Node("operator", "−" if token == "-" else token)
+
+
+def mathml(latex: str) -> str:
+    """The formula as MathML, a block a line; everything in it is escaped."""
+    return "".join(f'<math display="block">{_mathml(row)}</math>' for row in read_formula(latex))
+
+
+def _mathml(node: Node | None) -> str:
+    if node is None:
+        return "<mrow></mrow>"
+    inside = [_mathml(p) for p in node.parts]
+    text = escape(node.text)
+    simple = {
+        "letter": f"<mi>{text}</mi>", "name": f'<mi mathvariant="normal">{text}</mi>', "number": f"<mn>{text}</mn>",
+        "bold": f'<mi mathvariant="bold">{text}</mi>', "operator": f"<mo>{text}</mo>", "big": f"<mo>{text}</mo>",
+        "text": f"<mtext>{text}</mtext>", "row": f"<mrow>{''.join(inside)}</mrow>",
+        "fraction": f"<mfrac>{''.join(inside)}</mfrac>", "root": f"<msqrt>{''.join(inside)}</msqrt>",
+    }  # fmt: skip
+    if node.kind in simple:
+        return simple[node.kind]
+    if node.kind == "accent":
+        return f'<mover accent="true">{inside[0]}<mo>{ACCENTS[node.text]}</mo></mover>'
+    if node.kind == "fence":
+        a, b = (f'<mo stretchy="true">{escape(c)}</mo>' if c != "." else "" for c in node.text)
+        return f"<mrow>{a}{inside[0]}{b}</mrow>"
+    return _scripts(node, inside, ("munder", "mover", "munderover"), ("msub", "msup", "msubsup"))
+
+
+def _scripts(node: Node, inside: Sequence[str], limits: Sequence[str], scripts: Sequence[str]) -> str:
+    base, below, above = node.parts
+    names = limits if base is not None and base.kind == "big" else scripts
+    tag = names[2] if below and above else names[0] if below else names[1]
+    kept = [inside[0], *[text for part, text in ((below, inside[1]), (above, inside[2])) if part is not None]]
+    return f"<{tag}>{''.join(kept)}</{tag}>"
+
+
+def typst_math(latex: str) -> list[str]:
+    """The lines of the formula as typst's mathematics, without the dollar signs."""
+    return [_typst(row) for row in read_formula(latex)]
+
+
+def _typst(node: Node | None) -> str:
+    if node is None:
+        return ""
+    inside = [_typst(p) for p in node.parts]
+    quoted = '"' + node.text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if node.kind == "row":
+        return " ".join(inside)
+    if node.kind == "fraction":
+        return f"frac({inside[0]}, {inside[1]})"
+    if node.kind in ("root", "accent"):
+        called = {"root": "sqrt", "hat": "hat", "bar": "overline", "tilde": "tilde"}[node.text or node.kind]
+        return f"{called}({inside[0]})"
+    if node.kind == "fence":
+        a, b = ("" if c == "." else f"\\{c}" if c in "()[]{}" else c for c in node.text)
+        return f"lr({a} {inside[0]} {b})"
+    if node.kind == "script":
+        below = f"_({inside[1]})" if node.parts[1] is not None else ""
+        above = f"^({inside[2]})" if node.parts[2] is not None else ""
+        return f"{inside[0]}{below}{above}"
+    if node.kind == "bold":
+        return f"upright(bold({quoted}))"
+    if node.kind in ("name", "text") or (node.kind == "big" and node.text.isalpha()):
+        return f"op({quoted}, limits: #true)" if node.kind == "big" else quoted
+    if node.kind == "operator":
+        return SPACES.get(node.text) or "".join(f"\\{c}" if c in ",;:()[]{}/#&|" else c for c in node.text)
+    return node.text
+
+
+def omml(latex: str) -> list[str]:
+    """The lines of the formula as Word's OMML, an ``m:oMath`` each; the prefix ``m`` is to be declared by the caller."""
+    return [f"<m:oMath>{_omml(row)}</m:oMath>" for row in read_formula(latex)]
+
+
+def _omml(node: Node | None) -> str:
+    if node is None:
+        return ""
+    inside = [_omml(p) for p in node.parts]
+    if node.kind == "row":
+        return "".join(inside)
+    if node.kind == "fraction":
+        return f"<m:f><m:num>{inside[0]}</m:num><m:den>{inside[1]}</m:den></m:f>"
+    if node.kind == "root":
+        return f'<m:rad><m:radPr><m:degHide m:val="1"/></m:radPr><m:deg/><m:e>{inside[0]}</m:e></m:rad>'
+    if node.kind == "accent":
+        return f'<m:acc><m:accPr><m:chr m:val="{COMBINING[node.text]}"/></m:accPr><m:e>{inside[0]}</m:e></m:acc>'
+    if node.kind == "fence":
+        a, b = ("" if c == "." else escape(c) for c in node.text)
+        ends = f'<m:begChr m:val="{a}"/><m:endChr m:val="{b}"/>'
+        return f"<m:d><m:dPr>{ends}</m:dPr><m:e>{inside[0]}</m:e></m:d>"
+    if node.kind == "script":
+        return _omml_script(node, inside)
+    style = {"letter": "i", "bold": "b"}.get(node.kind, "p")
+    return (
+        f'<m:r><m:rPr><m:sty m:val="{style}"/></m:rPr><w:rPr><w:rFonts w:ascii="Cambria Math" w:hAnsi="Cambria Math"/></w:rPr>'
+        f'<m:t xml:space="preserve">{escape(node.text)}</m:t></m:r>'
+    )
+
+
+def _omml_script(node: Node, inside: Sequence[str]) -> str:
+    base, below, above = node.parts
+    if base is not None and base.kind == "big":
+        made = inside[0]
+        made = f"<m:limLow><m:e>{made}</m:e><m:lim>{inside[1]}</m:lim></m:limLow>" if below else made
+        return f"<m:limUpp><m:e>{made}</m:e><m:lim>{inside[2]}</m:lim></m:limUpp>" if above else made
+    tag = "sSubSup" if below and above else "sSub" if below else "sSup"
+    sub = f"<m:sub>{inside[1]}</m:sub>" if below else ""
+    sup = f"<m:sup>{inside[2]}</m:sup>" if above else ""
+    return f"<m:{tag}><m:e>{inside[0]}</m:e>{sub}{sup}</m:{tag}>"
+
+
+def plain_math(latex: str) -> str:
+    """The formula as one line of text that can be read aloud: ``CAR = sum_(t=a)^b AR_t``."""
+    return "; ".join(" ".join(_text(row).split()) for row in read_formula(latex))
+
+
+def _text(node: Node | None) -> str:
+    if node is None:
+        return ""
+    inside = [_text(p) for p in node.parts]
+
+    def bracketed(part: Node | None, text: str) -> str:
+        alone = part is not None and part.kind in (
+            "letter",
+            "number",
+            "name",
+            "bold",
+            "accent",
+            "fence",
+            "text",
+            "operator",
+        )
+        return text if alone else f"({text.strip()})"
+
+    written: dict[str, Callable[[], str]] = {
+        "row": lambda: "".join(inside),
+        "fraction": lambda: "/".join(bracketed(p, t) for p, t in zip(node.parts, inside, strict=True)),
+        "root": lambda: f"√{bracketed(node.parts[0], inside[0])}" if node.parts[0] else "",
+        "accent": lambda: f"{inside[0]}{COMBINING[node.text]}",
+        "fence": lambda: f"{node.text[0]}{inside[0].strip()}{node.text[1]}".replace(".", ""),
+        "big": lambda: f" {node.text} ",
+        "text": lambda: node.text if node.text[:1] == node.text[-1:] == " " else f" {node.text.strip()} ",
+        "operator": lambda: f" {node.text} " if node.text in "=<>≤≥≠∼+−·×±∈∩≈" else node.text,
+    }
+    if node.kind == "script":
+        below = f"_{bracketed(node.parts[1], inside[1])}" if node.parts[1] is not None else ""
+        prime = node.parts[2] is not None and node.parts[2].text == "′"
+        above = "′" if prime else f"^{bracketed(node.parts[2], inside[2])}" if node.parts[2] is not None else ""
+        return f"{inside[0].rstrip()}{below}{above} "
+    return written.get(node.kind, lambda: node.text)()
