@@ -16,6 +16,7 @@ import numpy.typing as npt
 from engine.errors import DataError, SpecError, hint
 
 FIRST_DAY = np.datetime64("1988-01-01")
+LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 FARTHEST = 20_000  # sessions or days from day 0: 80 years
 Days = npt.NDArray[np.datetime64]
 Instants = npt.NDArray[np.datetime64]
@@ -78,18 +79,23 @@ SAME_SESSIONS = {"XSHE": "XSHG"}
 COMMON = ("XNYS", "XNAS", "XHKG", "XSHG", "XTKS", "XLON", "XETR", "XPAR", "XTSE", "XASX", "XKRX", "XTAI", "XSES")
 
 
-@lru_cache(maxsize=64)
 def known_exchange(exchange: str, where: str) -> str:
     """The code of the calendar that ``exchange`` keeps: NYSE is XNYS, XSHE is XSHG. Raises SpecError for an unknown one."""
-    import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
-
-    code = SAME_SESSIONS.get(exchange, exchange)
-    if code not in xc.get_calendar_names(include_aliases=True):
+    code = _calendar_code(SAME_SESSIONS.get(exchange, exchange))
+    if code is None:
         raise SpecError(
             f'{where}: exchange "{exchange}" has no trading calendar. Give a market identifier code such as XNYS, XHKG, '
             f"XSHG or XTKS. {hint(exchange, COMMON)}"
         )
-    return str(xc.resolve_alias(code))
+    return code
+
+
+@lru_cache(maxsize=64)
+def _calendar_code(exchange: str) -> str | None:
+    import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
+
+    known = exchange in xc.get_calendar_names(include_aliases=True)
+    return str(xc.resolve_alias(exchange)) if known else None
 
 
 @lru_cache(maxsize=64)

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     from engine.results import StudyResult
 
 
-def run_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
+MOST_TOLD = 50_000  # events that a memo tells one by one
+
+
+def run_one(
+    folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False, kernel: str | None = None
+) -> None:
     study = load(str(folder), prices, allow_code)
     look = theme_of(folder, study.spec.settings(), None)
-    write_run(compute(study), folder, out if out is not None else folder / "out", look)
+    result = compute(study, kernel=kernel)
+    if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
+        result = result.whole()
+    write_run(result, folder, out if out is not None else folder / "out", look)
 
 
 def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | None) -> None:
@@ -31,6 +39,9 @@ def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | Non
     write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
+    if result.streamed:
+        print(f"memo:   {target / 'memo.md'}")
+        return
     print(f"tests:  {report.which_tests(result)}")
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
 
@@ -68,7 +79,7 @@ def run_manifest(
         stated, folder, default_data_path(folder), known_names(frozenset(report.CHARTS)), prices, allow_code
     )
     look = theme_of(folder, loaded.spec.settings(), None)
-    result = compute(loaded)
+    result = compute(loaded, kernel=stated["kernel"]).whole()
     for line in differing_keys(stated, result.manifest):
         say(f"not as in the manifest: {line}")
     beside = compare(result, place) if (place / "cars.csv").is_file() else None

@@ -55,8 +55,8 @@ def load(study: str, prices: Path | None = None, allow_code: bool = False) -> St
     return load_study(study_folder(study), prices=prices, charts=frozenset(report.CHARTS), allow_code=allow_code)
 
 
-def compute(study: Study, certify: bool = False) -> StudyResult:
+def compute(study: Study, certify: bool = False, kernel: str | None = None) -> StudyResult:
     from engine.study import run_study
 
     with progress(study.name) as on_progress:
-        return run_study(study, on_progress, certify)
+        return run_study(study, on_progress, certify, kernel)

@@ -102,6 +102,9 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="rebuild the result of a manifest.json, or say what is missing")
     ] = None,
     allow_code: AllowCode = False,
+    kernel: Annotated[
+        str | None, typer.Option(help="numpy, or numba for many events; else the number of events decides")
+    ] = None,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
     if manifest is not None:
@@ -114,14 +117,14 @@ def run(
     if dry_run and study is None:
         raise SpecError("run --dry-run needs a STUDY.")
     if all_studies:
-        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code))
+        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code, kernel))
     elif study is None:
         for folder in study_folders():
             print(folder.name)
     elif dry_run:
         dry_run_one(load(study, prices))
     else:
-        run_one(study_folder(study), prices, out, allow_code)
+        run_one(study_folder(study), prices, out, allow_code, kernel)
 
 
 @app.command()
