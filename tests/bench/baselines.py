@@ -1,4 +1,4 @@
-"""The same market model, event by event or in one sweep, as it is written without the engine: what the benchmark measures against.
+"""The same market model as it is written without the engine, event by event or in one sweep: what the benchmark measures against.
 
 Every function takes `Arrays` and gives `Answers`; nothing here imports the engine. They are checked to compute the same numbers
 before any of them is timed.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def row_groups(alive: Lives) -> list[slice]:
     ends = np.cumsum(alive.length)
     cuts = np.searchsorted(ends, np.arange(ROW_GROUP, ends[-1], ROW_GROUP), side="left") + 1
     edges = np.unique([0, *cuts.tolist(), len(ends)])
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def group_table(alive: Lives, chosen: slice, common: Floats, rng: np.random.Generator) -> pa.Table:
