@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants size lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants size bench imports lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ mutants: setup  ## break the engine in one line at a time and see a named test f
 
 size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv
 	$(BIN)/python tests/size_power.py
+
+bench: setup  ## measure against what else there is, as ratios; ROUNDS=7 for a busy machine
+	$(BIN)/python tests/bench/measure.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
+imports: setup  ## what a command imports, and how long that takes
+	$(BIN)/python tests/bench/imports.py
 
 lint: setup  ## style
 	$(BIN)/ruff check .

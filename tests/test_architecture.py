@@ -20,7 +20,8 @@ PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
 CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
-    "sessions": GROUND,
+    "session_store": set(),
+    "sessions": GROUND | {"session_store"},
     "formula": GROUND,
     "orthonormal": set(),
     "schemas": set(),

@@ -231,11 +231,17 @@ def _window_columns(sample: CarSample) -> slice:
 
 def _ranks(values: Floats) -> tuple[Floats, Ints]:
     """Mid-ranks within each row, NaN where missing, and the number of values in each row."""
-    from scipy import stats
-
     present = np.isfinite(values)
-    ranks = stats.rankdata(np.where(present, values, np.inf), axis=1)
-    return np.where(present, ranks, np.nan), present.sum(axis=1)
+    order = np.argsort(np.where(present, values, np.inf), axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    place, steps = np.arange(values.shape[1]), ordered[:, 1:] != ordered[:, :-1]
+    first, last = np.zeros(values.shape, np.int64), np.full(values.shape, values.shape[1] - 1)
+    first[:, 1:] = np.maximum.accumulate(np.where(steps, place[1:], 0), axis=1)
+    last[:, :-1] = np.minimum.accumulate(np.where(steps, place[:-1], place[-1])[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.full(values.shape, np.nan)
+    np.put_along_axis(ranks, order, 1 + (first + last) / 2, axis=1)
+    ranks[~present] = np.nan
+    return ranks, present.sum(axis=1)
 
 
 def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Floats], Floats]:
