@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from engine.announcements import STAMPS, Announcements, exchange_of, read_announcements
+from engine.announcements.cases import distinct
 from engine.announcements.reaction import unresolved_exchange
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
@@ -20,7 +21,10 @@ from engine.joint import JOINT_MODELS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
+from engine.market.partitions import PartedFile, in_order, parted
+from engine.kernel import MANY_EVENTS
 from engine.models import BRIDGED, MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
+from engine.obstacles import obstacles
 from engine.schemas import SCHEMAS
 from engine.sessions import known_exchange
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
@@ -30,6 +34,7 @@ from engine.usercode import UserModel, code_file, load_function
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 # What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
+MANY_ROWS = 2_000_000  # of one parquet file: more are read part by part
 DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 
 
@@ -39,7 +44,8 @@ class Study:
 
     exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
     "" for a model that needs none. market: every series read; listings without one are lost with a row. function: of the
-    study's own model, None where there is none or it may not run.
+    study's own model, None where there is none or it may not run. parted: the file whose listings are read part by part while
+    the study runs; ``market`` then has the other series alone, and ``sha256`` not yet the file's.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Study:
     snapshot: Snapshot
     sha256: dict[str, Any]
     function: UserModel | None = None
+    parted: PartedFile | None = None
 
     @property
     def series(self) -> Mapping[str, PriceSeries]:
@@ -90,11 +97,13 @@ def load_study(
         {"caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time"}
     ),
     allow_code: bool = False,
+    in_parts: bool | None = None,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
 
     data_path: where snapshots are looked up (`default_data_path` if None). prices: a folder or parquet file to use in
     place of the study's snapshot. allow_code: whether the study's own model (``[model] name = "custom"``) may run.
+    in_parts: whether one parquet file is read part by part; None: where it or the calendar is large.
     Raises SpecError for the study, DataError for calendar and prices.
     """
     folder = Path(folder)
@@ -113,7 +122,8 @@ def load_study(
     if spec.model.file is not None and spec.model.function is not None:
         code = code_file(folder, spec.model.file, str(toml))
         function = load_function(code, spec.model.function) if allow_code else None
-    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other)
+    parts = _parts_of(spec, announcements, snapshot, str(toml), in_parts)
+    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, parts)
     return Study(
         name=folder.resolve().name,
         spec=spec,
@@ -129,7 +139,33 @@ def load_study(
             "code": {code.name: hashlib.sha256(code.read_bytes()).hexdigest()} if code is not None else {},
         },
         function=function,
+        parted=parts,
     )
+
+
+def _parts_of(
+    spec: StudySpec, announcements: Announcements, snapshot: Snapshot, where: str, in_parts: bool | None
+) -> PartedFile | None:
+    """The prices in parts, where they are one large file or the calendar is; None where they are read at once.
+
+    Raises SpecError for a calendar that is too large for what the study asks.
+    """
+    if snapshot.parquet is None or in_parts is False:
+        return None
+    pairs = len(announcements.table)
+    found = parted(snapshot.parquet)
+    large = pairs > MANY_EVENTS or (found is not None and found.rows > MANY_ROWS)
+    if not (large or in_parts):
+        return None
+    hindrances = list(obstacles(spec, announcements))
+    if found is None:
+        hindrances.append("a parquet file whose symbols, dates and numbers are not of these types")
+    if hindrances and pairs > MANY_EVENTS:
+        raise SpecError(
+            f"{where}: {pairs} events are measured part by part, and that is not available above {MANY_EVENTS} events for: "
+            f"{'; '.join(hindrances)}. Remove it, or select fewer events."
+        )
+    return None if hindrances or found is None else in_order(found)
 
 
 def read_design(folder: Path, charts: frozenset[str]) -> tuple[StudySpec, Announcements]:
@@ -272,6 +308,25 @@ def listing_choices(
     spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
 ) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
     """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
+    stamp = pl.when(pl.col("first_public_at") != "").then("first_public_at").otherwise("announced_at")
+    if spec.events.stamp != "first_public_at":
+        stamp = pl.col("announced_at")
+    cases = table.select("symbol", "exchange", "benchmark", (stamp.str.len_bytes() > len("2020-12-18")).alias("clock"))
+    case, first = distinct(cases)
+    exchanges, benchmarks = _choices(spec, table[first], listings)
+    found = tuple(exchanges[i] for i in case.tolist()), tuple(benchmarks[i] for i in case.tolist())
+    if any(benchmarks) and not all(benchmarks):
+        raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
+    if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):
+        raise SpecError(
+            '[sessions] calendar = "benchmark" needs an index of its own; a basket has no days. Use "exchange".'
+        )
+    return found
+
+
+def _choices(
+    spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
+) -> tuple[list[str | None], list[str]]:
     exchanges: list[str | None] = []
     benchmarks: list[str] = []
     stated = spec.benchmark.by_exchange
@@ -300,10 +355,4 @@ def listing_choices(
         _check_control(spec, benchmark, row)
         exchanges.append(exchange)
         benchmarks.append(benchmark if used else "")
-    if any(benchmarks) and not all(benchmarks):
-        raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
-    if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):
-        raise SpecError(
-            '[sessions] calendar = "benchmark" needs an index of its own; a basket has no days. Use "exchange".'
-        )
-    return tuple(exchanges), tuple(benchmarks)
+    return exchanges, benchmarks

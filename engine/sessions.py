@@ -17,6 +17,7 @@ from engine.errors import DataError, SpecError, hint
 from engine.session_store import kept
 
 FIRST_DAY = np.datetime64("1988-01-01")
+LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 FARTHEST = 20_000  # sessions or days from day 0: 80 years
 Days = npt.NDArray[np.datetime64]
 Instants = npt.NDArray[np.datetime64]
@@ -79,7 +80,6 @@ SAME_SESSIONS = {"XSHE": "XSHG"}
 COMMON = ("XNYS", "XNAS", "XHKG", "XSHG", "XTKS", "XLON", "XETR", "XPAR", "XTSE", "XASX", "XKRX", "XTAI", "XSES")
 
 
-@lru_cache(maxsize=64)
 def known_exchange(exchange: str, where: str) -> str:
     """The code of the calendar that ``exchange`` keeps: NYSE is XNYS, XSHE is XSHG. Raises SpecError for an unknown one."""
     code, known = SAME_SESSIONS.get(exchange, exchange), _calendar_codes()

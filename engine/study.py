@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,18 @@ import polars as pl
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.calendar_time import in_calendar_time
 from engine.deals import deal_results, span_losses
-from engine.drivers import crosssection_tables, group_tables, needs_regressions
+from engine.drivers import crosssection_tables, day_numbers, group_tables, needs_regressions
 from engine.errors import DataError, SpecError
 from engine.inputs import Study, load_study, market_values
 from engine.joint import indistinct, part_overlapping
+from engine.kernel import NUMBA, compiled_model, kernel_for
 from engine.manifest import run_manifest
-from engine.models import REFIT, NormalFits, fit
+from engine.models import DEGENERATE, REFIT, NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
 from engine.plan import Plan, plan_study, quality_seen
 from engine.results import StudyResult
 from engine.samples import draws_of, groups_of, of_pairs, regressions_of, sample_of
+from engine.scale import Mapper, in_threads, run_in_parts
 from engine.schemas import SCHEMAS
 from engine.sessions import Window
 from engine.significance import (
@@ -54,34 +57,31 @@ __all__ = ["dry_run_result", "events_result", "load_study", "run_study"]
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
 MANY_EVENTS = 50_000
-DEGENERATE = {
-    "constant_returns": "the listing's returns do not vary",
-    "constant_benchmark": "the benchmark's returns do not vary, so there is no beta",
-    "constant_factor": "the benchmark or a factor does not vary, so it has no beta",
-    "collinear_factors": "one of benchmark and factors is a combination of the others, so their betas cannot be told apart",
-    "exact_fit": "the model fits without residual, so there is no variance to test against",
-    "no_degrees_of_freedom": "too few for the model's coefficients",
-    "too_few_neighbours": "too few of them have the benchmark's days before and after for the corrected beta",
-    "collinear_neighbours": "the benchmark's days before and after are combinations of each other",
-    "undefined_beta": "the benchmark's days undo each other (1 + 2 rho = 0), so the corrected beta is not defined",
-    "too_few_for_variance": "too few for the variance equation",
-    "not_converged": "the search for the model's coefficients did not end",
-    "no_unconditional_sigma": "the variance equation has no unconditional sigma, or one a hundred times off the residuals'",
-}
 
 
-def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
+def run_study(
+    study: Study,
+    on_progress: Progress = lambda stage, done, total: None,
+    kernel: str | None = None,
+    mapper: Mapper = in_threads,
+) -> StudyResult:
     """Run a loaded study; pure but for the progress callback (stage, done, total).
 
-    Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is left.
+    kernel: ``numpy`` or ``numba``, None for the one that its number of events says. mapper: maps the parts of prices that
+    are read part by part. Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is
+    left.
     """
     spec = study.spec
     keep_rows = _keeps_abnormal_returns(study)
+    bridged = spec.prices.missing == "trade_to_trade"
+    kernel = kernel_for(len(study.announcements.table), spec.model.name, bridged, kernel)
+    if study.parted is not None:
+        return run_in_parts(study, kernel, keep_rows, partial(_check_losses, study), on_progress, mapper)
     on_progress("day 0 and windows", 0, 4)
     options = _options(study)
     plan = plan_study(study)
-    panel, fits, exclusions = _fit(plan, spec, options)
-    _check_losses(study, exclusions)
+    panel, fits, exclusions = _fit(plan, spec, options, kernel)
+    _check_losses(study, len(exclusions), ((e.stage, e.reason) for e in exclusions), exclusions[:3])
     if panel is None or fits is None:
         raise AssertionError("all pairs are lost and _check_losses did not raise")
 
@@ -115,11 +115,11 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
-    tables |= _tested(study, panel, cars, samples) | group_tables(study, panel, cars, groups, firms)
+    tables |= _tested(study, panel, cars, samples) | group_tables(study, day_numbers(panel), cars, groups, firms)
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
-    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits, kernel))
 
 
 def _cumulated(
@@ -210,7 +210,7 @@ def _options(study: Study) -> dict[str, Any]:
 
 
 def _fit(
-    plan: Plan, spec: StudySpec, options: Mapping[str, Any]
+    plan: Plan, spec: StudySpec, options: Mapping[str, Any], kernel: str
 ) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
     """Fit the model to the usable pairs; degenerate fits are lost with their reason."""
     if plan.panel is None:
@@ -229,6 +229,7 @@ def _fit(
         plan.regressors,
         options,
         spec.prices.missing == "trade_to_trade",
+        partial(compiled_model, spec.model.name) if kernel == NUMBA else None,
     )
     fits = replace(fits, expected=fits.expected + panel.event_riskfree)
     for i in np.flatnonzero(fits.degenerate != ""):
@@ -241,14 +242,16 @@ def _fit(
     return panel.take(kept), fits.take(kept), exclusions
 
 
-def _check_losses(study: Study, exclusions: Sequence[Exclusion]) -> None:
-    total, lost = len(study.announcements.table), len(exclusions)
+def _check_losses(
+    study: Study, lost: int, why: Iterable[tuple[str, str]], some: Sequence[Exclusion]
+) -> None:
+    """why: stage and reason of each of the pairs lost; some: a few of them."""
+    total = len(study.announcements.table)
     share = study.spec.limits.max_excluded_share
     if lost / total <= share and lost < total:
         return
-    counted = Counter((e.stage, e.reason) for e in exclusions)
-    reasons = "; ".join(f"{n} x {stage}: {reason}" for (stage, reason), n in sorted(counted.items()))
-    examples = "\n".join(f"  {e.event_id} {e.symbol}: {e.detail}" for e in exclusions[:3])
+    reasons = "; ".join(f"{n} x {stage}: {reason}" for (stage, reason), n in sorted(Counter(why).items()))
+    examples = "\n".join(f"  {e.event_id} {e.symbol}: {e.detail}" for e in some)
     raise DataError(
         f"study {study.name}: {lost} of {total} (event, symbol) pairs are lost, more than [limits] max_excluded_share = "
         f"{share:g} allows or all of them. {reasons}. For example:\n{examples}\n"

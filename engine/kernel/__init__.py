@@ -6,8 +6,6 @@ them runs is said by the number of events alone, or by the caller, so that a res
 
 from __future__ import annotations
 
-from functools import partial
-
 from engine.errors import SpecError, hint
 from engine.kernel.batched import measure_batched
 from engine.kernel.compiled import compiled_model, measure_compiled
@@ -25,7 +23,6 @@ from engine.kernel.layout import (
     RowReport,
     empty_measured,
 )
-from engine.models import MODELS, Model
 
 NUMPY, NUMBA = "numpy", "numba"
 KERNELS = (NUMPY, NUMBA)
@@ -34,8 +31,7 @@ LINEAR = frozenset({"raw", "mean_adjusted", "market_adjusted", "market", "factor
 
 __all__ = [
     "IN_ORDER", "INFINITE", "KERNELS", "LINEAR", "MANY_EVENTS", "NUMBA", "NUMPY", "OUT_OF_ORDER", "REASONS", "TWICE",
-    "Asked", "Calendar", "Measured", "RawEvents", "RawRows", "RowReport", "empty_measured", "kernel_for", "measure",
-    "model_with",
+    "Asked", "Calendar", "Measured", "RawEvents", "RawRows", "RowReport", "compiled_model", "empty_measured", "kernel_for", "measure",
 ]  # fmt: skip
 
 
@@ -59,7 +55,3 @@ def measure(
     """The numbers of all events of the securities in ``raw``, and what was seen of their rows; the model is `LINEAR`."""
     return (measure_compiled if kernel == NUMBA else measure_batched)(raw, calendar, events, asked)
 
-
-def model_with(kernel: str, name: str, model: Model) -> Model:
-    """The function of a model as the kernel has it: ``model`` itself, or the compiled one of the same name."""
-    return partial(compiled_model, name) if kernel == NUMBA and name in MODELS else model

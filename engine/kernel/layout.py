@@ -123,6 +123,16 @@ class Measured:
         arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "names"}
         return replace(self, **arrays)
 
+    def put(self, rows: Ints, other: Measured) -> None:
+        """Set the rows to those of ``other``."""
+        for f in fields(self):
+            if f.name != "names":
+                getattr(self, f.name)[rows] = getattr(other, f.name)
+
+    def without_ar(self) -> Measured:
+        """The same without ``ar``, which is actual less expected."""
+        return replace(self, ar=np.empty((len(self.code), 0)))
+
 
 @dataclass(frozen=True)
 class RowReport:
