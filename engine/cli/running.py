@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.console import aligned, say, show, show_changes
+from engine.cli.sharing import Sharing, shared_out
 from engine.cli.studies import compute, load
 from engine.errors import GoldenMismatch, MissingData
 
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
     from engine.inputs import Study
 
 
-def run_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
+def run_one(
+    folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False, sharing: Sharing | None = None
+) -> None:
     from engine import report
     from engine.results import write_result
 
     target = out if out is not None else folder / "out"
-    result = compute(load(str(folder), prices, allow_code))
-    write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
+    with shared_out(load(str(folder), prices, allow_code), sharing or Sharing()) as (study, mapper):
+        result = compute(study, mapper)
+        write_result(result, target, also=lambda fresh: report.write_report(result, fresh))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
     print(f"tests:  {report.which_tests(result)}")

@@ -17,6 +17,7 @@ import typer
 
 from engine.cli.console import choice, say, show, write_bytes, write_text
 from engine.cli.running import dry_run_one, run_one, validate_against, validate_one
+from engine.cli.sharing import Sharing
 from engine.cli.studies import STUDIES, compute, for_all_studies, load, study_folder, study_folders
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
@@ -97,8 +98,14 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
     allow_code: AllowCode = False,
+    workers: Annotated[int | None, typer.Option(help="measure the parts in N processes of this machine")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="measure them on the Dask cluster at tcp://HOST:PORT")] = None,
+    work: Annotated[Path | None, typer.Option(help="keep parts that are done here: a stopped run goes on")] = None,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
+    sharing = Sharing(workers, scheduler, work)
+    if sharing.asked and (study is None or dry_run):
+        raise SpecError(f"run {sharing.asked} needs a STUDY that is run.")
     if all_studies and (study is not None or out is not None or dry_run):
         raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
     if dry_run and study is None:
@@ -111,7 +118,7 @@ def run(
     elif dry_run:
         dry_run_one(load(study, prices))
     else:
-        run_one(study_folder(study), prices, out, allow_code)
+        run_one(study_folder(study), prices, out, allow_code, sharing)
 
 
 @app.command()

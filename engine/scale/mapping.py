@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 D = TypeVar("D")
-Mapper = Callable[[Callable[[T], D], Sequence[T]], Iterator[D]]
+
+
+class Mapper(Protocol):
+    """Applies a function to every task; the results come in the order of the tasks."""
+
+    def __call__(self, function: Callable[[T], D], tasks: Sequence[T], /) -> Iterator[D]: ...
 
 
 def cores() -> int:

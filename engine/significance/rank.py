@@ -234,10 +234,11 @@ def _ranks(values: Floats) -> tuple[Floats, Ints]:
     present = np.isfinite(values)
     order = np.argsort(np.where(present, values, np.inf), axis=1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=1)
-    place, steps = np.arange(values.shape[1]), ordered[:, 1:] != ordered[:, :-1]
-    first, last = np.zeros(values.shape, np.int64), np.full(values.shape, values.shape[1] - 1)
+    end = values.shape[1] - 1
+    place, steps = np.arange(end + 1), ordered[:, 1:] != ordered[:, :-1]
+    first, last = np.zeros(values.shape, np.int64), np.full(values.shape, end)
     first[:, 1:] = np.maximum.accumulate(np.where(steps, place[1:], 0), axis=1)
-    last[:, :-1] = np.minimum.accumulate(np.where(steps, place[:-1], place[-1])[:, ::-1], axis=1)[:, ::-1]
+    last[:, :-1] = np.minimum.accumulate(np.where(steps, place[:-1], end)[:, ::-1], axis=1)[:, ::-1]
     ranks = np.full(values.shape, np.nan)
     np.put_along_axis(ranks, order, 1 + (first + last) / 2, axis=1)
     ranks[~present] = np.nan

@@ -46,7 +46,11 @@ def process(command: Sequence[str], environment: Mapping[str, str] | None = None
     """A command from its start to its end, its children included. Raises CalledProcessError where it fails."""
     begun = time.perf_counter()
     child = subprocess.Popen(
-        command, env=dict(os.environ) | dict(environment or {}), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        env=dict(os.environ) | dict(environment or {}),
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     assert child.stderr is not None
     said = child.stderr.read()

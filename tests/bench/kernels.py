@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 from baselines import ESTIMATION, EVENT, Answers, Arrays, Floats, Ints
@@ -32,7 +33,7 @@ def pieces(arrays: Arrays) -> list[Piece]:
     days = arrays.dates.astype("datetime64[D]").astype(np.int32)[arrays.position]
     edges = np.unique([*np.searchsorted(arrays.start, np.arange(0, arrays.start[-1], PART)), len(arrays.start) - 1])
     made = []
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         rows = slice(arrays.start[a], arrays.start[b])
         raw = RawRows(arrays.start[a : b + 1] - arrays.start[a], days[rows], arrays.returns[rows], is_return=True)
         start = np.searchsorted(listing, np.arange(a, b + 1))

@@ -90,10 +90,10 @@ def common_returns(sessions: int, seed: int = SEED) -> Floats:
     return level + spread * rng.standard_normal((1 + len(FACTORS), sessions))
 
 
-def row_groups(alive: Lives) -> list[slice]:
-    """The listings of each row group: whole ones, about ``ROW_GROUP`` rows."""
+def row_groups(alive: Lives, rows: int = ROW_GROUP) -> list[slice]:
+    """The listings of each row group: whole ones, about ``rows`` rows."""
     ends = np.cumsum(alive.length)
-    cuts = np.searchsorted(ends, np.arange(ROW_GROUP, ends[-1], ROW_GROUP), side="left") + 1
+    cuts = np.searchsorted(ends, np.arange(rows, ends[-1], rows), side="left") + 1
     edges = np.unique([0, *cuts.tolist(), len(ends)])
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
@@ -118,7 +118,7 @@ def group_table(alive: Lives, chosen: slice, common: Floats, rng: np.random.Gene
     return pa.table({"symbol": names, "date": alive.dates[position[kept]], "return": values})
 
 
-def write_panel(path: Path, rows: int, seed: int = SEED) -> Lives:
+def write_panel(path: Path, rows: int, seed: int = SEED, row_group: int = ROW_GROUP) -> Lives:
     """Write the panel and, in the last row group, its benchmark; one row group in memory at a time."""
     alive = lives(rows, seed)
     common = common_returns(len(alive.dates), seed)
@@ -131,7 +131,7 @@ def write_panel(path: Path, rows: int, seed: int = SEED) -> Lives:
         }
     )
     with pq.ParquetWriter(path, market.schema, compression="lz4", use_dictionary=["symbol"]) as writer:
-        for i, chosen in enumerate(row_groups(alive)):
+        for i, chosen in enumerate(row_groups(alive, row_group)):
             table = group_table(alive, chosen, common, np.random.default_rng([seed, 2, i]))
             writer.write_table(table, row_group_size=len(table))
         writer.write_table(market, row_group_size=len(market))
@@ -214,6 +214,9 @@ group_by = {group_by}
 alternative = "two-sided"
 alpha = 0.05
 
+[limits]
+allow_missing_symbols = true    # unknown symbols become rows
+
 [output]
 abnormal_returns = {abnormal_returns}
 
@@ -229,7 +232,7 @@ def write_study(
     snapshot: Path,
     tests: tuple[str, ...] = TESTS,
     factors: tuple[str, ...] = (),
-    group_by: tuple[str, ...] = ("kind",),
+    group_by: tuple[str, ...] = (),
     abnormal_returns: bool = False,
 ) -> Path:
     """A study folder of an event list on the panel ``snapshot`` (the folder that holds it); returns the folder."""
