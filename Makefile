@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants size bench imports lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants size cluster bench imports lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,13 +38,16 @@ memo: setup  ## write memo and charts again from the last result: STUDY=name
 test: setup  ## run the tests, on every core
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
-slow: mutants size  ## run what takes minutes: every mutant must be caught, and size and power be what docs/ says
+slow: mutants size cluster  ## run what takes minutes: mutants caught, size and power as docs/ says, a cluster's bytes
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py
 
 size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv
 	$(BIN)/python tests/size_power.py
+
+cluster: setup  ## real worker processes: the bytes of threads, a killed worker, a stopped run
+	$(BIN)/python -m pytest tests/cluster_runs.py
 
 bench: setup  ## measure against what else there is, as ratios; ROUNDS=7 for a busy machine
 	$(BIN)/python tests/bench/measure.py $(if $(ROUNDS),--rounds $(ROUNDS))
