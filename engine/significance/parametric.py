@@ -89,16 +89,20 @@ def crude_dependence_t(sample: CarSample) -> Significance:
     Brown & Warner (1985), eq. 5-7 (crude dependence adjustment): the spread of the average abnormal return over time
     carries the cross-correlation of the events that share relative days.
     """
-    name = "crude_dependence_t"
     present = np.isfinite(sample.residuals)
     per_day = present.sum(axis=0)
     used = per_day > 0
     average = np.where(present, sample.residuals, 0.0).sum(axis=0)[used] / per_day[used]
-    days = len(average)
+    return crude_of_average(sample, average, noise(sample.residuals))
+
+
+def crude_of_average(sample: CarSample, average: Floats, least: float) -> Significance:
+    """`crude_dependence_t` from the mean residual of each estimation day. least: the spread that rounding alone leaves."""
+    name, days = "crude_dependence_t", len(average)
     if days < 2:
         return unavailable(sample, name, f"needs at least 2 estimation days, has {days}", ZERO_MEAN)
     se = float(np.sqrt(len(sample.window)) * average.std(ddof=1))
-    if not se > noise(sample.residuals):
+    if not se > least:
         return unavailable(sample, name, "the estimation-window mean does not vary", ZERO_MEAN)
     mean = float(sample.car.mean())
     statistic = mean / se

@@ -36,10 +36,14 @@ def generalized_sign(sample: CarSample) -> Significance:
 
     Cowan (1992), eq. 1-2.
     """
+    present = np.isfinite(sample.residuals)
+    return sign_of_share(sample, float(((sample.residuals > 0).sum(axis=1) / present.sum(axis=1)).mean()))
+
+
+def sign_of_share(sample: CarSample, share: float) -> Significance:
+    """`generalized_sign` from the mean share of positive estimation residuals."""
     null = "a CAR is as often above zero as an estimation-window abnormal return"
     n = sample.n
-    present = np.isfinite(sample.residuals)
-    share = float(((sample.residuals > 0).sum(axis=1) / present.sum(axis=1)).mean())
     if not 0 < share < 1:
         return unavailable(sample, "generalized_sign", "the estimation residuals have one sign only", null)
     positive = int((sample.car > 0).sum())
