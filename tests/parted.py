@@ -7,11 +7,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
-from panel import event_list, lives, write_panel, write_study  # noqa: E402
+from panel import event_list, lives, write_panel, write_study
 
-from engine import load_study  # noqa: E402
-from engine.inputs import Study  # noqa: E402
-from engine.results import StudyResult, write_result  # noqa: E402
+from engine import load_study
+from engine.inputs import Study
+from engine.results import StudyResult, write_result
 
 ROWS, EVENTS, PART = 120_000, 2_000, 10_000
 TESTS = ("cross_sectional_t", "patell", "bmp", "sign")

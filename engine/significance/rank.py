@@ -268,7 +268,7 @@ def mid_ranks(values: Floats) -> Floats:
     order = np.argsort(values, axis=1)
     ordered = np.take_along_axis(values, order, axis=1)
     of_sorted = np.tile(np.arange(1.0, values.shape[1] + 1), (len(values), 1))
-    tied = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
+    tied = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & np.isfinite(ordered[:, 1:])).any(axis=1))
     if len(tied):
         of_sorted[tied] = _tied_ranks(ordered[tied])
     ranks = np.empty(values.shape)
