@@ -138,5 +138,5 @@ def test_a_stopped_run_on_a_cluster_goes_on(study: Path, whole: dict[str, bytes]
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.scale.cluster.PATIENCE", 1)
-    with pytest.raises(UpstreamError, match="tcp://127.0.0.1:9: does not answer"), on_cluster("tcp://127.0.0.1:9"):
+    with pytest.raises(UpstreamError, match=r"tcp://127\.0\.0\.1:9: does not answer"), on_cluster("tcp://127.0.0.1:9"):
         pass

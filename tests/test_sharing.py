@@ -92,7 +92,7 @@ def test_parts_of_another_design_are_left_alone(study: Path, tmp_path: Path) -> 
     """Another event, window, group, model or file is another part; the same is the same, whatever its memory."""
     task = tasks_of_a_run(study)[0]
     key = fingerprint(work, task)
-    again = replace(task, own=task.own.copy(), symbols=tuple(list(task.symbols)))
+    again = replace(task, own=task.own.copy(), symbols=(*task.symbols,))
     assert fingerprint(work, again) == key
     moved = task.position.copy()
     moved[-1] += 1
@@ -114,9 +114,8 @@ def test_parts_of_another_design_are_left_alone(study: Path, tmp_path: Path) -> 
 def test_a_kept_part_is_the_part(study: Path, tmp_path: Path) -> None:
     """To the last bit and in every field, also through the file."""
     task = tasks_of_a_run(study)[1]
-    with pytest.raises(Stopped), keeping(tmp_path, in_threads) as mapper:
-        (made,) = mapper(work, [task])
-        raise Stopped
+    mapping = keeping(tmp_path, in_threads)
+    (made,) = mapping.__enter__()(work, [task])  # and no end: the part is kept
     with keeping(tmp_path, Counting(stop_after=0)) as mapper:
         (found,) = mapper(work, [task])
     assert isinstance(found, Done)

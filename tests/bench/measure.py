@@ -105,7 +105,8 @@ class Line:
     def __str__(self) -> str:
         rate = f"{self.rate:>12,.0f} ev/s" if self.events else " " * 17
         peak = f"{self.spent.peak:8,.0f} MiB" if self.spent.peak else " " * 12
-        times = f"x {self.ratio:,.4g} of {self.of}" if self.ratio is not None else ""
+        times = f"{self.ratio:,.4g} x {self.of}" if self.ratio is not None else ""
+        times += f" ({self.note})" if self.note else ""
         return f"{self.name:<44}{self.spent.wall:>9.3f} s {self.spent.cpu:>8.2f} cpu {rate} {peak}  {times}"
 
 
@@ -182,36 +183,16 @@ def against_others(bench: Bench) -> Iterator[Line]:
     given = {name: len(arrays.listing) for name, (_, arrays) in ways(bench).items()} | {
         "engine numpy": len(few.listing)
     }
-    engine = spent["two threads"]
-    yield Line(
-        "kernel", "engine, compiled, 2 threads", engine, n, engine.wall / spent["copy"].wall, "a copy of the bytes"
-    )
-    yield Line(
-        "kernel",
-        "engine, compiled, 1 thread",
-        spent["one thread"],
-        n,
-        spent["one thread"].wall / engine.wall,
-        "2 threads",
-    )
+    engine, single = spent["two threads"], spent["one thread"]
+    floor = engine.wall / spent["copy"].wall
+    yield Line("kernel", "engine, compiled, 2 threads", engine, n, floor, "a copy of the bytes")
+    yield Line("kernel", "engine, compiled, 1 thread", single, n, single.wall / engine.wall, "2 threads")
     for name in ("engine numpy", *TITLES):
-        own = spent[name]
+        own, title = spent[name], TITLES.get(name, "engine, numpy")
         ratio = (own.wall / given[name]) / (engine.wall / n)
-        title = TITLES.get(name, "engine, numpy")
-        yield Line(
-            "kernel",
-            title,
-            own,
-            given[name],
-            ratio,
-            "the engine's time an event",
-            f"cpu x {_cpu(own, given[name], spent['one thread'], n):,.0f}",
-        )
+        cpu = (own.cpu / given[name]) / (single.cpu / n)
+        yield Line("kernel", title, own, given[name], ratio, "the engine's time an event", f"{cpu:,.0f} x its CPU time")
     yield Line("kernel", "numpy copy of rows and results", spent["copy"])
-
-
-def _cpu(own: Spent, given: int, engine: Spent, n: int) -> float:
-    return (own.cpu / given) / (engine.cpu / n)
 
 
 def copy_of(arrays: Arrays) -> None:
