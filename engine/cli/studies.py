@@ -56,10 +56,10 @@ def load(study: str, prices: Path | None = None, allow_code: bool = False) -> St
     return load_study(study_folder(study), prices=prices, charts=frozenset(report.CHARTS), allow_code=allow_code)
 
 
-def compute(study: Study, mapper: Mapper | None = None) -> StudyResult:
+def compute(study: Study, kernel: str | None = None, mapper: Mapper | None = None) -> StudyResult:
     """mapper: of the parts of a study whose prices are read in parts; threads if None."""
     from engine.scale import in_threads
     from engine.study import run_study
 
     with progress(study.name) as on_progress:
-        return run_study(study, on_progress, mapper=mapper or in_threads)
+        return run_study(study, on_progress, kernel, mapper or in_threads)

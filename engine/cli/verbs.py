@@ -98,6 +98,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show pairs, day 0, rows and would-be exclusions")] = False,
     all_studies: Annotated[bool, typer.Option("--all", help="every study whose prices are on the data path")] = False,
     allow_code: AllowCode = False,
+    kernel: Annotated[
+        str | None, typer.Option(help="numpy, or numba for many events; else the number of events decides")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="measure the parts in N processes of this machine")] = None,
     scheduler: Annotated[str | None, typer.Option(help="measure them on the Dask cluster at tcp://HOST:PORT")] = None,
     work: Annotated[Path | None, typer.Option(help="keep parts that are done here: a stopped run goes on")] = None,
@@ -111,14 +114,14 @@ def run(
     if dry_run and study is None:
         raise SpecError("run --dry-run needs a STUDY.")
     if all_studies:
-        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code))
+        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code, kernel))
     elif study is None:
         for folder in study_folders():
             print(folder.name)
     elif dry_run:
         dry_run_one(load(study, prices))
     else:
-        run_one(study_folder(study), prices, out, allow_code, sharing)
+        run_one(study_folder(study), prices, out, allow_code, kernel, sharing)
 
 
 @app.command()
@@ -151,7 +154,7 @@ def bless(
     if not reason.strip():
         raise SpecError("bless needs a reason: --reason 'what changed and why'.")
     folder = study_folder(study)
-    result = compute(load(str(folder), allow_code=allow_code))
+    result = compute(load(str(folder), allow_code=allow_code)).whole()
     if (folder / "golden" / "manifest.json").is_file():
         try:
             show(folder.name, compare(result, folder / "golden"), print)

@@ -33,6 +33,10 @@ __all__ = [
 
 def answer(result: StudyResult) -> str:
     """The answer of the study in one sentence with its uncertainty."""
+    if result.streamed:
+        from engine.report.summary import summary_answer
+
+        return summary_answer(result)
     from engine.report.answers import answer
     from engine.report.findings import read_findings
 
@@ -49,6 +53,10 @@ def which_tests(result: StudyResult) -> str:
 
 def headline_rows(result: StudyResult) -> list[dict[str, str]]:
     """One row a group at the primary window, column title -> text ready to print; the first row is group ``all``."""
+    if result.streamed:
+        from engine.report.summary import summary_rows
+
+        return summary_rows(result)
     from engine.report.findings import read_findings
     from engine.report.tables import headline_rows
 
@@ -80,7 +88,15 @@ def memo_html(result: StudyResult) -> str:
 
 
 def write_report(result: StudyResult, folder: Path) -> None:
-    """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``."""
+    """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``.
+
+    A run in parts has ``memo.md`` alone: its events are not in memory.
+    """
+    if result.streamed:
+        from engine.report.summary import summary_markdown
+
+        (folder / "memo.md").write_text(summary_markdown(result), encoding="utf-8", newline="\n")
+        return
     from engine.report.memo import write
 
     write(result, folder)

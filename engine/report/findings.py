@@ -113,7 +113,7 @@ def span_text(window: Window) -> str:
 
 
 def read_findings(result: StudyResult) -> Findings:
-    """Read the primary window, the primary test and all events of ``result``."""
+    """Read the primary window, the primary test and all events of ``result``, none where these are not in memory."""
     settings = result.manifest["settings"]
     chosen = settings["significance"]
     window = Window(*settings["windows"]["car"][0])
@@ -132,7 +132,7 @@ def read_findings(result: StudyResult) -> Findings:
         column=column,
         groups=_groups(result, chosen["group_by"]),
         tests=tests,
-        events=_events(result, window, column, chosen["alpha"]),
+        events=() if result.streamed else _events(result, window, column, chosen["alpha"]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ def run_in_parts(
         short = incomplete(joined, used, windows, spec.event_window)
         on_progress("tests", 2, 4)
         book = Book(study, joined, np.flatnonzero(used))
-        answers = tested(book, groups, windows, measures, file, mapper)
+        again = partial(tasks_for, file, pairs, groups, measures.asked, kernel)
+        answers = tested(book, groups, windows, measures, again, mapper)
         on_progress("tables", 3, 4)
         tables = answers | {
             "averages": averages_of([(name, joined.moments[code].averages()) for code, name in groups.names if code in joined.moments], spec.event_window),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,29 @@ from engine.drivers import group_tables
 from engine.inputs import Study
 from engine.kernel import Asked
 from engine.manifest import MANY_CORRELATIONS
-from engine.market.partitions import PartedFile
 from engine.placebo import clusters
 from engine.scale.mapping import Mapper
 from engine.scale.pairs import Pairs, rows_window
+from engine.scale.sweep import swept
 from engine.scale.tables import Book, event_days
+from engine.scale.work import Task
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS, CarSample, Resampling, evaluate, evaluate_events
+from engine.significance import (
+    EVENT_TESTS,
+    SIGNIFICANCE_TESTS,
+    CarSample,
+    Resampling,
+    Significance,
+    evaluate,
+    evaluate_events,
+)
 from engine.significance.dependence import mean_shared_correlation
+from engine.significance.rank import MOST_RANKED
+from engine.significance.sweeps import SWEEPS, answer_of
 from engine.spec import StudySpec
 from engine.tables import single_event_table, significance_table
 
 Ints = npt.NDArray[np.int64]
-FEW_EVENTS = 20_000  # up to here their residuals are kept, and every test sees all of them
 
 
 @dataclass(frozen=True)
@@ -83,10 +93,11 @@ class Measures:
 
     @classmethod
     def of(cls, spec: StudySpec, n: int, pairs: Pairs, keep_rows: bool, kernel: str) -> Measures:
-        resident = n <= FEW_EVENTS
+        rows = rows_window(pairs.own)
+        resident = n * (len(rows) + len(spec.event_window)) <= MOST_RANKED
         asked = Asked(
             model=spec.model.name,
-            rows=rows_window(pairs.own),
+            rows=rows,
             event_window=spec.event_window,
             windows=tuple(sorted(spec.car_windows)),
             min_days=spec.model.min_estimation_days,
@@ -110,19 +121,26 @@ def cars_of(book: Book, windows: Sequence[Window]) -> list[Cars]:
 
 
 def tested(
-    book: Book, groups: Groups, windows: Sequence[Window], measures: Measures, file: PartedFile, mapper: Mapper
-) -> dict[str, pl.DataFrame]:
-    """The tables of the tests, of differences and quantiles."""
+    book: Book, groups: Groups, windows: Sequence[Window], measures: Measures,
+    tasks: Callable[[], Sequence[tuple[Ints, Task]]], mapper: Mapper,
+) -> dict[str, pl.DataFrame]:  # fmt: skip
+    """The tables of the tests, of differences and quantiles. tasks: makes those of all rows again."""
     spec, pairs = book.study.spec, book.joined.pairs
     cars = cars_of(book, windows)
-    members = [(name, groups.members(code, book.used)) for code, name in groups.names]
-    members = [(name, rows) for name, rows in members if len(rows) or name == "all"]
+    every_group = [(code, name, groups.members(code, book.used)) for code, name in groups.names]
+    every_group = [one for one in every_group if len(one[2]) or one[1] == "all"]
+    members = [(name, rows) for _, name, rows in every_group]
     dates = pairs.event_day[book.used].astype("datetime64[D]").astype(np.int64)
     firms = np.unique(pairs.listing[book.used], return_inverse=True)[1]
     plan = _resampling(book)
     samples = [_sample(book, name, rows, one, dates, firms, plan) for name, rows in members for one in cars]
     asked = spec.significance.tests
-    answers = [evaluate(test, sample) for sample in samples for test in asked if test in SIGNIFICANCE_TESTS]
+    tests = [t for t in asked if t in SIGNIFICANCE_TESTS]
+    if measures.resident:
+        answers = [evaluate(test, sample) for sample in samples for test in tests]
+    else:
+        at = [(code, w) for code, _, _ in every_group for w in range(len(windows))]
+        answers = _by_sums(book, samples, at, tests, tasks, mapper)
     every = [(np.flatnonzero(c.complete), s) for c, s in zip(cars, samples[: len(cars)], strict=True)]
     alone = [(inside, s, evaluate_events(t, s)) for inside, s in every for t in asked if t in EVENT_TESTS]
     ids = book.ids[book.used]
@@ -130,6 +148,23 @@ def tested(
         "significance": significance_table(answers, spec.significance.alternative),
         "event_significance": single_event_table(ids["event_id"].to_list(), ids["symbol"].to_list(), alone),
     } | group_tables(book.study, dates, cars, members, firms)
+
+
+def _by_sums(
+    book: Book, samples: Sequence[CarSample], at: Sequence[tuple[int, int]], tests: Sequence[str],
+    tasks: Callable[[], Sequence[tuple[Ints, Task]]], mapper: Mapper,
+) -> list[Significance]:  # fmt: skip
+    """The answers where residuals are not in memory. at: group and window of each sample."""
+    used = np.zeros(len(book.joined.measured.code), bool)
+    used[book.used] = True
+    spreads = {key: float(s.scar.std(ddof=1)) if s.n > 1 else np.nan for key, s in zip(at, samples, strict=True)}
+    sums = swept(tasks(), used, tests, spreads, mapper) if any(t in SWEEPS for t in tests) else {}
+    found = []
+    for key, sample in zip(at, samples, strict=True):
+        for test in tests:
+            answer = answer_of(test, sample, {n: sums[n, *key] for n in SWEEPS if (n, *key) in sums})
+            found.append(evaluate(test, sample) if answer is None else answer)
+    return found
 
 
 def _resampling(book: Book) -> Resampling | None:
@@ -153,6 +188,7 @@ def _sample(
     rows = book.used[inside]
     own = rows_window(book.joined.pairs.own)
     kept = measured.residuals.shape[1] > 0
+    days = kept or "hac_t" in spec.significance.tests
     return CarSample(
         group=group,
         window=cars.window,
@@ -166,12 +202,13 @@ def _sample(
         ar=measured.ar[rows],
         residuals=measured.residuals[rows],
         residual_days=event_days(book, rows, own) if kept else np.empty((len(rows), 0), np.int64),
-        event_days=event_days(book, rows, window) if kept else np.empty((len(rows), 0), np.int64),
+        event_days=event_days(book, rows, window) if days else np.empty((len(rows), 0), np.int64),
         dates=dates[inside],
         firms=firms[inside],
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
         shared=cars.shared[inside],
+        spread=None if kept else float(np.sqrt((measured.sigma[rows] ** 2 * measured.dof[rows]).sum() / measured.n_obs[rows].sum())),
         resampling=Resampling(plan.cluster[inside], plan.draws, plan.seed) if plan is not None else None,
     )
 

@@ -87,6 +87,14 @@ def work(task: Task) -> Done:
     )
 
 
+def measured_of(task: Task) -> Measured:
+    """The numbers of the task's events alone."""
+    rows = read_part(task.file, task.part, task.symbols)
+    place = {symbol: g for g, symbol in enumerate(task.symbols)}
+    at = np.array([place[s] for s in rows.symbols], np.int64)
+    return _measured(task, RawRows(rows.start, rows.days, rows.values, task.file.is_return), at)[0]
+
+
 def _measured(task: Task, raw: RawRows, at: Ints) -> tuple[Measured, dict[int, RowReport]]:
     """The events of each calendar, put back in the order of the task; a listing that is not there has none."""
     asked = task.asked
