@@ -33,7 +33,8 @@ import panel
 import peers
 from baselines import Answers, Arrays
 from clock import Spent, in_turn, once, process
-from page import write_bench
+from costs import costs
+from page import costs_table, write_bench
 from resampled import brown_warner, wild_samples, wild_test
 
 ROOT = Path(__file__).parents[2]
@@ -373,6 +374,7 @@ def main() -> None:
         "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
         "panel": {"rows": len(bench.arrays.returns), "listings": len(bench.arrays.start) - 1, "events": asked.events},
         "agreement": agree,
+        "costs": costs(bench.study(bench.sizes()[-1]), bench.study(bench.sizes()[0])),
         "lines": [
             {
                 "section": one.section, "name": one.name, "wall_s": one.spent.wall, "cpu_s": one.spent.cpu,
@@ -382,6 +384,7 @@ def main() -> None:
             for one in lines
         ],
     }  # fmt: skip
+    print(costs_table(report["costs"]))
     if not asked.no_write:
         write_bench(ROOT, report)
 

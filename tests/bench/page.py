@@ -1,4 +1,4 @@
-"""docs/bench.json as a table for the README."""
+"""docs/bench.json as the tables of the README and of docs/scale.md."""
 
 from __future__ import annotations
 
@@ -7,36 +7,65 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-START, END = "<!-- bench:start -->", "<!-- bench:end -->"
+FIGURES = "docs/bench.json"
+COSTS = {
+    "bytes_a_row": ("a row in the file", "bytes"),
+    "read_ns_a_row": ("reading a row", "ns"),
+    "read_ns_a_byte": ("reading a byte of the file", "ns"),
+    "align_ns_a_row": ("putting a row on its session", "ns"),
+    "measure_ns_an_event": ("measuring an event", "ns"),
+    "sent_bytes_an_event": ("an event on its way to a worker", "bytes"),
+    "returned_bytes_an_event": ("its numbers on their way back", "bytes"),
+}
 
 
 def write_bench(root: Path, report: Mapping[str, Any]) -> None:
-    """Write the figures to docs/bench.json, and their table between the markers of the README."""
-    (root / "docs" / "bench.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    readme.write_text(f"{before}{START}\n{page(report)}{END}{after}", encoding="utf-8")
+    """Write the figures to docs/bench.json, and their tables between the markers of README.md and docs/scale.md."""
+    (root / FIGURES).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for name, marker, text in places(report):
+        path = root / name
+        path.write_text(between(path.read_text(encoding="utf-8"), marker, text), encoding="utf-8")
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """The table, and under it where it was measured."""
-    rows = ["| what | time | a second | peak memory | ratio |", "|---|---:|---:|---:|---|"]
+def places(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """File, marker and text of each table."""
+    return [("README.md", "bench", figures_table(report)), ("docs/scale.md", "costs", costs_table(report["costs"]))]
+
+
+def between(text: str, marker: str, table: str) -> str:
+    """``text`` with ``table`` between its markers."""
+    start, end = f"<!-- {marker}:start -->", f"<!-- {marker}:end -->"
+    before, rest = text.split(start)
+    return f"{before}{start}\n{table}{end}{rest.split(end)[1]}"
+
+
+def figures_table(report: Mapping[str, Any]) -> str:
+    """Every line of the benchmark, and under it where it was measured."""
+    rows = ["| what | time | CPU time | a second | peak memory | ratio |", "|---|---:|---:|---:|---:|---|"]
     for line in report["lines"]:
-        rate = f"{line['events_per_s']:,.3g}".replace("e+0", "e") if line["events_per_s"] else ""
-        if line["events_per_s"]:
-            rate = f"{_round(line['events_per_s']):,} events"
+        rate = f"{_round(line['events_per_s']):,} events" if line["events_per_s"] else ""
         peak = f"{line['peak_mib']:,.0f} MiB" if line["peak_mib"] else ""
         ratio = f"{_times(line['ratio'])} {line['of']}" if line["ratio"] is not None else ""
-        rows.append(f"| {line['name']} | {_seconds(line['wall_s'])} | {rate} | {peak} | {ratio} |")
+        note = f" ({line['note']})" if line["note"] else ""
+        times = f"{_seconds(line['wall_s'])} | {_seconds(line['cpu_s'])}"
+        rows.append(f"| {line['name']}{note} | {times} | {rate} | {peak} | {ratio} |")
     machine, panel, load = report["machine"], report["panel"], report["load"]
     where = (
         f"{report['date']}, {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python "
         f"{report['versions']['python']}; load {load[0]} at the start, {load[1]} at the end. Panel: {panel['rows']:,} rows, "
-        f"{panel['listings']:,} listings; market model, 250 + 21 days. Loops are measured on a sample."
+        f"{panel['listings']:,} listings; market model, 250 + 21 days. Loops are measured on a sample and scaled."
     )
     return "\n".join(rows) + f"\n\n{where}\n"
+
+
+def costs_table(costs: Mapping[str, float]) -> str:
+    """Rows, events and bytes."""
+    rows = [f"| {title} | {_few(costs[name])} {unit} |" for name, (title, unit) in COSTS.items()]
+    return "\n".join(["| what | cost |", "|---|---:|", *rows]) + "\n"
+
+
+def _few(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{_round(value):,}"
 
 
 def _round(value: float) -> int:
