@@ -374,7 +374,7 @@ def main() -> None:
         "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
         "panel": {"rows": len(bench.arrays.returns), "listings": len(bench.arrays.start) - 1, "events": asked.events},
         "agreement": agree,
-        "costs": costs(bench.study(bench.sizes()[-1]), bench.study(bench.sizes()[0])),
+        "costs": costs(*(bench.study(n) for n in bench.sizes()[:-3:-1])),
         "lines": [
             {
                 "section": one.section, "name": one.name, "wall_s": one.spent.wall, "cpu_s": one.spent.cpu,
