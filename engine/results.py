@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +82,13 @@ def write_result(result: StudyResult, folder: Path, also: Callable[[Path], None]
 def _collected(name: str, table: Streamed) -> pl.DataFrame:
     slices = list(table.slices())
     if slices:
-        return pl.concat(slices)
+        return _plain_text(pl.concat(slices))
     return pl.DataFrame(schema={c: SCHEMAS[name].get(c, NUMBER) for c in table.columns})
+
+
+def _plain_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text that is kept by code, as large tables have it, as text."""
+    return frame.cast({c: pl.String for c, kind in frame.schema.items() if isinstance(kind, pl.Enum)})
 
 
 def _write_streamed(table: Streamed, name: str, folder: Path) -> None:
@@ -93,10 +99,11 @@ def _write_streamed(table: Streamed, name: str, folder: Path) -> None:
     with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(table.columns)
         for part in table.slices():
-            file.write(to_csv(part, header=False))
+            file.write(to_csv(_plain_text(part), header=False))
 
 
 def _write_parquet(table: Streamed, path: Path) -> None:
+    """Row groups of a slice each. Text that is kept by code is written so; numbers do not shrink, and are not pressed."""
     import pyarrow.parquet as pq
 
     writer = None
@@ -104,8 +111,12 @@ def _write_parquet(table: Streamed, path: Path) -> None:
         for part in table.slices():
             arrow = part.to_arrow()
             if writer is None:
-                texts = [c for c, kind in part.schema.items() if kind == TEXT]
-                writer = pq.ParquetWriter(path, arrow.schema, compression="lz4", use_dictionary=texts)
+                coded = [c for c, kind in part.schema.items() if isinstance(kind, pl.Enum)]
+                writer = pq.ParquetWriter(
+                    path, arrow.schema, use_dictionary=coded, store_schema=False,
+                    compression={c: "NONE" if kind == NUMBER else "LZ4" for c, kind in part.schema.items()},
+                    write_statistics=[c for c, kind in part.schema.items() if kind != NUMBER],
+                )  # fmt: skip
             writer.write_table(arrow)
     finally:
         if writer is not None:
@@ -114,8 +125,11 @@ def _write_parquet(table: Streamed, path: Path) -> None:
 
 def write_tables(result: StudyResult, folder: Path) -> None:
     """The tables and the manifest into ``folder``: CSV, above a million rows parquet with the same columns."""
-    for name, table in result.streamed.items():
-        _write_streamed(table, name, folder)
+    if result.streamed:
+        with ThreadPoolExecutor(2) as pool:  # a table at a time a core
+            written = [pool.submit(_write_streamed, table, name, folder) for name, table in result.streamed.items()]
+            for one in written:
+                one.result()
     for name, frame in result.tables.items():
         if len(frame) > MANY_ROWS:
             frame.write_parquet(folder / f"{name}.parquet")

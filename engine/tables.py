@@ -51,7 +51,7 @@ def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
 
 def numbers(values: npt.NDArray[np.float64]) -> pl.Series:
     """A column of `canonical` floats, NaN as null."""
-    return pl.Series(canonical(values), dtype=pl.Float64).fill_nan(None)
+    return pl.Series(canonical(values), dtype=pl.Float64, nan_to_null=True)
 
 
 def canonical(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -6,8 +6,9 @@ sessions of a listing likewise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ Small = npt.NDArray[np.int32]
 # In alphabetical order, which is that of the table.
 KINDS = ("estimation_window", "event_window", "same_day", "suspended")
 ESTIMATION, EVENT, SAME_DAY, SUSPENDED = range(4)
+SLICE = 65_536  # rows of the calendar at a time
 WIDE = 1 << 21  # more than any session, or any relative day
 
 
@@ -40,12 +42,6 @@ class Nearby:
     first: Small
     last: Small
     said: Small
-    words: tuple[str, ...]
-
-    def counts(self) -> dict[str, int]:
-        """How many rows there are of each kind."""
-        found = np.bincount(self.kind, minlength=len(KINDS)).tolist()
-        return {kind: n for kind, n in zip(KINDS, found, strict=True) if n}
 
     def ordered(self) -> Nearby:
         """In the order of the table: by row, kind, other event and first day; a row without another event comes last."""
@@ -57,15 +53,27 @@ class Nearby:
             order = pl.Series(key).arg_sort().to_numpy()
         else:
             order = np.lexsort((self.first, other, head))
-        parts = (getattr(self, n)[order] for n in ("row", "kind", "other", "first", "last", "said"))
-        return Nearby(*parts, self.words)
+        return Nearby(*(getattr(self, n)[order] for n in ("row", "kind", "other", "first", "last", "said")))
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """All rows of ``contamination.csv``: how many by kind, the words that they are in, and the rows a slice at a time."""
+
+    counts: dict[str, int]
+    words: tuple[str, ...]
+    slices: Callable[[], Iterator[Nearby]]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.counts.values())
 
 
 class _Rows:
     """Rows as they are found; words are numbered once each."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[Ints, ...]] = []
+        self.parts: list[tuple[npt.NDArray[Any], ...]] = []
         self.words: dict[str, int] = {}
 
     def word(self, text: str) -> int:
@@ -75,13 +83,15 @@ class _Rows:
         def filled(values: Ints | int) -> Ints:
             return np.broadcast_to(np.asarray(values), row.shape)
 
-        self.parts.append((row, filled(kind), filled(other), first, last, filled(said)))
+        columns = (row, filled(kind), filled(other), first, last, filled(said))
+        self.parts.append(tuple(np.asarray(c).astype(np.int8 if i == 1 else np.int32) for i, c in enumerate(columns)))
 
     def table(self) -> Nearby:
         row, kind, other, first, last, said = (
-            np.concatenate([np.asarray(p[c], np.int32) for p in self.parts]) for c in range(6)
+            np.concatenate([p[c] for p in self.parts]) for c in range(6)
         )
-        return Nearby(row, kind.astype(np.int8), other, first, last, said, tuple(self.words)).ordered()
+        self.parts.clear()
+        return Nearby(row, kind, other, first, last, said).ordered()
 
 
 @dataclass(frozen=True)
@@ -94,21 +104,76 @@ class Gaps:
 
 
 def nearby(
-    pairs: Pairs, event_window: Window, on_panel: npt.NDArray[np.bool_], gaps: Gaps, policy: str
-) -> tuple[Nearby, Ints, list[str]]:
+    pairs: Pairs, event_window: Window, on_panel: npt.NDArray[np.bool_], gaps: Gaps, policy: str, compiled: bool
+) -> tuple[Surroundings, Ints, list[str]]:
     """The rows of contamination; and, with the policy ``exclude``, the rows that leave and why.
 
-    on_panel: (N,) which rows have a day 0 and a price file.
+    on_panel: (N,) which rows have a day 0 and a price file. compiled: whether they may be made by `fused_nearby`.
     """
+    if compiled and policy != "exclude" and len(pairs.lines) == 1:
+        return _compiled(pairs, event_window, on_panel, gaps), np.empty(0, np.int64), []
     rows = _Rows()
-    _same_day(rows, pairs)
-    lost, why = _others(rows, pairs, event_window, on_panel, policy)
-    _suspended(rows, pairs, event_window, on_panel, gaps, lost)
-    return rows.table(), lost, why
+    shared = _same_day(rows, pairs)
+    rows.add(*shared)
+    order = _listed(pairs)
+    lost, why = _others(rows, pairs, event_window, on_panel, policy, order)
+    kept = on_panel.copy()
+    kept[lost] = False
+    _suspended(rows, pairs, event_window, order[1][kept[order[1]]], gaps)
+    found = rows.table()
+    return Surroundings(_counts(found.kind), tuple(rows.words), lambda: iter((found,))), lost, why
 
 
-def _same_day(rows: _Rows, pairs: Pairs) -> None:
-    """A row for every pair that shares its day 0 with pairs of other firms."""
+def _counts(kind: npt.NDArray[np.int8]) -> dict[str, int]:
+    found = np.bincount(kind, minlength=len(KINDS)).tolist()
+    return {name: n for name, n in zip(KINDS, found, strict=True) if n}
+
+
+def _compiled(pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], gaps: Gaps) -> Surroundings:
+    """The same rows from `fused_nearby`, made when they are asked for, in order and slice by slice."""
+    from engine.scale.fused_nearby import rows_of
+
+    rows = _Rows()
+    at, _, other, day, _, said = _same_day(rows, pairs)
+    day_said, day_other, days = (np.full(len(on_panel), -1, np.int32) for _ in range(3))
+    day_said[at], day_other[at], days[at] = said, other, day
+    keys, listed, _ = _listed(pairs)
+    inverse = np.full(len(on_panel), -1, np.int32)
+    inverse[listed] = np.arange(len(listed), dtype=np.int32)
+    inverse[~on_panel] = -1
+    base = (gaps.listing + 1) * WIDE
+    order = np.argsort(base + gaps.first, kind="stable")
+    length = (gaps.last - gaps.first + 1)[order]
+    texts = {n: rows.word(halted_words("suspended", n)) for n in np.unique(length).tolist()}
+    gap_said = np.array([texts[n] for n in length.tolist()], np.int32)
+    said_event = [rows.word(f"{FLAGGED}; its day 0 is relative day {d}") for d in window.days]
+    fixed = (
+        inverse, keys, listed, _base(pairs, np.arange(len(on_panel))), pairs.position, pairs.own, window.start, window.end,
+        pairs.lines[0].dates.astype(np.int64), day_said, day_other, days, (base + gaps.first)[order],
+        (base + gaps.last)[order], gap_said, rows.word(FLAGGED), said_event[0],
+    )  # fmt: skip
+
+    def made(begin: int, room: int) -> tuple[int, Nearby]:
+        columns = [np.empty(room, np.int8 if i == 1 else np.int32) for i in range(6)]
+        found = rows_of(begin, min(begin + SLICE, len(on_panel)), *fixed, *columns)
+        return found, Nearby(*(c[:found] for c in columns))
+
+    def slices() -> Iterator[Nearby]:
+        room = 8 * SLICE
+        for begin in range(0, len(on_panel), SLICE):
+            found, part = made(begin, room)
+            if found > room:
+                room = found
+                part = made(begin, room)[1]
+            yield part
+
+    total = sum((np.bincount(part.kind, minlength=len(KINDS)) for part in slices()), np.zeros(len(KINDS), np.int64))
+    counts = {name: int(n) for name, n in zip(KINDS, total, strict=True) if n}
+    return Surroundings(counts, tuple(rows.words), slices)
+
+
+def _same_day(rows: _Rows, pairs: Pairs) -> tuple[Ints, int, Ints, Ints, Ints, Ints]:
+    """A row for every pair that shares its day 0 with pairs of other firms, as `_Rows.add` takes them."""
     at = np.flatnonzero(pairs.has_day0)
     days = pairs.event_day[at].astype(np.int64)
     low = int(days.min(initial=0))
@@ -124,7 +189,7 @@ def _same_day(rows: _Rows, pairs: Pairs) -> None:
     other = np.where(size[day] == 2, _partner(day, at), -1)
     said = np.array([rows.word(_day_words(n)) if n else -1 for n in range(int(others.max(initial=0)) + 1)])
     found = days[shared]
-    rows.add(at[shared], SAME_DAY, other[shared], found, found, said[others[shared]])
+    return at[shared], SAME_DAY, other[shared], found, found, said[others[shared]]
 
 
 def _partner(day: Ints, at: Ints) -> Ints:
@@ -138,11 +203,11 @@ def _day_words(n: int) -> str:
 
 
 def _others(
-    rows: _Rows, pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], policy: str
-) -> tuple[Ints, list[str]]:
-    """The other events of the same symbol in the windows of each pair."""
-    keys, listed, place = _listed(pairs)
-    at = np.flatnonzero(on_panel)
+    rows: _Rows, pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], policy: str, order: tuple[Ints, Ints, Ints]
+) -> tuple[Ints, list[str]]:  # fmt: skip
+    """The other events of the same symbol in the windows of each pair. order: of `_listed`."""
+    keys, listed, place = order
+    at = listed[on_panel[listed]]  # in the order of the keys, so that looking up stays near
     own, position = pairs.own[at].astype(np.int64), pairs.position[at].astype(np.int64)
     low = np.minimum(own[:, 0] - window.end, window.start)
     high = np.maximum(own[:, 1] - window.start, window.end)
@@ -212,6 +277,8 @@ class _Dates:
         self.shared = pairs.shared[rows]
 
     def of(self, session: Ints, chosen: npt.NDArray[np.bool_]) -> Ints:
+        if len(self.dates) == 1:
+            return self.dates[0][np.clip(session, 0, len(self.dates[0]) - 1)]
         shared, made = self.shared[chosen], np.zeros(len(session), np.int64)
         for i, dates in enumerate(self.dates):
             here = shared == i
@@ -220,12 +287,9 @@ class _Dates:
 
 
 def _suspended(
-    rows: _Rows, pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], gaps: Gaps, lost: Ints
+    rows: _Rows, pairs: Pairs, window: Window, at: Ints, gaps: Gaps
 ) -> None:
-    """The runs of sessions without a price that meet the event window, or end right before day 0."""
-    kept = on_panel.copy()
-    kept[lost] = False
-    at = np.flatnonzero(kept)
+    """The runs of sessions without a price that meet the event window, or end right before day 0, of the rows ``at``."""
     line = (gaps.listing + 1) * WIDE
     order = np.argsort(line + gaps.first, kind="stable")
     starts, ends = (line + gaps.first)[order], (line + gaps.last)[order]

@@ -16,7 +16,7 @@ from engine.abnormal import LONG
 from engine.announcements.cases import distinct
 from engine.errors import DataError
 from engine.inputs import Study
-from engine.kernel import INFINITE, Asked
+from engine.kernel import INFINITE, NUMBA, Asked
 from engine.kernel.layout import coefficient_names
 from engine.manifest import Outcome, listings_of, manifest_of
 from engine.market import read_series
@@ -25,7 +25,7 @@ from engine.panel import Exclusion
 from engine.results import StudyResult
 from engine.scale.joined import Joined, incomplete, losses
 from engine.scale.mapping import Mapper, in_threads
-from engine.scale.nearby import Nearby, named, nearby
+from engine.scale.nearby import Surroundings, named, nearby
 from engine.scale.pairs import Pairs, pairs_of
 from engine.scale.samples import Groups, Measures, groups_of, mean_correlation, tested
 from engine.scale.tables import (
@@ -67,7 +67,7 @@ def run_in_parts(
         joined, file = _measured(study, study.parted, pairs, groups, measures, mapper, on_progress)
         _check_listings(study, joined)
         on_panel = pairs.has_day0 & joined.found[pairs.listing]
-        around, left, why = nearby(pairs, spec.event_window, on_panel, joined.gaps(), spec.contamination.policy)
+        around, left, why = nearby(pairs, spec.event_window, on_panel, joined.gaps(), spec.contamination.policy, kernel == NUMBA)
         ids = study.announcements.table["event_id"]
         lost, used = losses(
             joined, ids, spec.event_window, spec.model.min_estimation_days, study.snapshot.name, left, named(why, ids)
@@ -180,11 +180,11 @@ def _quality(file: PartedFile) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _outcome(study: Study, book: Book, around: Nearby, kernel: str) -> Outcome:
+def _outcome(study: Study, book: Book, around: Surroundings, kernel: str) -> Outcome:
     joined, pairs = book.joined, book.joined.pairs
     listing = pairs.listing[book.used].astype(np.int64)
     by_day = np.unique(listing << 20 | pairs.position[book.used])
-    home = book.ids.select("symbol").with_columns(
+    home = study.announcements.table.select("symbol").with_columns(
         pl.Series("exchange", study.exchanges, pl.String), pl.Series("benchmark", study.benchmarks, pl.String)
     )
     _, first = distinct(home)
@@ -198,7 +198,7 @@ def _outcome(study: Study, book: Book, around: Nearby, kernel: str) -> Outcome:
         if joined.found[i]
     ] if not many else []  # fmt: skip
     firms = {
-        "rows": around.counts(),
+        "rows": around.counts,
         "firms": len(np.unique(listing)),
         "clusters": len(by_day),
         **_correlation(book),

@@ -18,7 +18,7 @@ from engine.manifest import MANY_CORRELATIONS
 from engine.placebo import clusters
 from engine.scale.mapping import Mapper
 from engine.scale.pairs import Pairs, rows_window
-from engine.scale.sweep import swept
+from engine.scale.sweep import Swept, swept
 from engine.scale.tables import Book, event_days
 from engine.scale.work import Task
 from engine.sessions import Window
@@ -26,6 +26,7 @@ from engine.significance import (
     EVENT_TESTS,
     SIGNIFICANCE_TESTS,
     CarSample,
+    EventSignificance,
     Resampling,
     Significance,
     evaluate,
@@ -133,38 +134,52 @@ def tested(
     dates = pairs.event_day[book.used].astype("datetime64[D]").astype(np.int64)
     firms = np.unique(pairs.listing[book.used], return_inverse=True)[1]
     plan = _resampling(book)
-    samples = [_sample(book, name, rows, one, dates, firms, plan) for name, rows in members for one in cars]
     asked = spec.significance.tests
     tests = [t for t in asked if t in SIGNIFICANCE_TESTS]
-    if measures.resident:
-        answers = [evaluate(test, sample) for sample in samples for test in tests]
-    else:
-        at = [(code, w) for code, _, _ in every_group for w in range(len(windows))]
-        answers = _by_sums(book, samples, at, tests, tasks, mapper)
-    every = [(np.flatnonzero(c.complete), s) for c, s in zip(cars, samples[: len(cars)], strict=True)]
-    alone = [(inside, s, evaluate_events(t, s)) for inside, s in every for t in asked if t in EVENT_TESTS]
-    ids = book.ids[book.used]
+    cells = [(code, w) for code, _, _ in every_group for w in range(len(windows))]
+    sums: Swept = {}
+    if not measures.resident:
+        sums = _sums(book, every_group, cars, tests, tasks, mapper)
+    answers: list[Significance] = []
+    alone: list[tuple[Ints, CarSample, EventSignificance]] = []
+    for code, w in cells:  # a sample at a time: each is as large as the study
+        name, rows = next((n, r) for c, n, r in every_group if c == code)
+        sample = _sample(book, name, rows, cars[w], dates, firms, plan)
+        answers += [_answer(test, sample, (code, w), sums, measures.resident) for test in tests]
+        if code == 0:
+            single = [t for t in asked if t in EVENT_TESTS]
+            alone += [(np.flatnonzero(cars[w].complete), sample, evaluate_events(t, sample)) for t in single]
+    ids = book.ids[book.used] if alone else book.ids[:0]
     return {
         "significance": significance_table(answers, spec.significance.alternative),
-        "event_significance": single_event_table(ids["event_id"].to_list(), ids["symbol"].to_list(), alone),
+        "event_significance": single_event_table(ids["event_id"].to_list(), ids["symbol"].cast(pl.String).to_list(), alone),
     } | group_tables(book.study, dates, cars, members, firms)
 
 
-def _by_sums(
-    book: Book, samples: Sequence[CarSample], at: Sequence[tuple[int, int]], tests: Sequence[str],
+def _answer(test: str, sample: CarSample, at: tuple[int, int], sums: Swept, resident: bool) -> Significance:
+    """The answer of a test, from sums where residuals are not in memory."""
+    if not resident:
+        found = answer_of(test, sample, {n: sums[n, *at] for n in SWEEPS if (n, *at) in sums})
+        if found is not None:
+            return found
+    return evaluate(test, sample)
+
+
+def _sums(
+    book: Book, groups: Sequence[tuple[int, str, Ints]], cars: Sequence[Cars], tests: Sequence[str],
     tasks: Callable[[], Sequence[tuple[Ints, Task]]], mapper: Mapper,
-) -> list[Significance]:  # fmt: skip
-    """The answers where residuals are not in memory. at: group and window of each sample."""
+) -> Swept:  # fmt: skip
+    """The sums of every group and window."""
+    if not any(t in SWEEPS for t in tests):
+        return {}
     used = np.zeros(len(book.joined.measured.code), bool)
     used[book.used] = True
-    spreads = {key: float(s.scar.std(ddof=1)) if s.n > 1 else np.nan for key, s in zip(at, samples, strict=True)}
-    sums = swept(tasks(), used, tests, spreads, mapper) if any(t in SWEEPS for t in tests) else {}
-    found = []
-    for key, sample in zip(at, samples, strict=True):
-        for test in tests:
-            answer = answer_of(test, sample, {n: sums[n, *key] for n in SWEEPS if (n, *key) in sums})
-            found.append(evaluate(test, sample) if answer is None else answer)
-    return found
+    spreads = {}
+    for code, _, rows in groups:
+        for w, one in enumerate(cars):
+            scar = one.scar[rows[one.complete[rows]]]
+            spreads[code, w] = float(scar.std(ddof=1)) if len(scar) > 1 else float("nan")
+    return swept(tasks(), used, tests, spreads, mapper)
 
 
 def _resampling(book: Book) -> Resampling | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import polars as pl
 from engine.inputs import Study
 from engine.results import Streamed
 from engine.scale.joined import Joined, Lost
-from engine.scale.nearby import KINDS, Nearby
+from engine.scale.nearby import KINDS, Surroundings
 from engine.schemas import KEYS, NUMBER, SCHEMAS, TEXT
 from engine.sessions import Window
 from engine.significance import t_p
@@ -21,6 +22,7 @@ from engine.tables import numbers
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+MOST_WORDS = 1_000  # distinct values of a column that is kept by code
 SLICE = 65_536  # rows of the calendar at a time
 
 
@@ -32,9 +34,17 @@ class Book:
     joined: Joined
     used: Ints
 
-    @property
+    @cached_property
     def ids(self) -> pl.DataFrame:
-        return self.study.announcements.table.select("event_id", "symbol")
+        """Ids and symbols of the calendar, the symbols by code."""
+        pairs = self.joined.pairs
+        return pl.DataFrame([self.study.announcements.table["event_id"], coded("symbol", pairs.listing, pairs.symbols)])
+
+
+def coded(name: str, codes: npt.NDArray[Any], words: Sequence[str]) -> pl.Series:
+    """Text by code: a number for each of the distinct ``words``."""
+    kind = np.uint8 if len(words) < 256 else np.uint16 if len(words) < 65_536 else np.uint32
+    return pl.Series(name, codes.astype(kind)).cat.to(pl.Enum(words))
 
 
 def _slices(rows: Ints, size: int = SLICE) -> Iterator[Ints]:
@@ -45,8 +55,10 @@ def _slices(rows: Ints, size: int = SLICE) -> Iterator[Ints]:
 def _frame(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """A slice in the schema of its table; arrays of floats are made canonical."""
     schema = SCHEMAS[name] | dict(extra or {})
-    made = {c: numbers(np.asarray(v)) if schema[c] == NUMBER else v for c, v in columns.items()}
-    return pl.DataFrame(made).select(pl.col(c).cast(kind) for c, kind in schema.items())
+    made = {c: numbers(np.asarray(columns[c])) if schema[c] == NUMBER else columns[c] for c in schema}
+    frame = pl.DataFrame(made)
+    other = {c: kind for c, kind in schema.items() if frame.schema[c] not in (kind, pl.Enum) or frame.schema[c] == pl.Null}
+    return frame.cast(other) if other else frame
 
 
 def events_streamed(book: Book) -> Streamed:
@@ -85,8 +97,8 @@ def fits_streamed(book: Book) -> Streamed:
     def slices() -> Iterator[pl.DataFrame]:
         for rows in _slices(book.used):
             columns = book.ids[rows].to_dict() | {
-                "model": pl.repeat(book.study.spec.model.name, len(rows), eager=True),
-                "n_obs": measured.n_obs[rows], "dof": measured.dof[rows], "sigma": measured.sigma[rows],
+                "model": coded("model", np.zeros(len(rows)), [book.study.spec.model.name]),
+                "n_obs": measured.n_obs[rows].astype(np.int64), "dof": measured.dof[rows].astype(np.int64), "sigma": measured.sigma[rows],
                 "r2": measured.r2[rows],
             }  # fmt: skip
             columns |= {name: measured.coefficients[rows, k] for k, name in enumerate(names)}
@@ -95,9 +107,16 @@ def fits_streamed(book: Book) -> Streamed:
     return Streamed(len(book.used), (*SCHEMAS["fits"], *names), slices)
 
 
+def _attributes(book: Book) -> pl.DataFrame:
+    """The calendar's attributes, those with few distinct values by code."""
+    plain = book.study.announcements.attributes.drop("event_id", "symbol")
+    kinds = {c.name: c.drop_nulls().unique().sort() for c in plain.iter_columns() if c.n_unique() <= MOST_WORDS}
+    return plain.cast({name: pl.Enum(words) for name, words in kinds.items() if len(words)})
+
+
 def cars_streamed(book: Book, windows: tuple[Window, ...]) -> Streamed:
     """``cars``: every pair and window that is complete, with the calendar's attributes."""
-    measured, attributes = book.joined.measured, book.study.announcements.attributes.drop("event_id", "symbol")
+    measured, attributes = book.joined.measured, _attributes(book)
     alternative = book.study.spec.significance.alternative
     extra = dict.fromkeys(attributes.columns, TEXT)
 
@@ -158,31 +177,29 @@ def _dates(book: Book, rows: Ints, window: Window) -> pl.Series:
     return held.set(pl.Series(~known), None).cast(pl.Date)
 
 
-def contamination_streamed(book: Book, found: Nearby) -> Streamed:
+def contamination_streamed(book: Book, around: Surroundings) -> Streamed:
     """``contamination``."""
-    kinds, words = pl.Series(KINDS, dtype=pl.String), pl.Series(list(found.words), dtype=pl.String)
     ids = book.study.announcements.table["event_id"]
 
     def slices() -> Iterator[pl.DataFrame]:
-        for at in _slices(np.arange(len(found.row)), 4 * SLICE):
-            part = slice(int(at[0]), int(at[-1]) + 1)
-            other = pl.Series(found.other[part])
-            columns = book.ids[found.row[part]].to_dict() | {
-                "kind": kinds[found.kind[part]],
+        for found in around.slices():
+            other = pl.Series(found.other)
+            columns = book.ids[found.row].to_dict() | {
+                "kind": coded("kind", found.kind, KINDS),
                 "other_event_id": ids.gather(other.set(other < 0, None)),
-                "first": pl.Series(found.first[part]).cast(pl.Date),
-                "last": pl.Series(found.last[part]).cast(pl.Date),
-                "consequence": words[found.said[part]],
+                "first": pl.Series(found.first).cast(pl.Date),
+                "last": pl.Series(found.last).cast(pl.Date),
+                "consequence": coded("consequence", found.said, around.words),
             }
             yield _frame("contamination", columns)
 
-    return Streamed(len(found.row), tuple(SCHEMAS["contamination"]), slices)
+    return Streamed(around.rows, tuple(SCHEMAS["contamination"]), slices)
 
 
 def exclusions_frame(book: Book, *losses: Lost) -> pl.DataFrame:
     """``exclusions``, which are held: they are few, or the study is at its end."""
     rows = np.array([i for one in losses for i in one.row], np.int64)
-    columns = book.ids[rows].to_dict()
+    columns = book.ids[rows].cast({"symbol": pl.String}).to_dict()
     for name in ("stage", "reason", "detail"):
         columns[name] = pl.Series([text for one in losses for text in getattr(one, name)], dtype=pl.String)
     made = pl.DataFrame(columns, schema=SCHEMAS["exclusions"])
