@@ -11,7 +11,7 @@ import numpy as np
 from baselines import AFTER, ESTIMATION, EVENT, Arrays, Floats
 from numpy.typing import NDArray
 
-from engine.kernel import Measured, measure
+from engine.kernel import Calendar, Measured, measure
 from engine.sessions import Window
 from engine.significance import CarSample, Resampling, evaluate, inversion, rank
 
@@ -62,25 +62,25 @@ def wild_test(samples: list[CarSample]) -> list[float]:
     return [evaluate("wild_bootstrap", one).p_value for one in samples]
 
 
-def brown_warner(arrays: Arrays, sessions: kernels.Calendar) -> float:
+def brown_warner(arrays: Arrays, sessions: Calendar, samples: int = SAMPLES, kernel: str = "numba") -> float:
     """Draw 1,000 times 50 listings and days, fit, and test day 0 with every test: the share of rejections at 5 %.
 
     Brown & Warner (1985), section 3: each draw is of its own, with the firm's own returns.
     """
     rng = np.random.default_rng(SEED)
-    chosen = rng.integers(0, len(arrays.listing), SAMPLES * SIZE)
+    chosen = rng.integers(0, len(arrays.listing), samples * SIZE)
     drawn = replace(arrays, listing=arrays.listing[chosen], day=arrays.day[chosen])
     parts = kernels.pieces(drawn)
     asked = replace(kernels.asked(), windows=(Window(0, 0),), residuals=True)
     rows = len(Window(*ESTIMATION))
-    found = [measure("numba", raw, sessions, events, asked)[0] for _, raw, events in parts]
+    found = [measure(kernel, raw, sessions, events, asked)[0] for _, raw, events in parts]
     ar, residuals = np.empty((len(chosen), len(AFTER))), np.empty((len(chosen), rows))
     sigma, se, dof = np.empty((2, len(chosen))), np.empty(len(chosen)), np.empty(len(chosen), np.int64)
     for (places, _, _), one in zip(parts, found, strict=True):
         _put(places, one, ar, residuals, sigma[0], se, dof)
     day, zero = AFTER.tolist().index(0), []
     with _without_intervals():
-        for i in range(SAMPLES):
+        for i in range(samples):
             own = np.arange(i * SIZE, (i + 1) * SIZE)
             own = own[np.isfinite(ar[own]).all(axis=1)]
             one = sample(ar[own], slice(day, day + 1), sigma[0][own], se[own], dof[own], residuals[own], drawn.day[own])
