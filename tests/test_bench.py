@@ -19,6 +19,7 @@ import clock
 import kernels
 import page
 import panel
+import peers
 from resampled import brown_warner
 
 from engine import load_study, run_study
@@ -116,7 +117,7 @@ def test_every_loop_computes_the_engines_numbers(way: str, arrays: baselines.Arr
         found = baselines.answers_of(closed(*baselines.polars_frames(few)), 150)
     else:
         loops = {
-            "statsmodels": baselines.statsmodels_arrays, "lstsq": baselines.numpy_lstsq, "batched": baselines.numpy_batched,
+            "statsmodels": peers.statsmodels_way, "lstsq": peers.lstsq_way, "batched": baselines.numpy_batched,
         }  # fmt: skip
         found = loops[way](few)
     apart = baselines.disagreement(found, first(engine, 150))

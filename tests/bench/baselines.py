@@ -6,7 +6,6 @@ before any of them is timed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,11 +125,10 @@ def pandas_statsmodels(arrays: Arrays, frame: object) -> Answers:
     return _joined([rows[event] for event in range(len(arrays.listing))])
 
 
-def statsmodels_arrays(arrays: Arrays) -> Answers:
-    """The same regression on slices of arrays, without a frame."""
+def statsmodels_arrays(arrays: Arrays, strip: Floats, begin: Ints) -> Answers:
+    """The same regression on slices of arrays, without a frame. strip, begin: of `strips`."""
     import statsmodels.api as sm
 
-    strip, begin = strips(arrays)
     rows = []
     for at, day in zip(begin.tolist(), arrays.day.tolist(), strict=True):
         y, x = strip[at + BEFORE], arrays.market[day + BEFORE]
@@ -144,9 +142,8 @@ def statsmodels_arrays(arrays: Arrays) -> Answers:
     return _joined(rows)
 
 
-def numpy_lstsq(arrays: Arrays) -> Answers:
-    """`numpy.linalg.lstsq` an event."""
-    strip, begin = strips(arrays)
+def numpy_lstsq(arrays: Arrays, strip: Floats, begin: Ints) -> Answers:
+    """`numpy.linalg.lstsq` an event. strip, begin: of `strips`."""
     rows = []
     for at, day in zip(begin.tolist(), arrays.day.tolist(), strict=True):
         y, x = strip[at + BEFORE], arrays.market[day + BEFORE]
@@ -314,10 +311,3 @@ def disagreement(one: Answers, other: Answers) -> dict[str, float]:
         same = np.isfinite(a) == np.isfinite(b)
         found[name] = float(np.nanmax(np.abs(a - b))) / scale if bool(same.all()) else float("inf")
     return found
-
-
-# The loops, each with the number of events that it is given: some seconds of work.
-LOOPS: dict[str, tuple[Callable[[Arrays], Answers], int]] = {
-    "statsmodels on arrays": (statsmodels_arrays, 1_000),
-    "numpy lstsq": (numpy_lstsq, 5_000),
-}

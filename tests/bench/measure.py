@@ -138,8 +138,8 @@ def ways(bench: Bench) -> dict[str, tuple[Way, Arrays]]:
     """The ways without the engine, each with the events that it is given."""
     return {
         "pandas": (peers.pandas_way, bench.head(SAMPLED["pandas"])),
-        "statsmodels": (baselines.statsmodels_arrays, bench.head(SAMPLED["statsmodels"])),
-        "lstsq": (baselines.numpy_lstsq, bench.head(SAMPLED["lstsq"])),
+        "statsmodels": (peers.statsmodels_way, bench.head(SAMPLED["statsmodels"])),
+        "lstsq": (peers.lstsq_way, bench.head(SAMPLED["lstsq"])),
         "batched": (baselines.numpy_batched, bench.head(SAMPLED["batched"])),
         "polars": (peers.polars_way, bench.arrays),
         "duckdb": (peers.duckdb_way, bench.head(SAMPLED["duckdb"])),
@@ -169,7 +169,6 @@ def against_others(bench: Bench) -> Iterator[Line]:
     arrays = bench.arrays
     n, parts, few = len(arrays.listing), kernels.pieces(arrays), bench.head(SAMPLED["engine numpy"])
     few_parts = kernels.pieces(few)
-    set_up = once(lambda: baselines.strips(arrays))  # what a loop on arrays does once, however many events it has
     quick: dict[str, Callable[[], Any]] = {
         "copy": partial(copy_of, arrays),
         "two threads": kernels.sweep(parts, bench.sessions, "numba", 2),
@@ -179,8 +178,6 @@ def against_others(bench: Bench) -> Iterator[Line]:
     slow["engine numpy"] = kernels.sweep(few_parts, bench.sessions, "numpy")
     few_rounds = max(bench.rounds // 2, 1)
     spent = in_turn(quick, bench.rounds) | in_turn(slow, few_rounds)
-    for name in ("statsmodels", "lstsq"):
-        spent[name] = Spent(spent[name].wall - set_up.wall, spent[name].cpu - set_up.cpu)
     given = {name: len(arrays.listing) for name, (_, arrays) in ways(bench).items()} | {
         "engine numpy": len(few.listing)
     }

@@ -16,6 +16,15 @@ def pandas_way(arrays: Arrays) -> Answers:
     return baselines.pandas_statsmodels(arrays, _frame(_Known(arrays)))
 
 
+def statsmodels_way(arrays: Arrays) -> Answers:
+    """The strips are made before, as the frame is."""
+    return baselines.statsmodels_arrays(arrays, *_strips(_Known(arrays)))
+
+
+def lstsq_way(arrays: Arrays) -> Answers:
+    return baselines.numpy_lstsq(arrays, *_strips(_Known(arrays)))
+
+
 def polars_way(arrays: Arrays) -> Any:
     return baselines.polars_closed_form(*_tables(_Known(arrays)))
 
@@ -42,7 +51,12 @@ def _frame(known: _Known) -> Any:
     return baselines.pandas_frame(known.arrays)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
+def _strips(known: _Known) -> Any:
+    return baselines.strips(known.arrays)
+
+
+@lru_cache(maxsize=2)
 def _tables(known: _Known) -> Any:
     return baselines.polars_frames(known.arrays)
 
