@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_study, simulated
+from parted import make_parted
 from scipy import stats
 
 import engine.session_store
@@ -159,3 +160,42 @@ def test_the_sign_test_is_the_exact_binomial(alternative: str) -> None:
             answer = sign(sample_of(car, np.zeros((n, 5)), alternative=alternative))
             exact = stats.binomtest(positive, n, 0.5, alternative=alternative).pvalue
             assert answer.p_value == pytest.approx(exact, rel=1e-12)
+
+
+IN_PARTS = """
+import json, sys
+from engine import load_study, run_study
+run_study(load_study(sys.argv[1], data_path=(), in_parts=True))
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_a_run_in_parts_loads_no_pandas(tmp_path: Path) -> None:
+    """pyarrow imports pandas for the simplest of its conversions; the parts are read by their buffers."""
+    study = make_parted(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "EVENTSTUDY_DATA": ""}
+    for _ in range(2):  # the first may have to make the sessions
+        done = subprocess.run(
+            [sys.executable, "-c", IN_PARTS, str(study)], env=environment, capture_output=True, text=True, check=True
+        )
+    found = set(json.loads(done.stderr.splitlines()[-1]))
+    assert found & {"pandas", "exchange_calendars", "numba", "scipy.stats", "distributed", "matplotlib"} == set()
+    assert {"pyarrow", "polars"} <= found
+
+
+def test_a_column_is_read_by_its_buffers() -> None:
+    import pyarrow as pa
+
+    from engine.market.partitions import _plain
+
+    cells = [1.5, None, -2.0, float("nan"), None, 7.25, 0.0, 3.0, None, 11.0]
+    for column in (
+        pa.array(cells),
+        pa.array(cells).slice(1, 8),
+        pa.chunked_array([cells[:3], [], cells[3:]]),
+        pa.array(cells)[:0],
+    ):
+        wanted = np.array([np.nan if v is None else v for v in column.to_pylist()], np.float64)
+        assert np.array_equal(_plain(column, np.float64), wanted, equal_nan=True)
+    assert _plain(pa.array([1, 2, None], pa.int16()), np.float64).tolist()[:2] == [1.0, 2.0]
+    assert _plain(pa.array([5, 6], pa.int32()).slice(1), np.int32).tolist() == [6]

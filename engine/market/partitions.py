@@ -217,9 +217,10 @@ def _codes(column: Any) -> tuple[npt.NDArray[np.int64], list[Any]]:
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         if column.null_count:
             raise Unsorted
-        return np.asarray(column.indices), column.dictionary.to_pylist()
-    values = np.asarray(column.to_numpy())
-    names, codes = np.unique(values, return_inverse=True)
+        return _plain(column.indices, np.int32), column.dictionary.to_pylist()
+    if column.null_count:
+        raise Unsorted
+    names, codes = np.unique(_plain(column, np.int64), return_inverse=True)
     return codes, names.tolist()
 
 
@@ -235,8 +236,10 @@ def _plain(column: Any, kind: Any) -> npt.NDArray[Any]:
     """A column of numbers, null as NaN; by its buffers, since pyarrow's own way imports pandas for it, 0.4 s."""
     import pyarrow as pa
 
-    array = column.cast(pa.from_numpy_dtype(kind)).combine_chunks()
-    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    array = column.cast(pa.from_numpy_dtype(kind))
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+        array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
     held = slice(array.offset, array.offset + len(array))
     present, numbers = array.buffers()
     values = np.frombuffer(numbers, kind)[held] if len(array) else np.empty(0, kind)
