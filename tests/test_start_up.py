@@ -179,7 +179,7 @@ def test_a_run_in_parts_loads_no_pandas(tmp_path: Path) -> None:
             [sys.executable, "-c", IN_PARTS, str(study)], env=environment, capture_output=True, text=True, check=True
         )
     found = set(json.loads(done.stderr.splitlines()[-1]))
-    assert found & {"pandas", "exchange_calendars", "numba", "scipy.stats", "distributed", "matplotlib"} == set()
+    assert found & {"pandas", "exchange_calendars", "numba", "distributed", "matplotlib"} == set()
     assert {"pyarrow", "polars"} <= found
 
 
