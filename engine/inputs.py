@@ -18,11 +18,11 @@ from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
 from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
+from engine.kernel import MANY_EVENTS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
 from engine.market.partitions import PartedFile, in_order, parted
-from engine.kernel import MANY_EVENTS
 from engine.models import BRIDGED, MODELS, WITH_FACTORS, WITHOUT_BENCHMARK
 from engine.obstacles import obstacles
 from engine.schemas import SCHEMAS

@@ -114,9 +114,7 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
     )
 
 
-def measured_against(
-    symbol: str, benchmark: str, returns: Floats, grid: Grid, market: Market
-) -> tuple[Floats, Floats]:
+def measured_against(symbol: str, benchmark: str, returns: Floats, grid: Grid, market: Market) -> tuple[Floats, Floats]:
     """The regressors (K, S) of a listing on the sessions of ``grid``, in excess where that is asked, and the risk-free rate.
 
     returns: (S,) of the listing, which a basket or a weight may have to be rid of.

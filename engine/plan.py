@@ -19,7 +19,17 @@ from engine.market.alignment import Clock, exchange_clock, is_closing_time, week
 from engine.market.quality import report_on
 from engine.models import WITHOUT_BENCHMARK
 from engine.panel import EventPanel, Exclusion, Pair, build_panel, reaction_exclusion
-from engine.sessions import FARTHEST, FIRST_DAY, LAST_YEAR, Days, Sessions, Window, closes_on, exchange_sessions, known_exchange
+from engine.sessions import (
+    FARTHEST,
+    FIRST_DAY,
+    LAST_YEAR,
+    Days,
+    Sessions,
+    Window,
+    closes_on,
+    exchange_sessions,
+    known_exchange,
+)
 from engine.spec import StudySpec
 from engine.supply import controls_of
 

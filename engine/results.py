@@ -104,7 +104,7 @@ def _write_streamed(table: Streamed, name: str, folder: Path) -> None:
 
 def _write_parquet(table: Streamed, path: Path) -> None:
     """Row groups of a slice each. Text that is kept by code is written so; numbers do not shrink, and are not pressed."""
-    import pyarrow.parquet as pq
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     writer = None
     try:

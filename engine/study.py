@@ -242,9 +242,7 @@ def _fit(
     return panel.take(kept), fits.take(kept), exclusions
 
 
-def _check_losses(
-    study: Study, lost: int, why: Iterable[tuple[str, str]], some: Sequence[Exclusion]
-) -> None:
+def _check_losses(study: Study, lost: int, why: Iterable[tuple[str, str]], some: Sequence[Exclusion]) -> None:
     """why: stage and reason of each of the pairs lost; some: a few of them."""
     total = len(study.announcements.table)
     share = study.spec.limits.max_excluded_share

@@ -80,7 +80,7 @@ def canonical(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return made
 
 
-POWERS = 10.0 ** np.arange(23)
+POWERS: npt.NDArray[np.float64] = 10.0 ** np.arange(23, dtype=np.float64)
 SMALLEST_EXACT = 1e-7
 
 

@@ -17,7 +17,7 @@ FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
 PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
+CORE = ARRAYS | PANEL | {"abnormal", "kernel", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
     "session_store": set(),
@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "lines": FIRST | {"market"},
     "panel": FIRST | {"announcements", "market", "lines"},
     "abnormal": ARRAYS,
+    "kernel": ARRAYS | {"abnormal"},
+    "obstacles": ARRAYS | TABLES | {"abnormal", "kernel"},
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
@@ -44,7 +46,7 @@ MAY_IMPORT = {
     "results": GROUND | {"schemas"},
     "supply": TABLES | {"lines"},
     "usercode": GROUND,
-    "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint", "usercode"},
+    "inputs": ARRAYS | TABLES | {"tables", "lines", "supply", "joint", "usercode", "kernel", "obstacles"},
     "needs": TABLES | {"inputs", "supply"},
     "firm_events": TABLES | {"inputs", "lines", "panel"},
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
@@ -52,7 +54,8 @@ MAY_IMPORT = {
     "manifest": CORE | TABLES | {"inputs", "plan", "__init__"},
     "drivers": ARRAYS | PANEL | {"spec", "abnormal", "tables", "inputs", "joint"},
     "samples": CORE | FIRST | {"spec", "inputs", "plan"},
-    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples"},
+    "scale": CORE | TABLES | {"inputs", "plan", "firm_events", "supply", "manifest", "drivers"},
+    "study": CORE | FIRST | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "scale"},
     "replication": GROUND | {"schemas", "golden", "results"},
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
@@ -133,6 +136,7 @@ def test_arrays_know_no_tables(path: Path) -> None:
         "significance",
         "crosssection",
         "abnormal",
+        "kernel",
         "joint",
         "combined",
         "placebo",

@@ -32,7 +32,7 @@ def distinct(table: pl.DataFrame) -> tuple[Ints, Ints]:
     """(N,) which of the distinct rows each row is, in order of first appearance, and (U,) where each appears first."""
     key = np.zeros(len(table), np.int64)
     for column in table.iter_columns():
-        if column.null_count() == len(column) or (column == column[0]).all():
+        if column.null_count() == len(column) or (not column.null_count() and (column == column[0]).all()):
             continue
         codes = codes_of(column)
         key = key * (int(codes.max(initial=0)) + 1) + codes
@@ -82,7 +82,11 @@ def reaction_cases(
     plain = (
         rows["announced_at"].str.contains(DATE.pattern)
         & (rows["zone"] == "")
-        & ((rows["first_public_at"] == "") if stamp_rule == "first_public_at" else pl.repeat(True, len(rows), eager=True))
+        & (
+            (rows["first_public_at"] == "")
+            if stamp_rule == "first_public_at"
+            else pl.repeat(True, len(rows), eager=True)
+        )
         & rows["announced_at"].str.to_date("%Y-%m-%d", strict=False).is_not_null()
     ).to_numpy()
     if plain.sum() < FEW:

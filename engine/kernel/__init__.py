@@ -30,8 +30,26 @@ MANY_EVENTS = 50_000  # from here on compiling, or loading what is compiled, pay
 LINEAR = frozenset({"raw", "mean_adjusted", "market_adjusted", "market", "factor"})  # the models that both kernels have
 
 __all__ = [
-    "IN_ORDER", "INFINITE", "KERNELS", "LINEAR", "MANY_EVENTS", "NUMBA", "NUMPY", "OUT_OF_ORDER", "REASONS", "TWICE",
-    "Asked", "Calendar", "Measured", "RawEvents", "RawRows", "RowReport", "compiled_model", "empty_measured", "kernel_for", "measure",
+    "INFINITE",
+    "IN_ORDER",
+    "KERNELS",
+    "LINEAR",
+    "MANY_EVENTS",
+    "NUMBA",
+    "NUMPY",
+    "OUT_OF_ORDER",
+    "REASONS",
+    "TWICE",
+    "Asked",
+    "Calendar",
+    "Measured",
+    "RawEvents",
+    "RawRows",
+    "RowReport",
+    "compiled_model",
+    "empty_measured",
+    "kernel_for",
+    "measure",
 ]  # fmt: skip
 
 
@@ -54,4 +72,3 @@ def measure(
 ) -> tuple[Measured, RowReport]:
     """The numbers of all events of the securities in ``raw``, and what was seen of their rows; the model is `LINEAR`."""
     return (measure_compiled if kernel == NUMBA else measure_batched)(raw, calendar, events, asked)
-

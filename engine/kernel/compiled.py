@@ -22,9 +22,7 @@ from engine.models import NormalFits
 Floats = npt.NDArray[np.float64]
 
 
-def measure_compiled(
-    raw: RawRows, calendar: Calendar, events: RawEvents, asked: Asked
-) -> tuple[Measured, RowReport]:
+def measure_compiled(raw: RawRows, calendar: Calendar, events: RawEvents, asked: Asked) -> tuple[Measured, RowReport]:
     """All events of the securities, for a model of `COMPILED`."""
     from engine.kernel import fused
 

@@ -6,6 +6,7 @@ that stays exact at any level, beside a wild price elsewhere, and as R2 goes to 
 in `engine.orthonormal`. Importing this file takes half a second, so it is imported late.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 from typing import Any
@@ -21,17 +22,22 @@ ENOUGH = 0.5  # of a column's squared length left by one step: less, and a secon
 NOTHING, ADJUSTED, MEAN, MARKET, FACTOR = range(5)
 KINDS = {"raw": NOTHING, "market_adjusted": ADJUSTED, "mean_adjusted": MEAN, "market": MARKET, "factor": FACTOR}
 # Sums may be parted among the lanes of the processor; not a number stays not a number.
-OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "fastmath": {"reassoc", "contract", "nsz"},
+    "error_model": "numpy",
+}
 
 
 @numba.njit(**OPTIONS)
-def _known(value):  # type: ignore[no-untyped-def]
+def _known(value):
     """Whether it is a finite number; the library's own test is a difference, which may be reordered away."""
     return abs(value) <= LARGEST
 
 
 @numba.njit(**OPTIONS)
-def _centre(values, out):  # type: ignore[no-untyped-def]
+def _centre(values, out):
     """Mean of the values, their deviations into ``out``, and their sum of squares with what rounding can leave of it."""
     n, total, square = values.shape[0], 0.0, 0.0
     for i in range(n):
@@ -47,7 +53,7 @@ def _centre(values, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def _market(y, x, dy, means, upper, betas):  # type: ignore[no-untyped-def]
+def _market(y, x, dy, means, upper, betas):
     """Least squares on a constant and one regressor: (code, mean of y, residual and total sum of squares)."""
     n = y.shape[0]
     sums_x, sums_y, squares_x, squares_y = 0.0, 0.0, 0.0, 0.0
@@ -80,7 +86,7 @@ def _market(y, x, dy, means, upper, betas):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def _dot(a, b):  # type: ignore[no-untyped-def]
+def _dot(a, b):
     total = 0.0
     for m in range(a.shape[0]):
         total += a[m] * b[m]
@@ -88,13 +94,13 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def _less(a, share, b):  # type: ignore[no-untyped-def]
+def _less(a, share, b):
     for m in range(a.shape[0]):
         a[m] -= share * b[m]
 
 
 @numba.njit(**OPTIONS)
-def _padded(values, out):  # type: ignore[no-untyped-def]
+def _padded(values, out):
     """`_centre` into the front of ``out``, the rest of which is zero."""
     n = values.shape[0]
     for m in range(n, out.shape[0]):
@@ -103,7 +109,7 @@ def _padded(values, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def _factors(y, x, lo, hi, dy, dx, means, upper, betas):  # type: ignore[no-untyped-def]
+def _factors(y, x, lo, hi, dy, dx, means, upper, betas):
     """Least squares on a constant and K regressors, made orthonormal one after the other.
 
     Columns are filled up with zeros to whole turns of the vector loops, whose rest would take as long as the loops.
@@ -155,7 +161,7 @@ def _factors(y, x, lo, hi, dy, dx, means, upper, betas):  # type: ignore[no-unty
 
 
 @numba.njit(**OPTIONS)
-def _difference(y, x, adjusted, out):  # type: ignore[no-untyped-def]
+def _difference(y, x, adjusted, out):
     """The returns, or their difference from the benchmark's, as they stand; whether they vary, and their spread."""
     n, squares = y.shape[0], 0.0
     for i in range(n):
@@ -172,18 +178,20 @@ def _difference(y, x, adjusted, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):  # type: ignore[no-untyped-def]
+def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):
     """One event's fit over the rows lo to hi: its code; ``numbers`` are alpha, sigma, r2 and dof, ``dy`` the residuals."""
     n, k = hi - lo, x.shape[0]
     numbers[:] = np.nan
     dof = n - 1
-    if kind == MARKET or kind == FACTOR:
+    if kind >= MARKET:
         dof = n - k - 1
     numbers[3] = dof
     if n < 1:
         return 3
-    if kind == NOTHING or kind == ADJUSTED:
-        code, rss = _difference(y[lo:hi], x[0, lo:hi] if kind == ADJUSTED else y[lo:hi], kind == ADJUSTED, dy[: hi - lo])
+    if kind <= ADJUSTED:
+        code, rss = _difference(
+            y[lo:hi], x[0, lo:hi] if kind == ADJUSTED else y[lo:hi], kind == ADJUSTED, dy[: hi - lo]
+        )
         alpha = 0.0
     elif kind == MEAN:
         alpha, rss, noise = _centre(y[lo:hi], dy[: hi - lo])
@@ -207,7 +215,7 @@ def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):  # type: ign
 
 
 @numba.njit(**OPTIONS)
-def _ahead(kind, n, x, p, alpha, means, upper, betas, expected, basis):  # type: ignore[no-untyped-def]
+def _ahead(kind, n, x, p, alpha, means, upper, betas, expected, basis):
     """Expected returns (L,) of the sessions from p on, and the columns (1 + K, L) of B, V = I + B B', of the forecast."""
     length, k = expected.shape[0], x.shape[0]
     if kind == ADJUSTED:
@@ -236,7 +244,7 @@ def _ahead(kind, n, x, p, alpha, means, upper, betas, expected, basis):  # type:
 
 
 @numba.njit(**OPTIONS)
-def _cumulate(ar, actual, expected, basis, spread, lo, hi, log_returns, long, out):  # type: ignore[no-untyped-def]
+def _cumulate(ar, actual, expected, basis, spread, lo, hi, log_returns, long, out):
     """CAR, its standard error, BHAR and, over a long window, three ways to cumulate; False where a day is missing."""
     car = 0.0
     for t in range(lo, hi):
@@ -275,10 +283,10 @@ def _cumulate(ar, actual, expected, basis, spread, lo, hi, log_returns, long, ou
 
 
 @numba.njit(**OPTIONS)
-def _place(days, values, is_return, first_day, table, line, report, g):  # type: ignore[no-untyped-def]
+def _place(days, values, is_return, first_day, table, line, report, g):
     """The values of one security on their sessions, NaN on the others, and what was seen of its rows."""
     line[:] = np.nan
-    sessions, span = line.shape[0], table.shape[0]
+    span = table.shape[0]
     twice, back, infinite, off = False, False, False, 0
     first, last, before = -1, -1, days[0] - 1
     for r in range(days.shape[0]):
@@ -303,7 +311,7 @@ def _place(days, values, is_return, first_day, table, line, report, g):  # type:
 
 
 @numba.njit(**OPTIONS)
-def _gaps(line, skip, gaps, n_gaps, g):  # type: ignore[no-untyped-def]
+def _gaps(line, skip, gaps, n_gaps, g):
     """Add the runs of sessions without a value between two with one; returns how many are known by now."""
     seen = line.shape[0]
     for s in range(skip, line.shape[0]):
@@ -316,7 +324,7 @@ def _gaps(line, skip, gaps, n_gaps, g):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def _change(line, log_returns):  # type: ignore[no-untyped-def]
+def _change(line, log_returns):
     """From prices to returns in place, NaN where the session before has none."""
     for s in range(line.shape[0] - 1, 0, -1):
         line[s] = np.log(line[s] / line[s - 1]) if log_returns else line[s] / line[s - 1] - 1
@@ -324,7 +332,7 @@ def _change(line, log_returns):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def _compact(line, x, riskfree, around, count, y, xs, at):  # type: ignore[no-untyped-def]
+def _compact(line, x, riskfree, around, count, y, xs, at):
     """The valid returns of a line without holes in y, xs and at, and before each session how many there are in ``count``."""
     m = 0
     for p in range(line.shape[0]):
@@ -338,10 +346,45 @@ def _compact(line, x, riskfree, around, count, y, xs, at):  # type: ignore[no-un
 
 @numba.njit(**OPTIONS)
 def measure(
-    kind, row_start, days, values, is_return, log_returns, first_day, table, skip, x, riskfree,
-    event_start, position, own, min_days, rows_start, before, length, lows, highs, long, report, gaps,
-    code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, actual, expected, sar, residuals,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+    kind,
+    row_start,
+    days,
+    values,
+    is_return,
+    log_returns,
+    first_day,
+    table,
+    skip,
+    x,
+    riskfree,
+    event_start,
+    position,
+    own,
+    min_days,
+    rows_start,
+    before,
+    length,
+    lows,
+    highs,
+    long,
+    report,
+    gaps,
+    code,
+    n_obs,
+    dof,
+    coefficients,
+    sigma,
+    r2,
+    car,
+    se,
+    bhar,
+    ways,
+    ar,
+    actual,
+    expected,
+    sar,
+    residuals,
+):
     """All events of G securities; returns how many gaps were found. Shapes: `layout`."""
     sessions, k = riskfree.shape[0], x.shape[0]
     most = sessions + skip + LANES
@@ -425,7 +468,9 @@ def measure(
                     expected[e, t] = of_expected[t] if _known(of_actual[t]) else np.nan
                     sar[e, t] = ar[e, t] / (spread * np.sqrt(square))
             for w in range(lows.shape[0]):
-                if _cumulate(ar[e], of_actual, of_expected, basis, spread, lows[w], highs[w], log_returns, long[w], six):
+                if _cumulate(
+                    ar[e], of_actual, of_expected, basis, spread, lows[w], highs[w], log_returns, long[w], six
+                ):
                     car[e, w], se[e, w], bhar[e, w] = six[0], six[1], six[2]
                     if long[w]:
                         ways[e, w, 0], ways[e, w, 1], ways[e, w, 2] = six[3], six[4], six[5]
@@ -436,7 +481,7 @@ def measure(
 
 
 @numba.njit(**OPTIONS)
-def fit_dense(kind, returns, regressors, ahead, coefficients, n_obs, dof, sigma, r2, residuals, expected, basis, code):  # type: ignore[no-untyped-def]  # fmt: skip
+def fit_dense(kind, returns, regressors, ahead, coefficients, n_obs, dof, sigma, r2, residuals, expected, basis, code):
     """Fit N events whose windows are cut out: returns (N, R), regressors (N, K, R), those of the event rows (N, K, L)."""
     events, rows = returns.shape
     k, length = regressors.shape[1], ahead.shape[2]

@@ -6,9 +6,12 @@ row group is read with the part in which it begins; a file in another order is s
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +59,6 @@ class PartedFile:
     rows: int
     last_day: np.datetime64 | None = None
     copied: bool = False
-    holder: Any = field(default=None, compare=False, repr=False)
 
     @property
     def is_return(self) -> bool:
@@ -89,15 +91,17 @@ def parted(path: Path) -> PartedFile | None:
 
     Raises DataError for a file that cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
         with pq.ParquetFile(path) as file:
             schema, footer = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
-    names = {own: name for own, name in lower_names(schema.names, str(path)).items() if name in ("symbol", "date", *NEEDED)}
+    names = {
+        own: name for own, name in lower_names(schema.names, str(path)).items() if name in ("symbol", "date", *NEEDED)
+    }
     kinds = {name: schema.field(own).type for own, name in names.items()}
     if not {"symbol", "date"} <= set(kinds) or not {"return", "adj_close", "close"} & set(kinds):
         return None
@@ -131,7 +135,7 @@ def _parts(footer: Any, column: int) -> tuple[Part, ...] | None:
         if known is None or not known.has_min_max:
             return None
         ends.append((group, known.min, known.max))
-    if any(before[2] > after[1] for before, after in zip(ends, ends[1:], strict=False)):
+    if any(before[2] > after[1] for before, after in pairwise(ends)):
         return None
     parts = []
     for i, (group, first, last) in enumerate(ends):
@@ -153,15 +157,18 @@ def in_order(file: PartedFile) -> PartedFile:
 
 
 def sorted_copy(file: PartedFile) -> PartedFile:
-    """A copy in canonical form in a temporary folder that goes with the object."""
-    folder = tempfile.TemporaryDirectory(prefix="eventstudy-sorted-")
-    path = Path(folder.name) / "sorted.parquet"
+    """A copy in canonical form in a temporary folder that goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="eventstudy-sorted-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "sorted.parquet"
     own = {name: o for o, name in file.columns.items()}
     lazy = pl.scan_parquet(file.origin).select(list(file.columns))
-    lazy.sort(own["symbol"], own["date"]).sink_parquet(path, compression="lz4", row_group_size=1_000_000, statistics=True)
+    lazy.sort(own["symbol"], own["date"]).sink_parquet(
+        path, compression="lz4", row_group_size=1_000_000, statistics=True
+    )
     made = parted(path)
     assert made is not None
-    return PartedFile(path, file.origin, made.columns, made.numbered, made.parts, made.rows, made.last_day, True, folder)
+    return replace(made, origin=file.origin, copied=True)
 
 
 def read_part(file: PartedFile, part: Part, wanted: Iterable[str]) -> Rows:

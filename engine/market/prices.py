@@ -143,9 +143,7 @@ def _with_delisting(table: pl.DataFrame, where: str) -> npt.NDArray[np.float64]:
     return with_delisting(*both)
 
 
-def with_delisting(
-    returns: npt.NDArray[np.float64], delisting: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def with_delisting(returns: npt.NDArray[np.float64], delisting: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(1 + ret)(1 + dlret) - 1 where there is a delisting return, else ret; numbers below -1 are missing."""
     ordinary, last = (np.where(values < -1, np.nan, values) for values in (returns, delisting))
     grown = (1 + np.where(np.isfinite(ordinary), ordinary, 0.0)) * (1 + last) - 1

@@ -36,9 +36,12 @@ def summary_rows(result: StudyResult) -> list[dict[str, str]]:
         if row is not None:
             made.append(
                 {
-                    "group": one_line(group), "N": f"{row['n']:,}", f"CAR{found.window} %": percent(row["estimate"]),
-                    found.test: fixed(row["statistic"]), "p": p_equals(row["p_value"]),
-                }  # fmt: skip
+                    "group": one_line(group),
+                    "N": f"{row['n']:,}",
+                    f"CAR{found.window} %": percent(row["estimate"]),
+                    found.test: fixed(row["statistic"]),
+                    "p": p_equals(row["p_value"]),
+                }
             )
     return made or [{"group": "all", "N": str(result.manifest["pairs"]["used"])}]
 
@@ -68,7 +71,9 @@ def _windows(found: Findings) -> Table:
             if row is not None:
                 values = (percent(row["estimate"]), fixed(row["statistic"]), p_equals(row["p_value"]))
                 rows.append((one_line(group), str(window), f"{row['n']:,}", *values))
-    return Table(("Group", "Window", "N", "Mean CAR %", found.test, "p"), (False, False, True, True, True, True), tuple(rows))
+    return Table(
+        ("Group", "Window", "N", "Mean CAR %", found.test, "p"), (False, False, True, True, True, True), tuple(rows)
+    )
 
 
 def _losses(result: StudyResult) -> Table:

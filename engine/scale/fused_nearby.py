@@ -1,5 +1,6 @@
 """The rows of `nearby` for very many pairs, made a slice of the calendar at a time in their final order; imported late."""
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 from typing import Any
@@ -13,9 +14,32 @@ MOST = 4_096  # other events of one listing in the windows of a pair
 
 @numba.njit(**OPTIONS)
 def rows_of(
-    begin, end, inverse, keys, listed, base, position, own, window_start, window_end, dates, day_said, day_other, day,
-    gap_first, gap_last, gap_said, said_estimation, said_event, row, kind, other, first, last, said,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+    begin,
+    end,
+    inverse,
+    keys,
+    listed,
+    base,
+    position,
+    own,
+    window_start,
+    window_end,
+    dates,
+    day_said,
+    day_other,
+    day,
+    gap_first,
+    gap_last,
+    gap_said,
+    said_estimation,
+    said_event,
+    row,
+    kind,
+    other,
+    first,
+    last,
+    said,
+):
     """The rows of the calendar's rows ``begin`` to ``end``, into the six columns if these have room; returns how many.
 
     inverse: (N,) where a row stands among the ``keys``, (M,) of all rows by listing and session, -1 if it is on no panel;

@@ -86,7 +86,13 @@ class Joined:
 
 
 def losses(
-    joined: Joined, event_ids: Sequence[str], window: Window, min_days: int, snapshot: str, left: Ints, why: Sequence[str]
+    joined: Joined,
+    event_ids: Sequence[str],
+    window: Window,
+    min_days: int,
+    snapshot: str,
+    left: Ints,
+    why: Sequence[str],
 ) -> tuple[Lost, npt.NDArray[np.bool_]]:
     """A row for every pair that is lost before the window stage, and (N,) which pairs are used.
 

@@ -12,7 +12,7 @@ D = TypeVar("D")
 
 
 class Mapper(Protocol):
-    """Applies a function to every task; the results come in the order of the tasks."""
+    """Maps a function over tasks; what comes of them is in their order."""
 
     def __call__(self, function: Callable[[T], D], tasks: Sequence[T], /) -> Iterator[D]: ...
 

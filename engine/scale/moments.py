@@ -29,9 +29,7 @@ class Moments:
     def joined(self, other: Moments) -> Moments:
         """Both samples as one. Chan, Golub & LeVeque (1983), eq. 1.5."""
         mine, its = (self.n, self.mean, self.squares), (other.n, other.mean, other.squares)
-        return Moments(
-            *_joined(mine, its), self.positive + other.positive, _joined(self.running, other.running)
-        )
+        return Moments(*_joined(mine, its), self.positive + other.positive, _joined(self.running, other.running))
 
     def averages(self) -> Averages:
         """AAR and CAAR, as `abnormal.average` makes them from all rows at once."""

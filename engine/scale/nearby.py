@@ -1,7 +1,7 @@
 """What else happened around very many pairs: the rows of ``contamination.csv`` as arrays, by the rules of `firm_events`.
 
-Here a firm is its symbol, whose rows all keep the same sessions. Everything is looked up in sorted arrays: the events of a listing by session, the runs of missing
-sessions of a listing likewise.
+Here a firm is its symbol, whose rows all keep the same sessions. Everything is looked up in sorted arrays: the events of a
+listing by session, and the runs of its missing sessions likewise.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Nearby:
             order = pl.Series(key).arg_sort().to_numpy()
         else:
             order = np.lexsort((self.first, other, head))
-        return Nearby(*(getattr(self, n)[order] for n in ("row", "kind", "other", "first", "last", "said")))
+        return Nearby(
+            self.row[order], self.kind[order], self.other[order], self.first[order], self.last[order], self.said[order]
+        )
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,9 @@ class _Rows:
         self.parts.append(tuple(np.asarray(c).astype(np.int8 if i == 1 else np.int32) for i, c in enumerate(columns)))
 
     def table(self) -> Nearby:
-        row, kind, other, first, last, said = (
-            np.concatenate([p[c] for p in self.parts]) for c in range(6)
-        )
+        columns: list[Any] = [np.concatenate([p[c] for p in self.parts]) for c in range(6)]
         self.parts.clear()
-        return Nearby(row, kind, other, first, last, said).ordered()
+        return Nearby(*columns).ordered()
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,20 @@ def nearby(
     if compiled and policy != "exclude" and len(pairs.lines) == 1:
         return _compiled(pairs, event_window, on_panel, gaps), np.empty(0, np.int64), []
     rows = _Rows()
-    shared = _same_day(rows, pairs)
+    shared: Any = _same_day(rows, pairs)
     rows.add(*shared)
     order = _listed(pairs)
     lost, why = _others(rows, pairs, event_window, on_panel, policy, order)
-    kept = on_panel.copy()
-    kept[lost] = False
-    _suspended(rows, pairs, event_window, order[1][kept[order[1]]], gaps)
+    _suspended(rows, pairs, event_window, order[1][on_panel[order[1]]], gaps)
     found = rows.table()
     return Surroundings(_counts(found.kind), tuple(rows.words), lambda: iter((found,))), lost, why
+
+
+def leaving(pairs: Pairs, event_window: Window, policy: str) -> Ints:
+    """The rows that leave under the policy, whether or not they have a price file."""
+    if policy != "exclude":
+        return np.empty(0, np.int64)
+    return _others(_Rows(), pairs, event_window, pairs.has_day0, policy, _listed(pairs))[0]
 
 
 def _counts(kind: npt.NDArray[np.int8]) -> dict[str, int]:
@@ -154,9 +159,10 @@ def _compiled(pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], gap
     )  # fmt: skip
 
     def made(begin: int, room: int) -> tuple[int, Nearby]:
-        columns = [np.empty(room, np.int8 if i == 1 else np.int32) for i in range(6)]
+        columns: list[Any] = [np.empty(room, np.int8 if i == 1 else np.int32) for i in range(6)]
         found = rows_of(begin, min(begin + SLICE, len(on_panel)), *fixed, *columns)
-        return found, Nearby(*(c[:found] for c in columns))
+        row, kind, other, first, last, said = (c[:found] for c in columns)
+        return found, Nearby(row, kind, other, first, last, said)
 
     def slices() -> Iterator[Nearby]:
         room = 8 * SLICE
@@ -227,8 +233,8 @@ def _others(
     on = dates.of(place[near][inside], inside)
     rows.add(at[pair][inside], EVENT, listed[near][inside], on, on, texts[day[inside] - window.start])
     part = first <= last
-    ends = [dates.of(position[pair][part] + edge[part], part) for edge in (first, last)]
-    rows.add(at[pair][part], ESTIMATION, listed[near][part], *ends, rows.word(FLAGGED))
+    begins, ends = (dates.of(position[pair][part] + edge[part], part) for edge in (first, last))
+    rows.add(at[pair][part], ESTIMATION, listed[near][part], begins, ends, rows.word(FLAGGED))
     if policy != "exclude":
         return np.empty(0, np.int64), []
     return _excluded(pairs, at[pair][inside], listed[near][inside], day[inside], window)
@@ -286,9 +292,7 @@ class _Dates:
         return made
 
 
-def _suspended(
-    rows: _Rows, pairs: Pairs, window: Window, at: Ints, gaps: Gaps
-) -> None:
+def _suspended(rows: _Rows, pairs: Pairs, window: Window, at: Ints, gaps: Gaps) -> None:
     """The runs of sessions without a price that meet the event window, or end right before day 0, of the rows ``at``."""
     line = (gaps.listing + 1) * WIDE
     order = np.argsort(line + gaps.first, kind="stable")

@@ -62,7 +62,9 @@ class Pairs:
     @property
     def sessions(self) -> Ints:
         """(N,) the first of the ``lines`` with the same sessions as the row's own."""
-        same = [next(j for j, two in enumerate(self.lines) if np.array_equal(one.dates, two.dates)) for one in self.lines]
+        same = [
+            next(j for j, two in enumerate(self.lines) if np.array_equal(one.dates, two.dates)) for one in self.lines
+        ]
         return np.array(same, np.int64)[self.shared]
 
     @property
@@ -89,7 +91,7 @@ def pairs_of(study: Study) -> Pairs:
     shared, home_rows = distinct(homes)
     explains = spec.model.name not in WITHOUT_BENCHMARK and not (spec.factors is not None and spec.factors.has_market)
     clocks = clocks_of(study, calendars, last_year)
-    lines = []
+    lines: list[SharedLine] = []
     for benchmark, exchange in homes[home_rows].rows():
         home = calendars.get(study.exchanges[int(home_rows[len(lines)])] or "")
         grid = grid_of(known.get(benchmark), home, clocks)

@@ -25,7 +25,7 @@ from engine.panel import Exclusion
 from engine.results import StudyResult
 from engine.scale.joined import Joined, incomplete, losses
 from engine.scale.mapping import Mapper, in_threads
-from engine.scale.nearby import Surroundings, named, nearby
+from engine.scale.nearby import Surroundings, leaving, named, nearby
 from engine.scale.pairs import Pairs, pairs_of
 from engine.scale.samples import Groups, Measures, groups_of, mean_correlation, tested
 from engine.scale.tables import (
@@ -43,12 +43,13 @@ from engine.tables import averages_of, table
 
 Progress = Callable[[str, int, int], None]
 Ints = npt.NDArray[np.int64]
+CheckLosses = Callable[[int, Iterable[tuple[str, str]], Sequence[Exclusion]], None]
 MANY_LISTINGS = 1_000  # the manifest counts more of them, and does not name each
 SHOWN = 20
 
 
 def run_in_parts(
-    study: Study, kernel: str, keep_rows: bool, check_losses: Callable[[int, Iterable[tuple[str, str]], Sequence[Exclusion]], None],
+    study: Study, kernel: str, keep_rows: bool, check_losses: CheckLosses,
     on_progress: Progress, mapper: Mapper = in_threads,
 ) -> StudyResult:  # fmt: skip
     """Run a study whose prices are `Study.parted`.
@@ -62,15 +63,23 @@ def run_in_parts(
         hashed = beside.submit(study.snapshot.sha256, study.parted.origin)
         on_progress("day 0 and windows", 0, 4)
         pairs = pairs_of(study)
-        groups = groups_of(study)
+        groups = groups_of(study).without(leaving(pairs, spec.event_window, spec.contamination.policy))
         measures = Measures.of(spec, len(pairs.case), pairs, keep_rows, kernel)
         joined, file = _measured(study, study.parted, pairs, groups, measures, mapper, on_progress)
         _check_listings(study, joined)
         on_panel = pairs.has_day0 & joined.found[pairs.listing]
-        around, left, why = nearby(pairs, spec.event_window, on_panel, joined.gaps(), spec.contamination.policy, kernel == NUMBA)
+        around, left, why = nearby(
+            pairs, spec.event_window, on_panel, joined.gaps(), spec.contamination.policy, kernel == NUMBA
+        )
         ids = study.announcements.table["event_id"]
         lost, used = losses(
-            joined, ids, spec.event_window, spec.model.min_estimation_days, study.snapshot.name, left, named(why, ids)
+            joined,
+            ids.to_list(),
+            spec.event_window,
+            spec.model.min_estimation_days,
+            study.snapshot.name,
+            left,
+            named(why, ids),
         )
         examples = [
             Exclusion(ids[i], pairs.symbols[pairs.listing[i]], stage, reason, detail)
@@ -87,7 +96,10 @@ def run_in_parts(
         answers = tested(book, groups, windows, measures, again, mapper)
         on_progress("tables", 3, 4)
         tables = answers | {
-            "averages": averages_of([(name, joined.moments[code].averages()) for code, name in groups.names if code in joined.moments], spec.event_window),
+            "averages": averages_of(
+                [(name, joined.moments[code].averages()) for code, name in groups.names if code in joined.moments],
+                spec.event_window,
+            ),
             "exclusions": exclusions_frame(book, lost, short),
             "quality": _quality(file),
         }
@@ -96,7 +108,9 @@ def run_in_parts(
         if keep_rows:
             streamed["abnormal_returns"] = abnormal_streamed(book, spec.event_window)
         study = replace(
-            study, sha256=study.sha256 | {"snapshot": dict(sorted({**study.sha256["snapshot"], file.origin.name: hashed.result()}.items()))}
+            study,
+            sha256=study.sha256
+            | {"snapshot": dict(sorted({**study.sha256["snapshot"], file.origin.name: hashed.result()}.items()))},
         )
     return StudyResult(tables, manifest_of(study, _outcome(study, book, around, kernel)), streamed)
 
@@ -136,9 +150,7 @@ def _twice(study: Study, wrong: Sequence[tuple[str, int]]) -> bool:
     return False
 
 
-def tasks_for(
-    file: PartedFile, pairs: Pairs, groups: Groups, asked: Asked, kernel: str
-) -> list[tuple[Ints, Task]]:
+def tasks_for(file: PartedFile, pairs: Pairs, groups: Groups, asked: Asked, kernel: str) -> list[tuple[Ints, Task]]:
     """The tasks of all pairs that have a day 0, and which rows of the calendar are in each."""
     rows = np.flatnonzero(pairs.has_day0)
     made = tasks_of(
@@ -168,7 +180,9 @@ def _there(study: Study, symbol: str) -> bool:
 
 def _quality(file: PartedFile) -> pl.DataFrame:
     """What the quality report would say needs every series beside the others; that is said, and whether a copy was sorted."""
-    said = ["the quality report compares all series with each other, and is not made of prices that are read part by part"]
+    said = [
+        "the quality report compares all series with each other, and is not made of prices that are read part by part"
+    ]
     kinds = ["not_checked"]
     if file.copied:
         kinds.append("not_sorted")
@@ -213,4 +227,3 @@ def _correlation(book: Book) -> dict[str, float | None]:
     """As `manifest.run_manifest`: of few events alone."""
     n, r = len(book.used), mean_correlation(book)
     return {"mean_correlation": r, "effective_events": None if r is None else n / (1 + (n - 1) * r)}
-

@@ -36,7 +36,7 @@ from engine.significance.dependence import mean_shared_correlation
 from engine.significance.rank import MOST_RANKED
 from engine.significance.sweeps import SWEEPS, answer_of
 from engine.spec import StudySpec
-from engine.tables import single_event_table, significance_table
+from engine.tables import significance_table, single_event_table
 
 Ints = npt.NDArray[np.int64]
 
@@ -47,6 +47,12 @@ class Groups:
 
     names: tuple[tuple[int, str], ...]
     codes: npt.NDArray[np.int32]
+
+    def without(self, rows: Ints) -> Groups:
+        """The same with some rows in no group."""
+        codes = self.codes.copy()
+        codes[:, rows] = -1
+        return Groups(self.names, codes)
 
     def members(self, code: int, used: Ints) -> Ints:
         """The positions in ``used`` that are in a group."""
@@ -152,7 +158,9 @@ def tested(
     ids = book.ids[book.used] if alone else book.ids[:0]
     return {
         "significance": significance_table(answers, spec.significance.alternative),
-        "event_significance": single_event_table(ids["event_id"].to_list(), ids["symbol"].cast(pl.String).to_list(), alone),
+        "event_significance": single_event_table(
+            ids["event_id"].to_list(), ids["symbol"].cast(pl.String).to_list(), alone
+        ),
     } | group_tables(book.study, dates, cars, members, firms)
 
 
@@ -223,7 +231,9 @@ def _sample(
         alternative=spec.significance.alternative,
         alpha=spec.significance.alpha,
         shared=cars.shared[inside],
-        spread=None if kept else float(np.sqrt((measured.sigma[rows] ** 2 * measured.dof[rows]).sum() / measured.n_obs[rows].sum())),
+        spread=None
+        if kept
+        else float(np.sqrt((measured.sigma[rows] ** 2 * measured.dof[rows]).sum() / measured.n_obs[rows].sum())),
         resampling=Resampling(plan.cluster[inside], plan.draws, plan.seed) if plan is not None else None,
     )
 

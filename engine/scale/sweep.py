@@ -67,4 +67,3 @@ def swept(
         for key, sums in part.items():
             total[key] = added(SWEEPS[key[0]], total[key], sums) if key in total else sums
     return total
-

@@ -57,8 +57,10 @@ def _frame(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | Non
     schema = SCHEMAS[name] | dict(extra or {})
     made = {c: numbers(np.asarray(columns[c])) if schema[c] == NUMBER else columns[c] for c in schema}
     frame = pl.DataFrame(made)
-    other = {c: kind for c, kind in schema.items() if frame.schema[c] not in (kind, pl.Enum) or frame.schema[c] == pl.Null}
-    return frame.cast(other) if other else frame
+    other = {
+        c: kind for c, kind in schema.items() if frame.schema[c] not in (kind, pl.Enum) or frame.schema[c] == pl.Null
+    }
+    return frame.cast(other) if other else frame  # type: ignore[arg-type]
 
 
 def events_streamed(book: Book) -> Streamed:
@@ -75,7 +77,10 @@ def events_streamed(book: Book) -> Streamed:
             "flags": [";".join(r.flags) or None for r in pairs.reactions],
             "venue_time": [r.venue_time or None for r in pairs.reactions],
         },
-        schema={n: SCHEMAS["events"][n] for n in ("stamp_used", "hours_to_open", "event_day", "reason", "flags", "venue_time")},
+        schema={
+            n: SCHEMAS["events"][n]
+            for n in ("stamp_used", "hours_to_open", "event_day", "reason", "flags", "venue_time")
+        },
     )
 
     def slices() -> Iterator[pl.DataFrame]:
@@ -98,7 +103,8 @@ def fits_streamed(book: Book) -> Streamed:
         for rows in _slices(book.used):
             columns = book.ids[rows].to_dict() | {
                 "model": coded("model", np.zeros(len(rows)), [book.study.spec.model.name]),
-                "n_obs": measured.n_obs[rows].astype(np.int64), "dof": measured.dof[rows].astype(np.int64), "sigma": measured.sigma[rows],
+                "n_obs": measured.n_obs[rows].astype(np.int64), "dof": measured.dof[rows].astype(np.int64),
+                "sigma": measured.sigma[rows],
                 "r2": measured.r2[rows],
             }  # fmt: skip
             columns |= {name: measured.coefficients[rows, k] for k, name in enumerate(names)}
@@ -130,7 +136,7 @@ def cars_streamed(book: Book, windows: tuple[Window, ...]) -> Streamed:
             ways = measured.ways[rows, w] if measured.ways.shape[1] else np.full((len(rows), 3), np.nan)
             columns = book.ids[rows].to_dict() | {
                 "window_start": np.array([x.start for x in windows])[w], "window_end": np.array([x.end for x in windows])[w],
-                "car": car, "se": se, "t": t, "p_value": t_p(t, measured.dof[rows], alternative), "scar": t,
+                "car": car, "se": se, "t": t, "p_value": t_p(t, measured.dof[rows].astype(np.int64), alternative), "scar": t,
                 "bhar": measured.bhar[rows, w], "car_simple": ways[:, 0], "car_log": ways[:, 1], "car_compound": ways[:, 2],
             }  # fmt: skip
             yield _frame("cars", columns | attributes[rows].to_dict(), extra)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from engine.scale.moments import Moments, moments_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+AnyInts = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class Task:
 class Done:
     """What came of a task, its events in the same order.
 
-    measured: without ``ar``, unless residuals are asked for. missing: (E, B) the days of the event window without a return, as packed bits. found: (G,)
-    whether the file has the listing. state, first, last, stale: (G,) of its rows, as `RowReport`. off_session: (G, S) by
-    calendar. gaps: (P, 4) calendar and the columns of `RowReport`. moments: of the abnormal returns by group.
+    measured: without ``ar``, unless residuals are asked for. missing: (E, B) the days of the event window without a return,
+    as packed bits. found: (G,) whether the file has the listing. state, first, last, stale: (G,) of its rows, as
+    `RowReport`. off_session: (G, S) by calendar. gaps: (P, 4) calendar and the columns of `RowReport`. moments: of the
+    abnormal returns by group.
     """
 
     measured: Measured
@@ -83,7 +86,16 @@ def work(task: Task) -> Done:
     known = (measured.code == 0) & found[task.listing]
     moments = moments_of(measured.ar, np.where(known, task.groups, -1))
     return Done(
-        measured if task.asked.residuals else measured.without_ar(), missing, found, state, first, last, stale, off, np.concatenate(gaps).astype(np.int32), moments
+        measured if task.asked.residuals else measured.without_ar(),
+        missing,
+        found,
+        state,
+        first,
+        last,
+        stale,
+        off,
+        np.concatenate(gaps).astype(np.int32),
+        moments,
     )
 
 
@@ -120,7 +132,8 @@ def _measured(task: Task, raw: RawRows, at: Ints) -> tuple[Measured, dict[int, R
 
 
 def tasks_of(
-    file: PartedFile, symbols: Sequence[str], listing: Ints, calendar: Ints, position: Ints, own: Ints, groups: Ints,
+    file: PartedFile, symbols: Sequence[str], listing: AnyInts, calendar: AnyInts, position: AnyInts, own: AnyInts,
+    groups: AnyInts,
     calendars: tuple[Calendar, ...], asked: Asked, kernel: str,
 ) -> list[tuple[Ints, Task]]:  # fmt: skip
     """A task for every part that may hold one of the listings, with the events (positions in the arrays given) that it has.

@@ -53,9 +53,7 @@ def corrado(sample: CarSample) -> Significance:
     k_t is the mean deviation of the mid-ranks from (M_i + 1)/2 over the events present on day t, S^2 the mean of k_t^2
     over all estimation and event days. Corrado (1989), eq. 3-5; several days: Cowan (1992), eq. 5.
     """
-    return rank_test(
-        sample, "corrado", all_rows(sample), NULL_RANK, mean_deviations, lambda tau: _shifted(sample, tau)
-    )
+    return rank_test(sample, "corrado", all_rows(sample), NULL_RANK, mean_deviations, lambda tau: _shifted(sample, tau))
 
 
 def corrado_zivney(sample: CarSample) -> Significance:
@@ -109,9 +107,7 @@ def rank_test(
     if window is None:
         return answer
     again = _reranked(rows, columns, scores)
-    return _with_interval(
-        sample, answer, None, lambda tau: _over_its_size(again(window(tau)), used, columns)
-    )
+    return _with_interval(sample, answer, None, lambda tau: _over_its_size(again(window(tau)), used, columns))
 
 
 def _over_its_size(daily: Floats, used: Bools, columns: slice) -> float:
@@ -147,7 +143,9 @@ def grank_t(sample: CarSample) -> Significance:
         return answer
     t_points = int(used.sum())
     again = _reranked(points, slice(points.shape[1] - 1, None), scores)
-    return _with_interval(sample, answer, t_points - 2, lambda tau: _generalised_t(again(_generalised(sample, tau)), counts, sample.n))
+    return _with_interval(
+        sample, answer, t_points - 2, lambda tau: _generalised_t(again(_generalised(sample, tau)), counts, sample.n)
+    )
 
 
 def grank_z(sample: CarSample) -> Significance:
@@ -159,13 +157,15 @@ def grank_z(sample: CarSample) -> Significance:
     points = _generalised_points(sample)
     if points is None:
         return unavailable(sample, "grank_z", SAME_SCARS, NULL_RANK)
-    ranks, scores, used = _scored(points, mean_ranks)
+    ranks, scores, _ = _scored(points, mean_ranks)
     counts = np.isfinite(points).sum(axis=0)
     answer = of_mean_rank(sample, scores.daily(ranks), counts)
     if answer.unavailable:
         return answer
     again = _reranked(points, slice(points.shape[1] - 1, None), scores)
-    return _with_interval(sample, answer, None, lambda tau: _generalised_z(again(_generalised(sample, tau)), counts, sample.n))
+    return _with_interval(
+        sample, answer, None, lambda tau: _generalised_z(again(_generalised(sample, tau)), counts, sample.n)
+    )
 
 
 def _generalised_t(u: Floats, counts: Ints, n: int) -> float:

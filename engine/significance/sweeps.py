@@ -176,7 +176,9 @@ class Sweep:
 
 SWEEPS: dict[str, Sweep] = {
     "corrado": Sweep(_plain(mean_deviations, False), _of_ranks("corrado", mean_deviations, NULL_RANK)),
-    "corrado_zivney": Sweep(_plain(standardised_sums, False), _of_ranks("corrado_zivney", standardised_sums, NULL_RANK)),
+    "corrado_zivney": Sweep(
+        _plain(standardised_sums, False), _of_ranks("corrado_zivney", standardised_sums, NULL_RANK)
+    ),
     "variance_rank": Sweep(
         _plain(standardised_sums, True), _of_ranks("variance_rank", standardised_sums, NULL_VARIANCE_RANK)
     ),
@@ -213,7 +215,9 @@ def answer_of(name: str, sample: CarSample, sums: Mapping[str, Sums]) -> Signifi
     return SWEEPS[name].answer(sample, sums[name])
 
 
-def sums_of(names: Sequence[str], block: Block, cells: Mapping[tuple[int, int], Cell]) -> dict[tuple[str, int, int], Sums]:
+def sums_of(
+    names: Sequence[str], block: Block, cells: Mapping[tuple[int, int], Cell]
+) -> dict[tuple[str, int, int], Sums]:
     """The sums of every test and cell of a block; `grank_t` and `grank_z` share theirs."""
     made: dict[tuple[str, int, int], Sums] = {}
     for at, cell in cells.items():
@@ -221,4 +225,3 @@ def sums_of(names: Sequence[str], block: Block, cells: Mapping[tuple[int, int], 
             same = next((n for n in names[: names.index(name)] if SWEEPS[n].sums is SWEEPS[name].sums), None)
             made[name, *at] = made[same, *at] if same is not None else SWEEPS[name].sums(block, cell)
     return made
-
