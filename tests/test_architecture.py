@@ -60,7 +60,9 @@ MAY_IMPORT = {
     "golden": CORE | TABLES | {"study"},
     "report": CORE | TABLES | {"study", "golden"},
     "scaffold": CORE | TABLES | {"study", "golden"},
-    "cli": CORE | TABLES | {"inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"},
+    "cli": CORE
+    | TABLES
+    | {"inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"},
     "__init__": {"results", "study"},
 }
 FILES = sorted(ENGINE.rglob("*.py"))

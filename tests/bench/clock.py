@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,21 +44,26 @@ def in_turn(tasks: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Sp
     return found
 
 
+# A small process that starts the command: the memory of a child counts from that of the process that starts it.
+LAUNCH = """
+import json, os, subprocess, sys, time
+begun = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+said = child.stderr.read().decode()
+_, status, usage = os.wait4(child.pid, 0)
+code = os.waitstatus_to_exitcode(status)
+spent = [time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]
+print(json.dumps({"code": code, "said": said, "spent": spent}))
+"""
+
+
 def process(command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Spent:
     """A command from its start to its end, its children included. Raises CalledProcessError where it fails."""
-    begun = time.perf_counter()
-    child = subprocess.Popen(
-        command,
-        env=dict(os.environ) | dict(environment or {}),
-        cwd=cwd,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+    launched = [sys.executable, "-S", "-c", LAUNCH, *command]
+    done = subprocess.run(
+        launched, env=os.environ | dict(environment or {}), cwd=cwd, capture_output=True, text=True, check=True
     )
-    assert child.stderr is not None
-    said = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    child.stderr.close()
-    if child.returncode:
-        raise subprocess.CalledProcessError(child.returncode, command, stderr=said.decode())
-    return Spent(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    found = json.loads(done.stdout)
+    if found["code"]:
+        raise subprocess.CalledProcessError(found["code"], command, stderr=found["said"])
+    return Spent(*found["spent"])

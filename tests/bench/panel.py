@@ -11,6 +11,7 @@ seed; the same arguments give the same bytes.
 from __future__ import annotations
 
 import argparse
+import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -255,7 +256,8 @@ def write_study(
 
 def made(place: Path, rows: int, seed: int = SEED) -> tuple[Path, Lives]:
     """The snapshot folder of a panel under ``place``, written unless it is there; and the lives of its listings."""
-    folder = place / f"panel-{rows}-{seed}"
+    made_by = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # another generator makes another panel
+    folder = place / f"panel-{rows}-{seed}-{made_by}"
     if not (folder / "panel.parquet").is_file():
         alive = write_panel(folder / "panel.writing", rows, seed)
         write_factors(folder / "factors" / "made-up.csv", alive, seed)
