@@ -20,7 +20,8 @@ PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
 CORE = ARRAYS | PANEL | {"abnormal", "kernel", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
-    "sessions": GROUND,
+    "session_store": set(),
+    "sessions": GROUND | {"session_store"},
     "formula": GROUND,
     "orthonormal": set(),
     "cholesky": {"orthonormal"},
@@ -82,7 +83,7 @@ MAY_IMPORT = {
     "scaffold": CORE | TABLES | {"study", "golden"},
     "cli": CORE
     | TABLES
-    | {"inputs", "needs", "study", "golden", "replication", "report", "scaffold", "__init__"}
+    | {"inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"}
     | {"fingerprints", "validation", "drift", "rebuild"},
     "__init__": {"results", "study"},
 }

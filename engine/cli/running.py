@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.console import aligned, choice, say, write_bytes
+from engine.cli.sharing import Sharing, shared_out
 from engine.cli.studies import compute, load, study_folder
 from engine.errors import GoldenMismatch
 
@@ -21,14 +22,20 @@ MOST_TOLD = 50_000  # events that a memo tells one by one
 
 
 def run_one(
-    folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False, kernel: str | None = None
+    folder: Path,
+    prices: Path | None,
+    out: Path | None,
+    allow_code: bool = False,
+    kernel: str | None = None,
+    sharing: Sharing | None = None,
 ) -> None:
-    study = load(str(folder), prices, allow_code)
-    look = theme_of(folder, study.spec.settings(), None)
-    result = compute(study, kernel=kernel)
-    if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
-        result = result.whole()
-    write_run(result, folder, out if out is not None else folder / "out", look)
+    loaded = load(str(folder), prices, allow_code)
+    look = theme_of(folder, loaded.spec.settings(), None)
+    with shared_out(loaded, sharing or Sharing()) as (study, mapper):
+        result = compute(study, kernel=kernel, mapper=mapper)
+        if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
+            result = result.whole()
+        write_run(result, folder, out if out is not None else folder / "out", look)
 
 
 def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | None) -> None:

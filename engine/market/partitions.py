@@ -224,18 +224,36 @@ def _codes(column: Any) -> tuple[npt.NDArray[np.int64], list[Any]]:
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
         if column.null_count:
             raise Unsorted
-        return np.asarray(column.indices), column.dictionary.to_pylist()
-    values = np.asarray(column.to_numpy())
-    names, codes = np.unique(values, return_inverse=True)
+        return _plain(column.indices, np.int32), column.dictionary.to_pylist()
+    if column.null_count:
+        raise Unsorted
+    names, codes = np.unique(_plain(column, np.int64), return_inverse=True)
     return codes, names.tolist()
 
 
 def _picked(column: Any, taken: Sequence[tuple[int, int]], whole: bool, kind: Any) -> npt.NDArray[Any]:
     """The rows taken of a column, null as NaN."""
-    values = np.asarray(column.to_numpy(), dtype=kind)
+    values = _plain(column, kind)
     if whole:
         return values
     return np.concatenate([values[a:b] for a, b in taken]) if taken else np.empty(0, kind)
+
+
+def _plain(column: Any, kind: Any) -> npt.NDArray[Any]:
+    """A column of numbers, null as NaN; by its buffers, since pyarrow's own way imports pandas for it, 0.4 s."""
+    import pyarrow as pa
+
+    array = column.cast(pa.from_numpy_dtype(kind))
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+        array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    held = slice(array.offset, array.offset + len(array))
+    present, numbers = array.buffers()
+    values = np.frombuffer(numbers, kind)[held] if len(array) else np.empty(0, kind)
+    if not array.null_count:
+        return values
+    known = np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little")[held].view(np.bool_)
+    return np.where(known, values, np.nan)
 
 
 def _values(

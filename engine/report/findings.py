@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from engine.report.formats import one_line
@@ -196,6 +197,6 @@ def _half_widths(
 
 def student_quantiles(dof: Iterable[int], alpha: float) -> list[float]:
     """The upper alpha/2 quantiles of Student t."""
-    from scipy import stats
+    from engine.significance.sample import quantiles_of
 
-    return [float(q) for q in stats.t.isf(alpha / 2, list(dof))]
+    return [float(q) for q in quantiles_of(alpha, np.array(list(dof)))]

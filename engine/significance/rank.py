@@ -265,16 +265,25 @@ def _ranks(values: Floats) -> tuple[Floats, Ints]:
 
 def mid_ranks(values: Floats) -> Floats:
     """The ranks of each row, the mean rank for the equal ones. A row without two equal values, as most are, is only sorted."""
-    from scipy import stats
-
     order = np.argsort(values, axis=1)
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, np.arange(1.0, values.shape[1] + 1)[None], axis=1)
     ordered = np.take_along_axis(values, order, axis=1)
-    tied = ((ordered[:, 1:] == ordered[:, :-1]) & np.isfinite(ordered[:, 1:])).any(axis=1)
-    if tied.any():
-        ranks[tied] = stats.rankdata(values[tied], axis=1)
+    of_sorted = np.tile(np.arange(1.0, values.shape[1] + 1), (len(values), 1))
+    tied = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & np.isfinite(ordered[:, 1:])).any(axis=1))
+    if len(tied):
+        of_sorted[tied] = _tied_ranks(ordered[tied])
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, of_sorted, axis=1)
     return ranks
+
+
+def _tied_ranks(ordered: Floats) -> Floats:
+    """Mid-ranks of rows that are sorted: half the sum of the first and the last rank of each run of equal values."""
+    end = ordered.shape[1] - 1
+    place, steps = np.arange(end + 1), ordered[:, 1:] != ordered[:, :-1]
+    first, last = np.zeros(ordered.shape, np.int64), np.full(ordered.shape, end)
+    first[:, 1:] = np.maximum.accumulate(np.where(steps, place[1:], 0), axis=1)
+    last[:, :-1] = np.minimum.accumulate(np.where(steps, place[:-1], end)[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(1 + (first + last) / 2)
 
 
 def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Floats], Floats]:

@@ -217,7 +217,8 @@ def t_p(t: Floats | float, dof: Ints | int, alternative: str) -> Floats:
 
 
 def _tail(below: Callable[[Any], Any], value: Any, alternative: str) -> Any:
-    """``below`` is the distribution function of a symmetric law; scipy.stats has the same bytes, a hundred times slower."""
+    """``below`` is the distribution function of a symmetric law; scipy.stats has the same bytes, a hundred times slower,
+    and takes as long to import as everything else together."""
     if alternative == "greater":
         return below(-value)
     if alternative == "less":
@@ -239,6 +240,13 @@ def quantile_of(alpha: float, dof: float | None = None) -> float:
     from scipy import special
 
     return -float(special.ndtri(alpha / 2) if dof is None else special.stdtrit(dof, alpha / 2))
+
+
+def quantiles_of(alpha: float, dof: Ints) -> Floats:
+    """The two-sided quantiles at alpha of Student t with each of ``dof``; shape of ``dof``."""
+    from scipy import special
+
+    return np.asarray(-special.stdtrit(dof, alpha / 2))
 
 
 def interval(estimate: float, se: float, alpha: float, dof: float | None = None) -> tuple[float, float]:
