@@ -37,8 +37,9 @@ from engine.report.mathematics import mathml, omml, plain_math, typst_math
 from engine.report.memo import build, draw_chart
 from engine.report.picker import picker
 from engine.report.style import told
-from engine.report.tables import verdicts_table, wide_table
+from engine.report.tables import verdicts_table
 from engine.report.theme import HOUSE
+from engine.report.wide import wide_table
 from engine.report.writers.latex import latex_of, latex_table, latex_text
 from engine.report.writers.sheets import csv_of, spreadsheet_text
 from engine.results import StudyResult

@@ -6,7 +6,7 @@ import re
 
 from engine.report.document import Block, Chart, Document, Heading, Points, Table, Term, Terms, Text
 from engine.report.formats import one_line, typeset
-from engine.report.mathematics import OWN_NAMES
+from engine.report.notation import OWN_NAMES
 from engine.report.theme import Theme
 
 # One pass over single characters: what is put in is never read again, so that no order of replacements can matter.
