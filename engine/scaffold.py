@@ -6,7 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from engine.announcements import exchange_of, read_announcements
+import polars as pl
+
+from engine.announcements import exchange_of, parse_stamp, read_announcements
 from engine.errors import SpecError
 from engine.market import Snapshot
 from engine.results import replaced_folder
@@ -32,7 +34,7 @@ missing = "exclude"             # the first return after a gap is missing; "trad
 currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
 [outcome]
-name = "return"                 # or "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
+name = "return"                 # or "absolute_return", "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
 
 [benchmark]
 {benchmark}
@@ -85,6 +87,7 @@ tests = [
     "clustered_t_date", "clustered_t_firm", "clustered_t_both", "hac_t",    # long windows: "bhar_bootstrap", ...
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
+samples = {{}}                    # further groups by name: {{big = {{kind = ["cash", "stock"], confounded = ["no"]}}}}
 alternative = "two-sided"       # or "greater", "less"
 alpha = 0.05
 
@@ -142,7 +145,9 @@ allow_missing_symbols = false   # true: listings without prices become rows of e
 abnormal_returns = true
 
 [report]
-charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": day 0 by exchange; "calendar_time"
+charts = ["caar_path", "car_forest", "event_timeline"]    # also "car_heatmap", "listing_paths", "event_panel", "venue_days"
+# event = "..."                      # the event of "event_panel"; without, the one with the largest CAR
+# theme = "house.toml"               # fonts, colours and sizes of charts and memo
 """
 
 README = """\
@@ -174,6 +179,7 @@ def new_study(folder: Path, events: Path | None, snapshot: Snapshot | None) -> l
         todo.append(f"fill {folder / 'events.csv'}: one row for each event and listing")
     else:
         table = read_announcements(events, None, {}).table
+        _check_stamps(table)
         known = snapshot.listings if snapshot is not None else {}
         listings = {r["symbol"]: exchange_of(r["symbol"], r["exchange"], known) for r in table.iter_rows(named=True)}
     benchmark, missing = _benchmark(listings, snapshot)
@@ -190,6 +196,14 @@ def new_study(folder: Path, events: Path | None, snapshot: Snapshot | None) -> l
         (fresh / "README.md").write_text(README.format(name=folder.name), encoding="utf-8")
         (fresh / "events.csv").write_bytes(EVENTS.encode() if events is None else events.read_bytes())
     return todo
+
+
+def _check_stamps(table: pl.DataFrame) -> None:
+    """Raises DataError for a stamp that no run could read."""
+    for row in table.iter_rows(named=True):
+        for column in ("announced_at", "first_public_at"):
+            if row[column]:
+                parse_stamp(row[column], row["zone"], row["precision"], f"{row['where']}, column {column}")
 
 
 def _benchmark(listings: dict[str, str | None], snapshot: Snapshot | None) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ DATES = weekdays(160)
 TABLES = {
     "events.csv", "fits.csv", "abnormal_returns.csv", "cars.csv", "averages.csv", "significance.csv",
     "event_significance.csv", "contamination.csv", "exclusions.csv", "quality.csv", "differences.csv", "quantiles.csv",
+    "influence.csv",
 }  # fmt: skip
 
 
@@ -186,3 +187,14 @@ def test_help_imports_nothing_heavy() -> None:
     assert "heavy []" in done.stdout
     for verb in ("new", "fetch", "events", "run", "validate", "bless", "memo"):
         assert f"  {verb} " in done.stdout
+
+
+@pytest.mark.parametrize("column", ["announced_at", "first_public_at"])
+def test_new_refuses_a_stamp_that_no_run_could_read(tmp_path: Path, column: str) -> None:
+    cells = {"announced_at": "2015-05-04", "first_public_at": ""} | {column: "2015-05-04 09:00"}
+    rows = f"event_id,symbol,announced_at,first_public_at\ne,A,{cells['announced_at']},{cells['first_public_at']}\n"
+    (tmp_path / "my.csv").write_text(rows, encoding="utf-8")
+    done = eventstudy("new", "fresh", "--events", "my.csv", cwd=tmp_path)
+    assert done.returncode == 3
+    assert f"row 2, column {column}" in done.stderr
+    assert not (tmp_path / "studies").exists()

@@ -198,12 +198,13 @@ def window_cell(found: Findings, group: str, window: Window, n_primary: int) -> 
     row = found.row(group, found.test, window)
     p, statistic = (row["p_value"], row["statistic"]) if row else (None, None)
     below = p_text(p) if found.test == "permutation" else fixed(statistic)
-    return percent(mean) + stars(p, n), f"({below}{other_n})"
+    return percent(mean) + stars(p, n), f"({below}{other_n}){_mark(found, group, found.test, window)}"
 
 
 def foot(found: Findings) -> tuple[str, ...]:
     settings = found.settings
-    benchmarks = sorted({str(v["benchmark"]) for v in found.result.manifest["listings"].values() if v["benchmark"]})
+    stated = (str(v["benchmark"]) for v in found.result.manifest["listings"].values())
+    benchmarks = sorted({name for several in stated for name in several.split(", ") if name})
     if found.single:
         below = f"events with p < {level_text(found.alpha)} by {found.test} of the events it answers for"
         mark = "No stars: the primary test judges events, not means; a dash where it has no answer."
@@ -230,10 +231,25 @@ def all_tests_table(found: Findings, group: str = "all") -> Table:
         of = f" {r['distribution']}" if r["distribution"] else ""
         statistic = f"{fixed(r['statistic'], _digits(r['test']))}{of}"
         numbers = (p_text(r["p_value"]), p_text(r["p_holm"]), _effects(r))
-        rows.append((r["test"], str(r["n"]), statistic, *numbers, one_line(null)))
+        rows.append(
+            (
+                f"{r['test']}{_mark(found, group, r['test'], found.window)}",
+                str(r["n"]),
+                statistic,
+                *numbers,
+                one_line(null),
+            )
+        )
     interval = f"{level_text(1 - found.alpha)} interval %"
     columns = ("Test", "N", "Statistic", "p", "Holm p", interval, "Null; note")
     return Table(columns, (False, True, True, True, True, True, False), tuple(rows))
+
+
+def _mark(found: Findings, group: str, test: str, window: Window) -> str:
+    """The mark behind a test that does not hold its size on the whole sample."""
+    from engine.report.certificate import marked
+
+    return marked(found, test, window) if group == "all" else ""
 
 
 def _effects(row: Row) -> str:
