@@ -19,10 +19,13 @@ from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
 from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
+from engine.kernel import MANY_EVENTS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
+from engine.market.partitions import PartedFile, in_order, parted
 from engine.models import BRIDGED, MODELS, WITH_FACTORS
+from engine.obstacles import obstacles
 from engine.schemas import SCHEMAS
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, VARIANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
@@ -31,6 +34,7 @@ from engine.usercode import UserModel, code_file, load_function
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 # What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
+MANY_ROWS = 2_000_000  # of one parquet file: more are read part by part
 DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 
 
@@ -41,7 +45,8 @@ class Study:
     exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
     "" for a model that needs none. market: every series read; listings without one are lost with a row. function: of the
     study's own model, None where there is none or it may not run. first: the fingerprints of claims and design at the first
-    golden result, none without one.
+    golden result, none without one. parted: the file whose listings are read part by part while the study runs; ``market``
+    then has the other series alone, and ``sha256`` not yet the file's.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Study:
     sha256: dict[str, Any]
     function: UserModel | None = None
     first: Mapping[str, str] = field(default_factory=dict)
+    parted: PartedFile | None = None
 
     @property
     def series(self) -> Mapping[str, PriceSeries]:
@@ -113,11 +119,13 @@ def load_study(
     prices: Path | None = None,
     charts: frozenset[str] = frozenset(CHARTS),
     allow_code: bool = False,
+    in_parts: bool | None = None,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
 
     data_path: where snapshots are looked up (`default_data_path` if None). prices: a folder or parquet file to use in
     place of the study's snapshot. allow_code: whether the study's own model (``[model] name = "custom"``) may run.
+    in_parts: whether one parquet file is read part by part; None: where it or the calendar is large.
     Raises SpecError for the study, DataError for calendar and prices.
     """
     folder = Path(folder)
@@ -130,13 +138,14 @@ def load_study(
     other = snapshot
     if spec.factors is not None and spec.factors.snapshot is not None:
         other = find_snapshot(spec.factors.snapshot, folder, path)
-    return gathered(folder, spec, announcements, snapshot, other, allow_code)
+    return gathered(folder, spec, announcements, snapshot, other, allow_code, in_parts)
 
 
 def gathered(
-    folder: Path, spec: StudySpec, announcements: Announcements, snapshot: Snapshot, other: Snapshot, allow_code: bool
-) -> Study:
-    """A study from its design, its calendar and the snapshots of its prices and of its factors."""
+    folder: Path, spec: StudySpec, announcements: Announcements, snapshot: Snapshot, other: Snapshot, allow_code: bool,
+    in_parts: bool | None = None,
+) -> Study:  # fmt: skip
+    """A study from its design, its calendar and the snapshots of its prices and of its factors. in_parts: of `load_study`."""
     toml = folder / "study.toml"
     exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     code, function = None, None
@@ -144,7 +153,8 @@ def gathered(
         code = code_file(folder, spec.model.file, str(toml))
         function = load_function(code, spec.model.function) if allow_code else None
     further = grid_benchmarks(spec, announcements.table, snapshot.listings)
-    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, further)
+    parts = _parts_of(spec, announcements, snapshot, str(toml), in_parts)
+    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, further, parts)
     return Study(
         name=folder.resolve().name,
         spec=spec,
@@ -161,6 +171,7 @@ def gathered(
         },
         function=function,
         first=first_fingerprints(folder / "golden" / "manifest.json"),
+        parted=parts,
     )
 
 
@@ -174,6 +185,31 @@ def first_fingerprints(manifest: Path) -> dict[str, str]:
         return StudySpec.model_validate(golden["settings"]).fingerprints()
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _parts_of(
+    spec: StudySpec, announcements: Announcements, snapshot: Snapshot, where: str, in_parts: bool | None
+) -> PartedFile | None:
+    """The prices in parts, where they are one large file or the calendar is; None where they are read at once.
+
+    Raises SpecError for a calendar that is too large for what the study asks.
+    """
+    if snapshot.parquet is None or in_parts is False:
+        return None
+    pairs = len(announcements.table)
+    found = parted(snapshot.parquet)
+    large = pairs > MANY_EVENTS or (found is not None and found.rows > MANY_ROWS)
+    if not (large or in_parts):
+        return None
+    hindrances = list(obstacles(spec, announcements))
+    if found is None:
+        hindrances.append("a parquet file whose symbols, dates and numbers are not of these types")
+    if hindrances and pairs > MANY_EVENTS:
+        raise SpecError(
+            f"{where}: {pairs} events are measured part by part, and that is not available above {MANY_EVENTS} events for: "
+            f"{'; '.join(hindrances)}. Remove it, or select fewer events."
+        )
+    return None if hindrances or found is None else in_order(found)
 
 
 def sha256_of(path: Path) -> str:

@@ -104,7 +104,11 @@ CASES: dict[str, tuple[Callable[[Path], None], int, list[str]]] = {
     "no seed": (rewrite(TOML, '"cross_sectional_t"', '"permutation"'), 2, ["[resampling]", "permutation", "seed"]),
     "missing key": (rewrite(TOML, 'reaction = "close"\n', ""), 2, ["[events] reaction", "required"]),
     "missing table": (without_table("model"), 2, [TOML, "model", "required"]),
-    "wrong type": (rewrite(TOML, "max_gap_days = 7", 'max_gap_days = "7"'), 2, ["max_gap_days", "'7'", "integer"]),
+    "wrong type": (
+        rewrite(TOML, "max_gap_days = 7", 'max_gap_days = "7"'),
+        2,
+        ["max_gap_days", "'7'", "a whole number"],
+    ),
     "not toml": (append(TOML, "= ="), 2, [TOML, "not valid TOML"]),
     "reversed window": (rewrite(TOML, "[-60, -11]", "[-11, -60]"), 2, ["estimation_window", "[-11, -60]", "reversed"]),
     "overlap": (rewrite(TOML, "[-60, -11]", "[-60, -3]"), 2, ["[-60, -3]", "[-5, 5]", "before the event window"]),

@@ -48,6 +48,7 @@ def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
     """Recompute one study and compare; alone: missing prices are an error, not a study left out."""
     from engine.fingerprints import fingerprints
     from engine.golden import compare
+    from engine.results import read_manifest
     from engine.validation import Check, failed, left_out, without_golden
 
     golden = folder / "golden"
@@ -55,7 +56,8 @@ def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
         if not (golden / "manifest.json").is_file():
             return without_golden(folder.name)
         study = load(str(folder), allow_code=allow_code)
-        return Check.of(folder.name, compare(compute(study), golden, fingerprints(study)))
+        result = compute(study, kernel=read_manifest(golden)["kernel"]).whole()
+        return Check.of(folder.name, compare(result, golden, fingerprints(study)))
     except MissingData as error:
         return failed(folder.name, error) if alone else left_out(folder.name, str(error))
     except EngineError as error:
@@ -80,7 +82,7 @@ def bless_one(study: str, reason: str, allow_code: bool) -> None:
     folder = study_folder(study)
     golden = folder / "golden"
     loaded = load(str(folder), allow_code=allow_code)
-    result, inputs = compute(loaded), fingerprints(loaded)
+    result, inputs = compute(loaded).whole(), fingerprints(loaded)
     if (golden / "manifest.json").is_file():
         try:
             for line in lines(Check.of(folder.name, compare(result, golden, inputs))):
@@ -107,7 +109,7 @@ def validate_against(folder: Path, against: str, allow_code: bool, tolerance: fl
     other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
     try:
         pinned = load(str(folder), allow_code=allow_code)
-        before, why = compute(pinned), causes_by_day(pinned, other)
+        before, why = compute(pinned).whole(), causes_by_day(pinned, other)
         show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), tell)
     except MissingData as missing:
         if not (folder / "golden" / "manifest.json").is_file():
@@ -115,7 +117,7 @@ def validate_against(folder: Path, against: str, allow_code: bool, tolerance: fl
         tell(f"{folder.name}: compared with its golden result. {missing}")
         before = read_result(folder / "golden", whole=False)
         why = causes_by_month(kept_inputs(folder / "golden", before.manifest), other)
-    after = compute(other)
+    after = compute(other).whole()
     events, runs = drifted(before, after, why, tolerance), compare_runs(before, after)
     for line in (*events, *runs.turned):
         tell(f"  {line}")

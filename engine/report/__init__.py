@@ -56,8 +56,6 @@ SECTIONS: dict[str, str] = {
     "calendar_time": "engine.report.long_horizon:calendar_time_section",
     "deals": "engine.report.deals:deals_section",
     "certificate": "engine.report.certificate:certificate_section",
-    "influence": "engine.report.influence:influence_section",
-    "specifications": "engine.report.specifications:specifications_section",
     "backtest": "engine.report.backtest:backtest_section",
     "advice": "engine.report.sections:advice_section",
     "surroundings": "engine.report.surroundings:surroundings_section",
@@ -65,6 +63,8 @@ SECTIONS: dict[str, str] = {
     "methods": "engine.report.sections:methods_section",
     "limits": "engine.report.sections:limits_section",
     "provenance": "engine.report.sections:provenance_section",
+    "influence": "engine.report.influence:influence_section",
+    "specifications": "engine.report.specifications:specifications_section",
 }
 # Charts that stand in a section of their own subject; the first of a study is the main one, the others follow the events.
 HOMES = {
@@ -81,6 +81,10 @@ __all__ = [
 
 def answer(result: StudyResult) -> str:
     """The answer of the study in one sentence with its uncertainty."""
+    if result.streamed:
+        from engine.report.summary import summary_answer
+
+        return summary_answer(result)
     from engine.report.answers import answer
     from engine.report.findings import read_findings
 
@@ -97,6 +101,10 @@ def which_tests(result: StudyResult) -> str:
 
 def headline_rows(result: StudyResult) -> list[dict[str, str]]:
     """One row a group at the primary window, column title -> text ready to print; the first row is group ``all``."""
+    if result.streamed:
+        from engine.report.summary import summary_rows
+
+        return summary_rows(result)
     from engine.report.findings import read_findings
     from engine.report.tables import headline_rows
 
@@ -157,7 +165,15 @@ def memo_html(result: StudyResult) -> str:
 
 
 def write_report(result: StudyResult, folder: Path, theme: Theme | None = None) -> None:
-    """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``."""
+    """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``.
+
+    A run in parts has ``memo.md`` alone: its events are not in memory.
+    """
+    if result.streamed:
+        from engine.report.summary import summary_markdown
+
+        (folder / "memo.md").write_text(summary_markdown(result), encoding="utf-8", newline="\n")
+        return
     for path, data in memo_files(result, ["md", "html"], theme, ["svg", "png"]).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,13 +15,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import Collection
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.text import Text
 
 from engine.report.formats import one_line
 from engine.report.theme import HOUSE, Theme
@@ -53,6 +48,10 @@ class Sheet(Figure):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.told: list[tuple[Axes, float, float, str]] = []
+
+    def _repr_png_(self) -> bytes:
+        """How a notebook shows it."""
+        return save(self, "png")
 
 
 def tell(axes: Axes, x: Any, y: Any, text: str) -> None:
@@ -159,40 +158,6 @@ def style(theme: Theme = HOUSE) -> Iterator[None]:
             yield
         finally:
             _THEME.reset(token)
-
-
-def recolour(figure: Figure, colours: Mapping[str, str]) -> None:
-    """Put the colours of a theme in the place of the house's: lower-case ``#rrggbb`` -> colour; opacity stays."""
-    if not colours:
-        return
-
-    def other(colour: Any) -> Any:
-        return to_rgb(colours[to_hex(colour)]) if to_hex(colour) in colours else None
-
-    for artist in figure.findobj():
-        if isinstance(artist, Line2D | Text):
-            own = other(artist.get_color())
-            if own is not None:
-                artist.set_color(own)
-        elif isinstance(artist, Patch):
-            for get, put in (
-                (artist.get_facecolor, artist.set_facecolor),
-                (artist.get_edgecolor, artist.set_edgecolor),
-            ):
-                rgba: Any = get()
-                own = other(rgba) if rgba[3] else None
-                if own is not None:
-                    put((*own, rgba[3]))
-        elif isinstance(artist, Collection):
-            pairs: Any = (
-                (artist.get_facecolor, artist.set_facecolor),
-                (artist.get_edgecolor, artist.set_edgecolor),
-            )
-            for get_all, put_all in pairs:
-                rows = get_all()
-                changed = [(*other(row), row[3]) if row[3] and other(row) is not None else tuple(row) for row in rows]
-                if len(rows) and changed != [tuple(row) for row in rows]:
-                    put_all(changed)
 
 
 def save(figure: Figure, fmt: str) -> bytes:
