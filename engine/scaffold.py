@@ -121,7 +121,8 @@ controls = []                   # listings without an event that firm_permutatio
 # [claims.C1]                   # what the study claims before it looks; one table each, with a verdict
 # statement = "The named firms fall at once."
 # sign = "-"                    # "+"; or "0", which needs margin = 0.01: how large an effect still counts as none
-# windows = [[0, 1]]            # of [windows] car; several must all hold, as must parts = [{{sign = "-", windows = [[0, 1]]}}, ...]
+# windows = [[0, 1]]            # of [windows] car; several must all hold, as must
+#                               # parts = [{{sign = "-", windows = [[0, 1]]}}, ...]
 # test = "bmp"                  # of [significance] tests
 # group = "all"                 # or "<column>=<value>" of group_by
 # effect = 0.01                 # the size at which the verdict tells the power

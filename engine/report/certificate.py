@@ -83,7 +83,8 @@ def _certificate_row(found: Findings, test: str, kind: str, rows: dict[str, Row]
     power = _power(found, test, kind, found.window)
     return (
         f"{test}{', one event' if kind == 'event' else ''}{marked(found, test, None, kind)}",
-        p_text(plain["p_formula"]), p_text(plain["p_calibrated"]), p_text(scaled["p_calibrated"]), _size(plain), _size(scaled), _size(runup), mde, power,
+        p_text(plain["p_formula"]), p_text(plain["p_calibrated"]), p_text(scaled["p_calibrated"]), _size(plain),
+        _size(scaled), _size(runup), mde, power,
     )  # fmt: skip
 
 
