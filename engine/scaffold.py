@@ -163,7 +163,9 @@ allow_missing_symbols = false   # true: listings without prices become rows of e
 abnormal_returns = true
 
 [report]
-charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": day 0 by exchange; "calendar_time"
+charts = ["caar_path", "car_forest", "event_timeline"]    # also "car_heatmap", "listing_paths", "event_panel", "venue_days"
+# event = "..."                      # the event of "event_panel"; without, the one with the largest CAR
+# theme = "house.toml"               # fonts, colours and sizes of charts and memo
 """
 
 README = """\
