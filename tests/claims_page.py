@@ -16,14 +16,22 @@ from typing import Any
 import polars as pl
 from matplotlib.lines import Line2D
 
+from engine.report import render_chart
 from engine.report.style import FAINT, GREY, GRID, Words, blank, compose, save, style
+from engine.results import read_result
 from engine.significance import multiplicity
 
 ROOT = Path(__file__).parents[1]
 STUDIES, README = ROOT / "studies", ROOT / "README.md"
 PAGE, PICTURE = ROOT / "docs" / "claims.md", ROOT / "docs" / "claims.png"
+# The two most telling pictures of the studies, for the README.
+TELLING = {
+    "delistings-size.png": ("delistings-2020-21", "size_plot"),
+    "us-measures-equity.png": ("us-measures-chinese-tech", "equity_curve"),
+}
 START, END = "<!-- claims:start -->\n", "<!-- claims:end -->\n"
 COLOURS = {"supported": "#009E73", "contradicted": "#D55E00", "not distinguishable from noise": "#595959"}
+NOISE = "not distinguishable from noise"
 SHORT = {"not distinguishable from noise": "not distinguishable"}
 OF_SIZE = ("C5", "C9")  # measured is the size of the daily move, whatever its direction
 REACH = {
@@ -133,17 +141,21 @@ def interval(row: dict[str, Any]) -> str:
 def verdict_text(part: Part) -> str:
     """The verdict of the study, and where Holm over all claims says another thing, that too."""
     own, every = part.row["verdict"], part.verdict_all
-    return SHORT.get(own, own) if own == every else f"{SHORT.get(own, own)}; over all claims {SHORT.get(every, every)}"
+    other = f", p = {p_text(part.row['p_opposite'])} the other way" if own == "contradicted" else ""
+    said = f"{SHORT.get(own, own)}{other}"
+    return said if own == every else f"{said}; over all claims {SHORT.get(every, every)}"
 
 
 def claim_text(part: Part) -> str:
     """Number, statement and sign, the part where there are several."""
-    of = f" ({part.number} of {part.parts}: {words(part.row['group'])})" if part.parts > 1 else ""
+    of = f" ({part.number} of {part.parts}: {words(part.row)})" if part.parts > 1 else ""
     return f"{part.row['statement']}{of}"
 
 
-def words(group: str) -> str:
-    return group.partition("=")[2] if group.startswith("sample=") else group
+def words(row: dict[str, Any]) -> str:
+    """What tells a part from the others: its sample, or its window."""
+    name = row["group"].removeprefix("sample=")
+    return name if name != row["group"] else f"[{row['window_start']}, {row['window_end']}]"
 
 
 def detail_table(parts: Sequence[Part]) -> list[str]:
@@ -167,6 +179,7 @@ def page(parts: Sequence[Part]) -> str:
     """The page in Markdown."""
     primary = [p for p in parts if p.number == 1]
     counted = {v: sum(p.verdict_all == v for p in primary) for v in COLOURS}
+    told = {v: sum(p.row["verdict"] == v for p in primary) for v in COLOURS}
     lines = [
         "# What an article claimed, and what prices say",
         "",
@@ -176,8 +189,10 @@ def page(parts: Sequence[Part]) -> str:
         "one-sided p, corrected by Holm, is below 0.05, *contradicted* if that of the opposite direction is, else *not",
         "distinguishable from noise*; a claim of two parts needs both.",
         "",
-        f"Corrected over all {len(primary)} claims that can be tested: {counted['supported']} supported, "
-        f"{counted['contradicted']} contradicted, {counted['not distinguishable from noise']} not distinguishable from noise.",
+        f"In their own studies {told['supported']} supported, {told['contradicted']} contradicted, {told[NOISE]} not",
+        f"distinguishable from noise. Corrected over all {len(primary)} claims that can be tested:",
+        f"{counted['supported']} supported, {counted['contradicted']} contradicted, {counted[NOISE]} not distinguishable from",
+        "noise.",
         "",
         "![Estimate, interval and smallest detectable effect of every claim](claims.png)",
         "",
@@ -229,7 +244,7 @@ def picture(parts: Sequence[Part]) -> bytes:
     """A row for each part: estimate and interval in the colour of the verdict, and the smallest detectable effect."""
     with style():
         figure = blank(1.9 + 0.34 * len(parts))
-        verdicts = [v for v in COLOURS if any(p.verdict_all == v for p in parts)]
+        verdicts = [v for v in COLOURS if any(p.row["verdict"] == v for p in parts)]
         legend: list[tuple[Any, str]] = [
             (Line2D([], [], color=COLOURS[v], marker="o", linewidth=1.6), v) for v in verdicts
         ]
@@ -237,11 +252,11 @@ def picture(parts: Sequence[Part]) -> bytes:
             (Line2D([], [], color=FAINT, marker="|", markersize=10, linewidth=0), "smallest effect that would be found")
         )
         total = len({p.claim for p in parts})
-        supported = len({p.claim for p in parts if p.verdict_all == "supported"})
-        contradicted = len({p.claim for p in parts if p.verdict_all == "contradicted"})
+        own = [len({p.claim for p in parts if p.row["verdict"] == v}) for v in ("supported", "contradicted")]
+        left = len({p.claim for p in parts if p.verdict_all in ("supported", "contradicted")})
         text = Words(
-            f"Of {total} claims prices support {supported} and contradict {contradicted}; the others cannot be told from noise",
-            "Mean abnormal return in the window claimed, 95 % interval; arrow: direction claimed; verdict by Holm over all",
+            f"Of {total} claims prices support {own[0]} and contradict {own[1]}; corrected for {total} {left or 'none'} is left",
+            "Mean abnormal return in the window claimed, 95 % interval; arrow: direction claimed; verdict of its own study",
             f"{' and '.join(OF_SIZE)}: abnormal size of the daily move, up or down. Smallest effect: found in 80 % of "
             "samples of this study, on the claimed side. An interval that runs out of the picture is cut.",
             "Studies of the calendar; event-study-engine",
@@ -254,7 +269,7 @@ def picture(parts: Sequence[Part]) -> bytes:
         axes.axvline(0, color=GREY, linewidth=0.8)
         axes.grid(axis="x", color=GRID, linewidth=0.6)
         for y, part in enumerate(parts):
-            r, colour = part.row, COLOURS[part.verdict_all]
+            r, colour = part.row, COLOURS[part.row["verdict"]]
             side = 1 if r["sign"] == "+" else -1
             if r["ci_low"] is not None:
                 axes.plot([100 * r["ci_low"], 100 * r["ci_high"]], [y, y], color=colour, linewidth=1.6, clip_on=True)
@@ -275,11 +290,11 @@ def picture(parts: Sequence[Part]) -> bytes:
 
 def label(part: Part) -> str:
     """Claim and statement in two lines."""
-    text = f"{part.claim} {part.row['statement']}" if part.number == 1 else f"{part.claim} second part"
+    text = f"{part.claim} {part.row['statement']}"
     if part.parts > 1:
-        text = f"{part.claim} part {part.number}: {words(part.row['group'])}" if part.row["group"].startswith("sample=") else (
-            f"{part.claim} part {part.number}: {part.row['statement']}, [{part.row['window_start']}, {part.row['window_end']}]"
-        )  # fmt: skip
+        text = (
+            f"{part.claim} part {part.number}: {words(part.row)}" if part.number > 1 else f"{text}: {words(part.row)}"
+        )
     middle = len(text) // 2
     spaces = [m.start() for m in re.finditer(" ", text)]
     if len(text) <= 36 or not spaces:
@@ -292,6 +307,9 @@ def write() -> None:
     parts = read_parts()
     PAGE.write_text(page(parts), encoding="utf-8")
     PICTURE.write_bytes(picture(parts))
+    for file, (study, chart) in TELLING.items():
+        result = read_result(STUDIES / study / "golden", whole=False)
+        (ROOT / "docs" / file).write_bytes(render_chart(result, chart, "png"))
     text = README.read_text(encoding="utf-8")
     if START in text:
         before, rest = text.split(START)

@@ -91,3 +91,15 @@ def test_what_two_quarters_hide() -> None:
     drawn = float(told["far"]) / 100 + spread * np.random.default_rng(1).standard_normal(200_000)
     assert (np.abs(drawn) > 1.959964 * spread).mean() == pytest.approx(0.80, abs=0.01)
     assert told["sigma"] == f"{100 * sigma:.1f}"
+
+
+def test_few_tests_hold_and_two_cry_wolf() -> None:
+    """What the README says beside the picture of delistings-2020-21."""
+    rows = pl.read_csv(STUDIES / "delistings-2020-21" / "golden" / "certificate.csv").filter(
+        pl.col("group") == "all", pl.col("kind") == "group", pl.col("window_start") == 0, pl.col("window_end") == 0
+    )
+    both = rows.filter(pl.col("null").is_in(["as_they_are", "scaled"]), pl.col("size").is_not_null())
+    held = both.group_by("test").agg((pl.col("holds") == "yes").all())
+    assert held["holds"].sum() < len(held) / 2
+    wolf = both.filter(pl.col("size") > 0.4)
+    assert sorted(wolf["test"]) == ["patell", "permutation"]
