@@ -118,6 +118,24 @@ controls = []                   # listings without an event that firm_permutatio
 #                               # date: "benchmarked_t", "benchmarked_rank", against the slopes before the event
 # weights = "none"              # or "forecast_variance": by 1 / se^2 of the CARs
 
+# [claims.C1]                   # what the study claims before it looks; one table each, with a verdict
+# statement = "The named firms fall at once."
+# sign = "-"                    # "+"; or "0", which needs margin = 0.01: how large an effect still counts as none
+# windows = [[0, 1]]            # of [windows] car; several must all hold, as must
+#                               # parts = [{{sign = "-", windows = [[0, 1]]}}, ...]
+# test = "bmp"                  # of [significance] tests
+# group = "all"                 # or "<column>=<value>" of group_by
+# effect = 0.01                 # the size at which the verdict tells the power
+# primary = true                # Holm runs over the primary claims
+
+# [certificate]                 # how the tests behave on these listings at other dates: size, power, smallest effect found
+# seed = 1                      # without: that of [resampling]
+# draws = 2000
+# effects = [0.005, 0.01, 0.02, 0.03, 0.05]
+# runup = [-20, -2]             # pseudo-dates after a like run-up are a null of their own
+# runup_share = 0.1             # of all, the nearest
+# resampled = 200               # draws for tests that resample or fit again themselves, and for tests of one event
+
 # [grid]                        # other choices beside the study's own, every combination of them
 # model = ["market_adjusted"]
 # estimation_window = [[-120, -11]]

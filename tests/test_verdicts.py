@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from engine.errors import SpecError
 from engine.golden import bless
 from engine.report import memo_markdown
 from engine.significance import evaluate
-from engine.spec import Claim
+from engine.spec import CertificateRule, Claim
 
 NAN = float("nan")
 DATES = weekdays(200)
@@ -296,3 +297,18 @@ def test_a_claim_added_to_an_old_golden_result_says_so(tmp_path: Path) -> None:
     path.write_text(json.dumps(manifest), encoding="utf-8")
     study(folder, {"up": UP})
     assert said(folder) == {"up": "added after the first result"}
+
+
+def test_the_tables_that_new_writes_as_comments_are_read(tmp_path: Path) -> None:
+    """Uncommented, with every key: what a user starts from is what the reader knows."""
+    from engine.scaffold import new_study
+
+    new_study(tmp_path / "fresh", None, None)
+    text = (tmp_path / "fresh" / "study.toml").read_text(encoding="utf-8")
+    shown = text[text.index("# [claims.C1]") : text.index("# [grid]")]
+    raw = tomllib.loads("\n".join(line.removeprefix("# ") for line in shown.splitlines()))
+    read = Claim(**raw["claims"]["C1"])
+    assert set(raw["claims"]["C1"]) == set(Claim.model_fields) - {"margin", "parts"}  # said in words
+    assert (read.sign, read.effect, read.primary) == ("-", 0.01, True)
+    assert set(raw["certificate"]) == set(CertificateRule.model_fields)
+    assert CertificateRule(**raw["certificate"]) == CertificateRule(seed=1)

@@ -55,16 +55,10 @@ def mark_note(found: Findings) -> str:
 def certificate_table(found: Findings) -> Table | None:
     """Size, calibrated p and smallest effect of every test at the primary window; None without a certificate."""
     rows: list[tuple[str, ...]] = []
-    kinds: list[str] = []
-    for kind, title in (("group", "Of the whole sample"), ("event", "Of one event, over all events")):
+    for kind in ("group", "event"):
         here = certificate_of(found, found.window, kind)
         tests = [t for t in found.settings["significance"]["tests"] if (t, AS_THEY_ARE) in here]
-        if tests and kind == "event":
-            rows.append((title, *[""] * 8))
-            kinds.append("head")
-        for test in tests:
-            rows.append(_certificate_row(found, test, kind, {null: here[test, null] for null in NULL_WORDS}))
-            kinds.append("")
+        rows += [_certificate_row(found, t, kind, {null: here[t, null] for null in NULL_WORDS}) for t in tests]
     if not rows:
         return None
     columns = (
@@ -80,7 +74,7 @@ def certificate_table(found: Findings) -> Table | None:
     )
     power = _power_effect(found)
     columns = (*columns[:-1], f"Power {percent(power, 1)} %" if power is not None else "Power")
-    return Table(columns, (False, *[True] * 8), tuple(rows), tuple(kinds), _certificate_notes(found))
+    return Table(columns, (False, *[True] * 8), tuple(rows), (), _certificate_notes(found))
 
 
 def _certificate_row(found: Findings, test: str, kind: str, rows: dict[str, Row]) -> tuple[str, ...]:
@@ -88,8 +82,9 @@ def _certificate_row(found: Findings, test: str, kind: str, rows: dict[str, Row]
     mde = percent(scaled["mde"]) + (f" ± {percent(scaled['mde_error'])}" if is_number(scaled["mde_error"]) else "")
     power = _power(found, test, kind, found.window)
     return (
-        f"{test}{marked(found, test, None, kind)}", p_text(plain["p_formula"]), p_text(plain["p_calibrated"]),
-        p_text(scaled["p_calibrated"]), _size(plain), _size(scaled), _size(runup), mde, power,
+        f"{test}{', one event' if kind == 'event' else ''}{marked(found, test, None, kind)}",
+        p_text(plain["p_formula"]), p_text(plain["p_calibrated"]), p_text(scaled["p_calibrated"]), _size(plain),
+        _size(scaled), _size(runup), mde, power,
     )  # fmt: skip
 
 

@@ -21,12 +21,11 @@ def draw(found: Findings) -> Figure:
     figure = blank()
     axes = compose(figure, _words(found, rows), left=0.66, right=0.25)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
-    for null in SHOWN:
+    for null in SHOWN if rows else ():
         bins = [r for r in rows if r["null"] == null]
-        total = sum(r["draws"] for r in bins)
-        width = bins[0]["high"] - bins[0]["low"] if bins else 1.0
+        total, width = sum(r["draws"] for r in bins), bins[0]["high"] - bins[0]["low"] or 1.0
         heights = [r["draws"] / total / width / 100 for r in bins]
-        edges = [*(r["low"] for r in bins), *(r["high"] for r in bins[-1:])]
+        edges = [*(r["low"] for r in bins), bins[-1]["high"]]
         if null == "as_they_are":
             axes.stairs(heights, edges, fill=True, color=MAIN, alpha=0.35, zorder=3)
         else:

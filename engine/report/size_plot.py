@@ -37,7 +37,7 @@ def draw(found: Findings) -> Figure:
             axes.plot([row["size"]], [y], MARKERS[k], color=COLOURS[k], markersize=4.2, zorder=4)
             highest = max(highest, row["band_high"])
     axes.set_yticks(range(len(tests)), tests)
-    axes.set_ylim(len(tests) - 0.5, -0.5)
+    axes.set_ylim(max(len(tests), 1) - 0.5, -0.5)
     axes.set_xlim(0, highest * 1.04)
     axes.tick_params(axis="y", length=0)
     percent_axis(axes.xaxis)
