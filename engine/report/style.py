@@ -222,10 +222,14 @@ def blank(height: float = HEIGHT) -> Figure:
     return figure
 
 
+LOWEST = 1.0  # inches of height that a chart has at least
+
+
 def compose(figure: Figure, words: Words, left: float = 0.62, right: float = 0.12, x_label: bool = True) -> Axes:
     """Write the words around the chart and return axes in the room that is left.
 
-    left, right: inches beside the axes, for tick and direct labels. Text is wrapped by its measured width.
+    left, right: inches beside the axes, for tick and direct labels. Text is wrapped by its measured width; where it leaves less
+    than `LOWEST` inches for the chart, the figure grows.
     """
     width, height = figure.get_size_inches()
     margin, room = 0.12, width - 0.24
@@ -238,6 +242,10 @@ def compose(figure: Figure, words: Words, left: float = 0.62, right: float = 0.1
         figure.text(margin / width, (0.08 + i * step) / height, line, fontsize=7, color=GREY, va="bottom")
     bottom = 0.08 + len(foot) * step + (0.52 if x_label else 0.36)
     top = y - 0.10
+    if top - bottom < LOWEST:  # many words on a narrow sheet: a higher one
+        figure.clear()
+        figure.set_size_inches(width, height + LOWEST - (top - bottom) + 0.01)
+        return compose(figure, words, left, right, x_label)
     return figure.add_axes((left / width, bottom / height, (width - left - right) / width, (top - bottom) / height))
 
 
