@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants size lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants size verdicts browser cluster bench imports lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,19 +32,35 @@ validate: setup  ## recompute and compare with the golden results; STUDY=name fo
 bless: setup  ## make new numbers the golden ones: STUDY=name REASON="..."
 	@$(BIN)/eventstudy bless $(STUDY) --reason "$(or $(REASON),no reason given)"
 
-memo: setup  ## write memo and charts again from the last result: STUDY=name
+memo: setup  ## write memo and charts of the last result in every format: STUDY=name
 	@$(BIN)/eventstudy memo $(STUDY)
 
 test: setup  ## run the tests, on every core
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
-slow: mutants size  ## run what takes minutes: every mutant must be caught, and size and power be what docs/ says
+slow: mutants size verdicts cluster browser  ## run what takes minutes: mutants, size and power, verdicts, a cluster, the page
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py
 
-size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv
+size: setup  ## simulate size and power again, in small, and compare with docs/size-power.csv and docs/brown-warner.csv
 	$(BIN)/python tests/size_power.py
+	$(BIN)/python tests/brown_warner.py
+
+verdicts: setup  ## simulate studies whose truth is known, 200 of each kind, and hold their verdicts against it
+	$(BIN)/python tests/verdict_rates.py
+
+browser: setup  ## open the memo in Chromium, where there is one: no errors, sorting, picker, print, phone width
+	$(BIN)/python -m pytest -p no:xdist -rs tests/browser_memo.py
+
+cluster: setup  ## real worker processes: the bytes of threads, a killed worker, a stopped run
+	$(BIN)/python -m pytest tests/cluster_runs.py
+
+bench: setup  ## measure against what else there is, as ratios; ROUNDS=7 for a busy machine
+	$(BIN)/python tests/bench/measure.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
+imports: setup  ## what a command imports, and how long that takes
+	$(BIN)/python tests/bench/imports.py
 
 lint: setup  ## style
 	$(BIN)/ruff check .

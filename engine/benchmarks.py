@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from engine.announcements import exchange_of
+from engine.announcements.cases import distinct
 from engine.announcements.reaction import unresolved_exchange
 from engine.errors import SpecError
 from engine.models import WITH_FACTORS, WITHOUT_BENCHMARK
@@ -20,6 +21,26 @@ def listing_choices(
     spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
 ) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
     """Exchange and benchmark of every row. Raises SpecError where one is needed and cannot be told."""
+    stamp = pl.when(pl.col("first_public_at") != "").then("first_public_at").otherwise("announced_at")
+    if spec.events.stamp != "first_public_at":
+        stamp = pl.col("announced_at")
+    cases = table.select("symbol", "exchange", "benchmark", (stamp.str.len_bytes() > len("2020-12-18")).alias("clock"))
+    case, first = distinct(cases)
+    exchanges, benchmarks = _choices(spec, table[first], listings)
+    found = tuple(exchanges[i] for i in case.tolist()), tuple(benchmarks[i] for i in case.tolist())
+    if any(benchmarks) and not all(benchmarks):
+        raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
+    if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):
+        raise SpecError(
+            '[sessions] calendar = "benchmark" needs an index of its own; a basket has no days. Use "exchange".'
+        )
+    return found
+
+
+def _choices(
+    spec: StudySpec, table: pl.DataFrame, listings: Mapping[str, Mapping[str, str]]
+) -> tuple[list[str | None], list[str]]:
+    """Exchange and benchmark of every row of a calendar without equal ones."""
     exchanges: list[str | None] = []
     benchmarks: list[str] = []
     stated = spec.benchmark.by_exchange
@@ -49,13 +70,7 @@ def listing_choices(
         _check_control(spec, benchmark, row)
         exchanges.append(exchange)
         benchmarks.append(benchmark if used else "")
-    if any(benchmarks) and not all(benchmarks):
-        raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
-    if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):
-        raise SpecError(
-            '[sessions] calendar = "benchmark" needs an index of its own; a basket has no days. Use "exchange".'
-        )
-    return tuple(exchanges), tuple(benchmarks)
+    return exchanges, benchmarks
 
 
 def _check_control(spec: StudySpec, benchmark: str, row: Mapping[str, Any]) -> None:

@@ -58,9 +58,12 @@ class CrossSection:
 
 
 def group_tables(
-    study: Study, panel: EventPanel, cars: Sequence[Cars], groups: Groups, firms: Ints
+    study: Study, dates: Ints, cars: Sequence[Cars], groups: Groups, firms: Ints
 ) -> dict[str, pl.DataFrame]:
-    """``differences`` between the groups of each column of ``group_by``, and the ``quantiles`` of every group."""
+    """``differences`` between the groups of each column of ``group_by``, and the ``quantiles`` of every group.
+
+    dates: (N,) the day number of day 0 of each event.
+    """
     chosen = study.spec.crosssection
     asked = chosen.covariance if chosen is not None else []
     apart: dict[str, list[Any]] = {c: [] for c in SCHEMAS["differences"]}
@@ -71,7 +74,7 @@ def group_tables(
         for name, members in inside:
             if len(members):
                 _append(spread, {"group": name, "n": len(members)} | at | quantiles(one.car[members]))
-        sample = _sample(study, panel, one, firms)
+        sample = _sample(study, dates, one, firms)
         for column in study.spec.significance.group_by:
             head = f"{column}="
             own = [(n.removeprefix(head), m) for n, m in inside if n.startswith(head) and len(m)]
@@ -99,7 +102,7 @@ def crosssection_tables(
     of_window = {one.window: one for one in cars}
     for place, window in enumerate(spec.crosssection_windows):
         one = of_window[window]
-        sample = _sample(study, panel, one, firms, fits, regressions)
+        sample = _sample(study, day_numbers(panel), one, firms, _pre_event(study, panel, one, fits, regressions))
         for name, formula in formulas.items():
             columns = event_attributes(study, panel, fits, abnormal, window, formula)
             right = design(formula, columns, one.complete)
@@ -157,24 +160,32 @@ def event_attributes(
     return found
 
 
-def _sample(
-    study: Study, panel: EventPanel, one: Cars, firms: Ints, fits: NormalFits | None = None,
-    regressions: Regressions | None = None,
-) -> CrossSample:  # fmt: skip
-    """The events of a window as the regressions see them; pre-event windows only where a covariance asks for them."""
+def day_numbers(panel: EventPanel) -> Ints:
+    """(N,) the day number of day 0 of each pair."""
+    return np.array([p.event_day for p in panel.pairs], "datetime64[D]").astype(np.int64)
+
+
+def _sample(study: Study, dates: Ints, one: Cars, firms: Ints, pre: PreEvent | None = None) -> CrossSample:
+    """The events of a window as the regressions see them."""
     chosen = study.spec.crosssection
-    pre = None
-    if fits is not None and regressions is not None and needs_regressions(study.spec):
-        pre = PreEvent(fits.residuals, panel.estimation_days, regressions.rows, len(one.window))
     return CrossSample(
         car=one.car,
         car_se=one.se,
-        dates=np.array([p.event_day for p in panel.pairs], "datetime64[D]").astype(np.int64),
+        dates=dates,
         firms=firms,
         weighted=chosen is not None and chosen.weights == "forecast_variance",
         alpha=study.spec.significance.alpha,
         pre_event=pre,
     )
+
+
+def _pre_event(
+    study: Study, panel: EventPanel, one: Cars, fits: NormalFits, regressions: Regressions | None
+) -> PreEvent | None:
+    """The pre-event windows, where a covariance asks for them."""
+    if regressions is None or not needs_regressions(study.spec):
+        return None
+    return PreEvent(fits.residuals, panel.estimation_days, regressions.rows, len(one.window))
 
 
 def _append_terms(rows: dict[str, list[Any]], name: str, window: Window, found: Coefficients) -> None:

@@ -225,13 +225,13 @@ def _price_rows(
             for m in np.flatnonzero(panel.line == i) if len(known) else ():
                 pair, at = panel.pairs[m], int(panel.position[m])
                 for a, b in known[(known[:, 0] <= at + last) & (known[:, 1] >= at + first)].tolist():
-                    said = _locked_words(days, at, a, b) if kind == "limit_locked" else _halted_words(kind, b - a + 1)
+                    said = _locked_words(days, at, a, b) if kind == "limit_locked" else halted_words(kind, b - a + 1)
                     ends = days.dates[a], days.dates[b]
                     found.append(Contamination(pair.event_id, pair.symbol, kind, "", *ends, said))
     return found
 
 
-def _halted_words(kind: str, n: int) -> str:
+def halted_words(kind: str, n: int) -> str:
     sessions = f"{n} {'session' if n == 1 else 'sessions'}"
     if kind == "suspended":
         return f"no price on {sessions}: no CAR over them or the session after"

@@ -21,6 +21,7 @@ import polars as pl
 
 from engine.errors import DataError
 from engine.fingerprints import changed_rows, changed_series
+from engine.inputs import first_fingerprints
 from engine.models import ITERATIVE
 from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, to_json, write_tables
 from engine.schemas import KEYS
@@ -147,7 +148,8 @@ def compare(result: StudyResult, folder: Path, inputs: Mapping[str, Any] | None 
 def bless(result: StudyResult, folder: Path, reason: str, inputs: Mapping[str, Any] | None = None) -> None:
     """Make ``result`` the golden one, with the reason and what it moves at the top of its changelog.
 
-    inputs: the fingerprints of what it was computed from. The entry has no date: the history of the files knows it.
+    What was fixed at the first golden result stays known. inputs: the fingerprints of what it was computed from. The entry
+    has no date: the history of the files knows it.
     """
     log = folder / CHANGELOG
     earlier = log.read_text(encoding="utf-8").removeprefix(HEADER) if log.is_file() else ""
@@ -156,6 +158,8 @@ def bless(result: StudyResult, folder: Path, reason: str, inputs: Mapping[str, A
     except DataError:
         moved = "  The golden result before could not be read.\n"
     golden = golden_form(result)
+    first = first_fingerprints(folder / "manifest.json") or result.manifest["fingerprints"]
+    golden = StudyResult(golden.tables, golden.manifest | {"first_fingerprints": first})
     with replaced_folder(folder, WRITTEN | {CHANGELOG, INPUTS}) as fresh:
         write_tables(golden, fresh)
         if inputs is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,22 @@ from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
 from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
+from engine.kernel import MANY_EVENTS
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
+from engine.market.partitions import PartedFile, in_order, parted
 from engine.models import BRIDGED, MODELS, WITH_FACTORS
+from engine.obstacles import obstacles
 from engine.schemas import SCHEMAS
-from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS
+from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, VARIANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
 from engine.supply import read_market
 from engine.usercode import UserModel, code_file, load_function
 
 OWN_GROUPS = ("event_id", "symbol", "exchange", "benchmark", "precision")
 # What a cross-section may take from the run itself, besides alpha and the betas of fits.csv.
+MANY_ROWS = 2_000_000  # of one parquet file: more are read part by part
 DERIVED = ("year", "decade", "sigma", "r2", "n_obs", "runup")
 
 
@@ -39,7 +44,9 @@ class Study:
 
     exchanges, benchmarks: one a row of ``announcements.table``; exchange None where none is known or needed, benchmark
     "" for a model that needs none. market: every series read; listings without one are lost with a row. function: of the
-    study's own model, None where there is none or it may not run.
+    study's own model, None where there is none or it may not run. first: the fingerprints of claims and design at the first
+    golden result, none without one. parted: the file whose listings are read part by part while the study runs; ``market``
+    then has the other series alone, and ``sha256`` not yet the file's.
     """
 
     name: str
@@ -51,6 +58,8 @@ class Study:
     snapshot: Snapshot
     sha256: dict[str, Any]
     function: UserModel | None = None
+    first: Mapping[str, str] = field(default_factory=dict)
+    parted: PartedFile | None = None
 
     @property
     def series(self) -> Mapping[str, PriceSeries]:
@@ -66,7 +75,8 @@ class Study:
 # The charts of `engine.report`, for callers who hand in none.
 CHARTS = (
     "caar_path", "car_forest", "crosssection_partial", "event_timeline", "venue_days", "calendar_time", "listing_paths",
-    "car_heatmap", "event_panel", "specification_curve", "equity_curve",
+    "car_heatmap", "event_panel", "specification_curve", "equity_curve", "size_plot", "power_curve",
+    "placebo_caar",
 )  # fmt: skip
 
 
@@ -76,8 +86,19 @@ def known_names(charts: frozenset[str]) -> Known:
     outcomes, covariances = frozenset(OUTCOMES), frozenset(COVARIANCES)
     models, bridged, stamps = frozenset(MODELS), frozenset(BRIDGED), frozenset(STAMPS)
     group_tests = frozenset(SIGNIFICANCE_TESTS)
+    claimable = group_tests - VARIANCE_TESTS - {"sur_f"}
     return Known(
-        models, WITH_FACTORS, tests, RESAMPLING_TESTS, charts, outcomes, bridged, covariances, stamps, group_tests
+        models,
+        WITH_FACTORS,
+        tests,
+        RESAMPLING_TESTS,
+        charts,
+        outcomes,
+        bridged,
+        covariances,
+        stamps,
+        group_tests,
+        claimable,
     )
 
 
@@ -98,11 +119,13 @@ def load_study(
     prices: Path | None = None,
     charts: frozenset[str] = frozenset(CHARTS),
     allow_code: bool = False,
+    in_parts: bool | None = None,
 ) -> Study:
     """Read a study folder, its calendar and the prices it names.
 
     data_path: where snapshots are looked up (`default_data_path` if None). prices: a folder or parquet file to use in
     place of the study's snapshot. allow_code: whether the study's own model (``[model] name = "custom"``) may run.
+    in_parts: whether one parquet file is read part by part; None: where it or the calendar is large.
     Raises SpecError for the study, DataError for calendar and prices.
     """
     folder = Path(folder)
@@ -115,13 +138,14 @@ def load_study(
     other = snapshot
     if spec.factors is not None and spec.factors.snapshot is not None:
         other = find_snapshot(spec.factors.snapshot, folder, path)
-    return gathered(folder, spec, announcements, snapshot, other, allow_code)
+    return gathered(folder, spec, announcements, snapshot, other, allow_code, in_parts)
 
 
 def gathered(
-    folder: Path, spec: StudySpec, announcements: Announcements, snapshot: Snapshot, other: Snapshot, allow_code: bool
-) -> Study:
-    """A study from its design, its calendar and the snapshots of its prices and of its factors."""
+    folder: Path, spec: StudySpec, announcements: Announcements, snapshot: Snapshot, other: Snapshot, allow_code: bool,
+    in_parts: bool | None = None,
+) -> Study:  # fmt: skip
+    """A study from its design, its calendar and the snapshots of its prices and of its factors. in_parts: of `load_study`."""
     toml = folder / "study.toml"
     exchanges, benchmarks = listing_choices(spec, announcements.table, snapshot.listings)
     code, function = None, None
@@ -129,7 +153,8 @@ def gathered(
         code = code_file(folder, spec.model.file, str(toml))
         function = load_function(code, spec.model.function) if allow_code else None
     further = grid_benchmarks(spec, announcements.table, snapshot.listings)
-    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, further)
+    parts = _parts_of(spec, announcements, snapshot, str(toml), in_parts)
+    market, hashes = read_market(spec, announcements.table, exchanges, benchmarks, snapshot, other, further, parts)
     return Study(
         name=folder.resolve().name,
         spec=spec,
@@ -145,7 +170,46 @@ def gathered(
             "code": {code.name: sha256_of(code)} if code is not None else {},
         },
         function=function,
+        first=first_fingerprints(folder / "golden" / "manifest.json"),
+        parted=parts,
     )
+
+
+def first_fingerprints(manifest: Path) -> dict[str, str]:
+    """What was fixed when a study first had a golden result: of that result's own settings where nothing else is written; none
+    without a golden result, or with one that cannot be read."""
+    try:
+        golden = json.loads(manifest.read_text(encoding="utf-8"))
+        if "first_fingerprints" in golden:
+            return {str(name): str(value) for name, value in golden["first_fingerprints"].items()}
+        return StudySpec.model_validate(golden["settings"]).fingerprints()
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _parts_of(
+    spec: StudySpec, announcements: Announcements, snapshot: Snapshot, where: str, in_parts: bool | None
+) -> PartedFile | None:
+    """The prices in parts, where they are one large file or the calendar is; None where they are read at once.
+
+    Raises SpecError for a calendar that is too large for what the study asks.
+    """
+    if snapshot.parquet is None or in_parts is False:
+        return None
+    pairs = len(announcements.table)
+    found = parted(snapshot.parquet)
+    large = pairs > MANY_EVENTS or (found is not None and found.rows > MANY_ROWS)
+    if not (large or in_parts):
+        return None
+    hindrances = list(obstacles(spec, announcements))
+    if found is None:
+        hindrances.append("a parquet file whose symbols, dates and numbers are not of these types")
+    if hindrances and pairs > MANY_EVENTS:
+        raise SpecError(
+            f"{where}: {pairs} events are measured part by part, and that is not available above {MANY_EVENTS} events for: "
+            f"{'; '.join(hindrances)}. Remove it, or select fewer events."
+        )
+    return None if hindrances or found is None else in_order(found)
 
 
 def sha256_of(path: Path) -> str:
@@ -189,6 +253,7 @@ def _check_columns(spec: StudySpec, announcements: Announcements, where: str) ->
             raise SpecError(
                 f'{where}: [significance] group_by: the column "{name}" is empty in every row. Fill or drop it.'
             )
+    _check_samples(spec, announcements, where)
     _check_deals(spec, announcements, where)
     _check_signs(spec, announcements, where)
     _check_formulas(spec, available, where)
@@ -292,6 +357,23 @@ def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> 
                     f'{where}: [crosssection] formula {name}: the column "{factor.column}" has no value '
                     f'"{factor.reference}". {hint(factor.reference, held)}'
                 )
+
+
+def _check_samples(spec: StudySpec, announcements: Announcements, where: str) -> None:
+    """The columns and values of the named samples are in the calendar, and a row has all that its sample asks for."""
+    table = announcements.table.select("event_id", "symbol").join(
+        announcements.attributes, on=["event_id", "symbol"], how="left", validate="1:1"
+    )
+    for sample, wanted in spec.significance.samples.items():
+        said = f"{where}: [significance] samples.{sample}"
+        for column, values in wanted.items():
+            if column not in table.columns:
+                raise SpecError(f'{said}: "{column}" is no column of the calendar. {hint(column, table.columns)}')
+            held = set(table[column].drop_nulls())
+            for value in (v for v in values if v not in held):
+                raise SpecError(f'{said}: the column "{column}" has no value "{value}". {hint(value, held)}')
+        if wanted and table.filter(*(pl.col(c).is_in(v) for c, v in wanted.items())).is_empty():
+            raise SpecError(f"{said}: no row of the calendar has all of that. Ask for less.")
 
 
 def group_columns(study: Study) -> dict[str, list[str | None]]:

@@ -54,8 +54,8 @@ class Market:
     base: the currency of the returns, "" for local. currencies: of each symbol. fx: units of a currency for one US dollar.
     baskets: benchmarks of several members by name. weights: of the members in a basket, empty for equal ones; weighed_on: the
     day each is of. own_weight: of a listing in its benchmark, to be taken out of it. prices: the series as they were read, where
-    ``series`` hold another outcome than the return. levels: whether they do. bridged: a return runs from one price of the listing
-    to the next, however many sessions apart.
+    ``series`` hold another outcome than the return. levels: whether they do. absolute: returns count by their size alone, also
+    those of benchmark and factors. bridged: a return runs from one price of the listing to the next, however many sessions apart.
     """
 
     series: Mapping[str, PriceSeries]
@@ -73,6 +73,7 @@ class Market:
     own_weight: Mapping[str, float] = field(default_factory=dict)
     bridged: bool = False
     levels: bool = False
+    absolute: bool = False
     prices: Mapping[str, PriceSeries] = field(default_factory=dict)
 
 
@@ -96,16 +97,11 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
     """
     series = market.series[symbol]
     returns = _converted(returns_by_date(series, grid.dates, market.log_returns), symbol, grid, market)
-    riskfree = np.zeros(len(returns))
-    if market.riskfree is not None:
-        riskfree = _aligned(market.riskfree, grid, market)
-    regressors = []
-    if benchmark:
-        regressors.append(_benchmark(symbol, benchmark, returns, grid, market) - riskfree)
-    regressors += [_aligned(factor, grid, market) for factor in _factors(symbol, market)]
-    stacked = np.array(regressors).reshape(len(regressors), len(returns))
+    stacked, riskfree = measured_against(symbol, benchmark, returns, grid, market)
     if market.bridged:
         returns, stacked = _bridge(series, grid, stacked)
+    if market.absolute:
+        returns, stacked = np.abs(returns), np.abs(stacked)
     around = np.isfinite(riskfree) & np.isfinite(stacked).all(axis=0)
     known = np.isfinite(returns) & around
     dates, first = series.dates, int(first_is_base)
@@ -118,10 +114,30 @@ def build_line(symbol: str, benchmark: str, grid: Grid, market: Market, first_is
         regressors=np.where(around, stacked, np.nan)[:, first:],
         riskfree=np.where(known, riskfree, np.nan)[first:],
         span=_span(series),
-        against=", ".join(f"{one.symbol} ({_span(one)})" for one in _others(symbol, benchmark, market)),
+        against=against_words(symbol, benchmark, market),
         off_session=int((positions_of(dates, grid.dates) < 0).sum()),
         stale=int(series.stale.sum()),
     )
+
+
+def measured_against(symbol: str, benchmark: str, returns: Floats, grid: Grid, market: Market) -> tuple[Floats, Floats]:
+    """The regressors (K, S) of a listing on the sessions of ``grid``, in excess where that is asked, and the risk-free rate.
+
+    returns: (S,) of the listing, which a basket or a weight may have to be rid of.
+    """
+    riskfree = np.zeros(len(returns))
+    if market.riskfree is not None:
+        riskfree = _aligned(market.riskfree, grid, market)
+    regressors = []
+    if benchmark:
+        regressors.append(_benchmark(symbol, benchmark, returns, grid, market) - riskfree)
+    regressors += [_aligned(factor, grid, market) for factor in _factors(symbol, market)]
+    return np.array(regressors).reshape(len(regressors), len(returns)), riskfree
+
+
+def against_words(symbol: str, benchmark: str, market: Market) -> str:
+    """Benchmark and factors of a listing, each with its first and last day."""
+    return ", ".join(f"{one.symbol} ({_span(one)})" for one in _others(symbol, benchmark, market))
 
 
 def _bridge(series: PriceSeries, grid: Grid, stacked: Floats) -> tuple[Floats, Floats]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,22 +28,67 @@ PACKAGES = ("numpy", "scipy", "polars", "exchange-calendars", "statsmodels")
 SEARCHES = {"arch": ("garch", "egarch", "gjr")}
 
 
-def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) -> dict[str, Any]:
-    """Inputs, settings and versions of the run; no clock, no path."""
-    spec, snapshot, table = study.spec, study.snapshot, study.announcements.table
-    stating = ("title", "source", "version", "licence", "retrieved_on", "limits")
-    stated = {k: snapshot.manifest[k] for k in stating if k in snapshot.manifest}
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has to say for its manifest. firms: of `_independence`; series: one entry a line; listings: by
+    symbol; pseudo: how pseudo-samples were drawn, None where none were."""
+
+    kernel: str
+    coefficients: tuple[str, ...]
+    used: int
+    firms: Mapping[str, Any]
+    series: Sequence[Mapping[str, Any]]
+    listings: Mapping[str, Mapping[str, str]]
+    pseudo: Mapping[str, Any] | None = None
+
+
+def run_manifest(
+    study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, kernel: str, pseudo: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Inputs, settings and versions of the run; no clock, no path. kernel: which one made the fits. pseudo: how
+    pseudo-samples were drawn, where any were."""
+    rows = zip(study.announcements.table["symbol"], study.exchanges, study.benchmarks, strict=True)
+    return manifest_of(
+        study,
+        Outcome(
+            kernel=kernel,
+            coefficients=fits.names,
+            used=len(panel.pairs),
+            firms=_independence(study.spec, plan, panel, fits),
+            series=[
+                {"symbol": one.symbol, "prices": one.span, "rows_off_session": one.off_session, "stale_rows": one.stale}
+                for one in {line.symbol: line for line in plan.lines}.values()
+            ],
+            listings=listings_of(study, dict.fromkeys(rows)),
+            pseudo=pseudo,
+        ),
+    )
+
+
+def listings_of(study: Study, rows: Iterable[tuple[str, str | None, str]]) -> dict[str, dict[str, str]]:
+    """What is known of each listing, of the distinct symbols, exchanges and benchmarks of the calendar."""
     listings: dict[str, dict[str, str]] = {}
-    for symbol, exchange, benchmark in zip(table["symbol"], study.exchanges, study.benchmarks, strict=True):
-        known = snapshot.listings.get(symbol, {})
+    for symbol, exchange, benchmark in rows:
+        known = study.snapshot.listings.get(symbol, {})
         about = {name: known.get(name, "") for name in ("name", "name_zh", "currency")}
         before = listings.get(symbol, {}).get("benchmark", "").split(", ")
         against = ", ".join(sorted({b for b in (*before, benchmark) if b}))
         listings[symbol] = about | {"exchange": exchange or "", "benchmark": against}
+    return listings
+
+
+def manifest_of(study: Study, outcome: Outcome) -> dict[str, Any]:
+    """The manifest of a run, however it was made."""
+    spec, snapshot = study.spec, study.snapshot
+    stating = ("title", "source", "version", "licence", "retrieved_on", "limits")
+    stated = {k: snapshot.manifest[k] for k in stating if k in snapshot.manifest}
     manifest: dict[str, Any] = {
         "study": study.name,
         "settings": study.spec.settings(),
         "study_sha256": study.sha256["study"],
+        "fingerprints": spec.fingerprints(),
+        **({"pseudo_samples": dict(outcome.pseudo)} if outcome.pseudo else {}),
+        **({"claims": list(spec.claims)} if spec.claims else {}),
         "calendar_sha256": study.sha256["calendar"],
         **({"code_sha256": study.sha256["code"]} if study.sha256["code"] else {}),
         "snapshot": {
@@ -50,19 +97,16 @@ def run_manifest(study: Study, plan: Plan, panel: EventPanel, fits: NormalFits) 
             "sha256": study.sha256["snapshot"],
             **stated,
         },
-        "kernel": "numpy",
-        "coefficients": list(fits.names),
+        "kernel": outcome.kernel,
+        "coefficients": list(outcome.coefficients),
         "specifications": [{"name": n, "formula": f} for n, f in _formulas(spec).items()],
         "closes": dict(sorted((dict.fromkeys(_by_date(study), BY_DATE) | dict(study.market.venues)).items())),
         "seed": study.spec.resampling.seed if study.spec.resampling is not None else None,
-        "versions": {"event-study-engine": __version__} | {p: _version(p) for p in _packages(spec)},
-        "pairs": {"calendar": len(table), "used": len(panel.pairs)},
-        "contamination": _independence(spec, plan, panel, fits),
-        "listings": dict(sorted(listings.items())),
-        "quality": [
-            {"symbol": one.symbol, "prices": one.span, "rows_off_session": one.off_session, "stale_rows": one.stale}
-            for one in {line.symbol: line for line in plan.lines}.values()
-        ],
+        "versions": {"event-study-engine": __version__} | {p: _version(p) for p in _packages(spec, outcome.kernel)},
+        "pairs": {"calendar": len(study.announcements.table), "used": outcome.used},
+        "contamination": outcome.firms,
+        "listings": dict(sorted(outcome.listings.items())),
+        "quality": list(outcome.series),
     }
 
     as_read_back: dict[str, Any] = json.loads(to_json(manifest))  # plain types, sorted keys
@@ -94,9 +138,10 @@ def _formulas(spec: StudySpec) -> dict[str, str]:
     return spec.crosssection.formulas if spec.crosssection is not None else {}
 
 
-def _packages(spec: StudySpec) -> tuple[str, ...]:
+def _packages(spec: StudySpec, kernel: str) -> tuple[str, ...]:
     """The libraries behind the numbers, those of the model among them."""
-    return (*PACKAGES, *[package for package, models in SEARCHES.items() if spec.model.name in models])
+    searched = [package for package, models in SEARCHES.items() if spec.model.name in models]
+    return (*PACKAGES, *searched, *([kernel] if kernel not in PACKAGES else []))
 
 
 def _by_date(study: Study) -> set[str]:

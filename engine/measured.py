@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,12 @@ from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate
 from engine.errors import DataError, SpecError
 from engine.inputs import Study
 from engine.joint import part_overlapping
-from engine.models import NormalFits, fit
+from engine.kernel import NUMBA, NUMPY, compiled_model
+from engine.models import DEGENERATE, NormalFits, fit
 from engine.panel import EventPanel, Exclusion, usable
 from engine.plan import Plan
 from engine.sessions import Window
 from engine.spec import StudySpec
-
-DEGENERATE = {
-    "constant_returns": "the listing's returns do not vary",
-    "constant_benchmark": "the benchmark's returns do not vary, so there is no beta",
-    "constant_factor": "the benchmark or a factor does not vary, so it has no beta",
-    "collinear_factors": "one of benchmark and factors is a combination of the others, so their betas cannot be told apart",
-    "exact_fit": "the model fits without residual, so there is no variance to test against",
-    "no_degrees_of_freedom": "too few for the model's coefficients",
-    "too_few_neighbours": "too few of them have the benchmark's days before and after for the corrected beta",
-    "collinear_neighbours": "the benchmark's days before and after are combinations of each other",
-    "undefined_beta": "the benchmark's days undo each other (1 + 2 rho = 0), so the corrected beta is not defined",
-    "too_few_for_variance": "too few for the variance equation",
-    "not_converged": "the search for the model's coefficients did not end",
-    "no_unconditional_sigma": "the variance equation has no unconditional sigma, or one a hundred times off the residuals'",
-}
 
 
 @dataclass(frozen=True)
@@ -49,16 +36,16 @@ class Measured:
     exclusions: list[Exclusion]
 
 
-def measure(study: Study, plan: Plan) -> Measured:
-    """Fit the study's model and cumulate its abnormal returns.
+def measure(study: Study, plan: Plan, kernel: str = NUMPY) -> Measured:
+    """Fit the study's model and cumulate its abnormal returns. kernel: of `engine.kernel`.
 
     Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is left.
     """
     spec = study.spec
-    panel, fits, exclusions = _fit(plan, spec, model_options(study))
-    _check_losses(study, exclusions)
+    panel, fits, exclusions = _fit(plan, spec, model_options(study), kernel)
+    check_losses(study, len(exclusions), ((e.stage, e.reason) for e in exclusions), exclusions[:3])
     if panel is None or fits is None:
-        raise AssertionError("all pairs are lost and _check_losses did not raise")
+        raise AssertionError("all pairs are lost and check_losses did not raise")
     abnormal = abnormal_returns(panel.event_returns, fits, spec.event_window)
     cars, lost = _cumulated(plan, spec, panel, fits, abnormal)
     return Measured(panel, fits, abnormal, cars, [*exclusions, *lost])
@@ -78,7 +65,7 @@ def model_options(study: Study) -> dict[str, Any]:
 
 
 def _fit(
-    plan: Plan, spec: StudySpec, options: Mapping[str, Any]
+    plan: Plan, spec: StudySpec, options: Mapping[str, Any], kernel: str
 ) -> tuple[EventPanel | None, NormalFits | None, list[Exclusion]]:
     """Fit the model to the usable pairs; degenerate fits are lost with their reason."""
     if plan.panel is None:
@@ -97,6 +84,7 @@ def _fit(
         plan.regressors,
         options,
         spec.prices.missing == "trade_to_trade",
+        partial(compiled_model, spec.model.name) if kernel == NUMBA else None,
     )
     fits = replace(fits, expected=fits.expected + panel.event_riskfree)
     for i in np.flatnonzero(fits.degenerate != ""):
@@ -109,14 +97,14 @@ def _fit(
     return panel.take(kept), fits.take(kept), exclusions
 
 
-def _check_losses(study: Study, exclusions: Sequence[Exclusion]) -> None:
-    total, lost = len(study.announcements.table), len(exclusions)
+def check_losses(study: Study, lost: int, why: Iterable[tuple[str, str]], some: Sequence[Exclusion]) -> None:
+    """Raises DataError if too many pairs are lost. why: stage and reason of each; some: a few of them."""
+    total = len(study.announcements.table)
     share = study.spec.limits.max_excluded_share
     if lost / total <= share and lost < total:
         return
-    counted = Counter((e.stage, e.reason) for e in exclusions)
-    reasons = "; ".join(f"{n} x {stage}: {reason}" for (stage, reason), n in sorted(counted.items()))
-    examples = "\n".join(f"  {e.event_id} {e.symbol}: {e.detail}" for e in exclusions[:3])
+    reasons = "; ".join(f"{n} x {stage}: {reason}" for (stage, reason), n in sorted(Counter(why).items()))
+    examples = "\n".join(f"  {e.event_id} {e.symbol}: {e.detail}" for e in some)
     raise DataError(
         f"study {study.name}: {lost} of {total} (event, symbol) pairs are lost, more than [limits] max_excluded_share = "
         f"{share:g} allows or all of them. {reasons}. For example:\n{examples}\n"

@@ -136,15 +136,27 @@ def usable(panel: EventPanel, min_days: int) -> tuple[EventPanel | None, list[Ex
     for i in np.flatnonzero(no_return | (n_obs < min_days)):
         pair, line = panel.pairs[i], panel.lines[panel.line[i]]
         if no_return[i]:
-            against = f"; against {line.against}" if line.against else ""
-            detail = f"no return in {panel.event_window} around {pair.event_day}: {pair.symbol} ({line.span}){against}"
+            detail = without_returns(panel.event_window, pair, line.span, line.against)
             lost.append(Exclusion(pair.event_id, pair.symbol, "prices", "no_event_returns", detail))
         else:
-            against = f"; against {line.against}" if line.against else ""
-            detail = f"{n_obs[i]} returns in {pair.own} before {pair.event_day}, {min_days} needed; prices {line.span}{against}"
+            detail = too_few_days(int(n_obs[i]), min_days, pair, line.span, line.against)
             lost.append(Exclusion(pair.event_id, pair.symbol, "estimation", "too_few_estimation_days", detail))
     kept = np.flatnonzero(~no_return & (n_obs >= min_days))
     return (panel.take(kept) if len(kept) else None), lost
+
+
+def without_returns(window: Window, pair: Pair, span: str, against: str) -> str:
+    """What is said of a pair without any return in the event window; span, against: of `Line`."""
+    return f"no return in {window} around {pair.event_day}: {pair.symbol} ({span}){_against(against)}"
+
+
+def too_few_days(n_obs: int, needed: int, pair: Pair, span: str, against: str) -> str:
+    """What is said of a pair with too few estimation rows."""
+    return f"{n_obs} returns in {pair.own} before {pair.event_day}, {needed} needed; prices {span}{_against(against)}"
+
+
+def _against(words: str) -> str:
+    return f"; against {words}" if words else ""
 
 
 def reaction_exclusion(event_id: str, symbol: str, reaction: Reaction) -> Exclusion:

@@ -68,6 +68,35 @@ class Placebo:
 
 
 @dataclass(frozen=True)
+class PseudoDates:
+    """Where the N pairs of a panel may stand instead.
+
+    cluster: (N,) cluster of each pair. places: for pair i the (C_i,) positions on its line of its cluster's pseudo-dates, in
+    the order of time. cars: (C_i, W) CARs there. means: (E,) the mean abnormal return there of each relative day of the event
+    window. design: how they were measured.
+    """
+
+    cluster: Ints
+    places: tuple[Ints, ...]
+    cars: tuple[Floats, ...]
+    means: tuple[Floats, ...]
+    design: Design
+
+    def take(self, members: Ints) -> PseudoDates:
+        """The dates of the chosen pairs, their clusters numbered again in order of first appearance."""
+        _, first, label = np.unique(self.cluster[members], return_index=True, return_inverse=True)
+        places, cars, means = (tuple(one[i] for i in members) for one in (self.places, self.cars, self.means))
+        return PseudoDates(np.argsort(np.argsort(first))[label], places, cars, means, self.design)
+
+    def sizes(self) -> Ints:
+        """(K,) how many pseudo-dates each cluster has."""
+        found = np.zeros(int(self.cluster.max()) + 1, np.int64)
+        for c, places in zip(self.cluster, self.places, strict=True):
+            found[c] = len(places)
+        return found
+
+
+@dataclass(frozen=True)
 class Design:
     """How a pseudo-event is measured: as the real ones are.
 
@@ -84,25 +113,33 @@ class Design:
     bridged: bool = False
 
 
-def pseudo_events(
+def placebo_of(dates: PseudoDates, draws: int, rng: np.random.Generator) -> Placebo:
+    """Draw joint pseudo-dates of the clusters, for `permutation`."""
+    length = len(dates.design.event_window)
+    return _drawn(dates.design.windows, dates.cars, dates.cluster, dates.places, length, draws, rng)
+
+
+def pseudo_dates(
     panel: EventPanel,
     real: Mapping[str, Days],
     design: Design,
-    draws: int,
-    rng: np.random.Generator,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Placebo:
-    """Fit the model at every pseudo-date of the panel's lines, and draw joint pseudo-dates of its clusters.
+) -> PseudoDates:
+    """Fit the model at every session of the panel's lines, and find where the pairs of each cluster may stand together.
 
     real: the event days of each symbol that pseudo-windows must not touch, those of excluded pairs too.
     """
-    tables: dict[tuple[int, int, int], Floats] = {}
+    tables: dict[tuple[int, int, int], LineTable] = {}
     kinds = sorted({kind_of(panel, i) for i in range(len(panel.pairs))})
     for done, kind in enumerate(kinds):
         line = panel.lines[kind[0]]
-        tables[kind] = line_cars(line, Window(*kind[1:]), real[line.symbol], design)
+        tables[kind] = line_table(line, Window(*kind[1:]), real[line.symbol], design)
         on_progress(done + 1, len(kinds))
-    return joint_draws(panel, tables, design.windows, draws, rng)
+    cluster, places = _standing(panel, {kind: found.cars for kind, found in tables.items()})
+    own = [tables[kind_of(panel, i)] for i in range(len(panel.pairs))]
+    cars = tuple(found.cars[place] for found, place in zip(own, places, strict=True))
+    means = tuple(found.mean_ar(place) for found, place in zip(own, places, strict=True))
+    return PseudoDates(cluster, places, cars, means, design)
 
 
 def joint_draws(
@@ -114,20 +151,31 @@ def joint_draws(
     tables: for each kind of pair (line, first and last estimation day) what is measured with day 0 at each session, (S, W),
     NaN where that session is not feasible.
     """
+    cluster, places = _standing(panel, tables)
+    events = tuple(tables[kind_of(panel, i)][place] for i, place in enumerate(places))
+    return _drawn(windows, events, cluster, places, len(panel.event_window), draws, rng)
+
+
+def _standing(panel: EventPanel, tables: Mapping[tuple[int, int, int], Floats]) -> tuple[Ints, tuple[Ints, ...]]:
+    """The cluster of every pair, and its positions at the pseudo-dates of its cluster."""
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
-    width = next(iter(tables.values())).shape[1]
-    events: list[Floats] = [np.empty((0, width))] * len(panel.pairs)
-    non_overlapping = np.zeros(len(panel.pairs), np.int64)
-    sizes = np.zeros(int(cluster.max()) + 1, np.int64)
-    for c in range(len(sizes)):
+    places: list[Ints] = [np.empty(0, np.int64)] * len(panel.pairs)
+    for c in range(int(cluster.max()) + 1):
         members = np.flatnonzero(cluster == c)
-        places = _feasible(panel, members, tables)
-        sizes[c] = places.shape[1]
-        for i, place in zip(members, places, strict=True):
-            events[i] = tables[kind_of(panel, int(i))][place]
-            non_overlapping[i] = _side_by_side(place, len(panel.event_window))
+        for i, place in zip(members, _feasible(panel, members, tables), strict=True):
+            places[i] = place
+    return cluster, tuple(places)
+
+
+def _drawn(
+    windows: tuple[Window, ...], events: tuple[Floats, ...], cluster: Ints, places: Sequence[Ints], length: int, draws: int,
+    rng: np.random.Generator,
+) -> Placebo:  # fmt: skip
+    sizes = np.zeros(int(cluster.max()) + 1, np.int64)
+    for c, own in zip(cluster, places, strict=True):
+        sizes[c] = len(own)
     joint = np.ascontiguousarray((rng.random((draws, len(sizes))) * sizes).astype(np.int64).T)
-    return Placebo(windows, tuple(events), cluster, joint, non_overlapping)
+    return Placebo(windows, events, cluster, joint, np.array([side_by_side(own, length) for own in places]))
 
 
 def clusters(event_ids: Sequence[str], event_days: Sequence[np.datetime64]) -> Ints:
@@ -148,38 +196,84 @@ def kind_of(panel: EventPanel, i: int) -> tuple[int, int, int]:
     return int(panel.line[i]), int(panel.own[i, 0]), int(panel.own[i, 1])
 
 
+@dataclass(frozen=True)
+class LineTable:
+    """What happens with day 0 at each of the S sessions of a line; NaN where that session is not feasible.
+
+    cars: (S, W). ars: (S, E) abnormal returns of the event window.
+    """
+
+    cars: Floats
+    ars: Floats
+
+    def mean_ar(self, places: Ints) -> Floats:
+        """(E,) the mean abnormal return of each relative day over the sessions chosen; NaN where there are none."""
+        if not len(places):
+            return np.full(self.ars.shape[1], np.nan)
+        seen = self.ars[places]
+        return np.asarray(np.nan_to_num(seen).sum(axis=0) / np.maximum(np.isfinite(seen).sum(axis=0), 1))
+
+
 def line_cars(line: Line, own: Window, real: Days, design: Design) -> Floats:
-    """(S, W) CARs with day 0 at each session of a line; NaN where that session is not feasible.
+    """(S, W) CARs with day 0 at each session of a line; NaN where that session is not feasible."""
+    return line_table(line, own, real, design).cars
+
+
+def line_table(line: Line, own: Window, real: Days, design: Design) -> LineTable:
+    """CARs and abnormal returns with day 0 at each session of a line.
 
     own: the estimation window. real: the days of real events, whose event windows a pseudo-window may not touch.
     """
     event_window = design.event_window
-    estimable = line.returns
-    if line.symbol in design.left_out:
-        estimable = np.where(np.isin(line.dates, design.left_out[line.symbol]), np.nan, line.returns)
     cars = np.full((len(line.dates), len(design.windows)), np.nan)
+    ars = np.full((len(line.dates), len(event_window)), np.nan)
+    seen = estimable(line, design)
     first = max(-event_window.start, 0)
     at = np.arange(first, len(line.dates) - max(event_window.end, 0))
     if not len(at):
-        return cars
+        return LineTable(cars, ars)
     complete = np.isfinite(line.returns[at[:, None] + event_window.days]).all(axis=1) | design.bridged
     apart = (np.abs(at[:, None] - np.searchsorted(line.dates, real)) >= len(event_window)).all(axis=1)
-    counted = np.concatenate([[0], np.cumsum(np.isfinite(estimable))])
+    counted = np.concatenate([[0], np.cumsum(np.isfinite(seen))])
     upper = np.clip(at + own.end + 1, 0, len(line.dates))
     n_obs = counted[upper] - counted[np.clip(at + own.start, 0, len(line.dates))]
     at = at[complete & apart & (n_obs >= design.min_days)]
-    events = windows_around(line.returns - line.riskfree, event_window), windows_around(line.regressors, event_window)
-    estimation = windows_around(estimable - line.riskfree, own), windows_around(line.regressors, own)
+    around = around_sessions(line, own, seen, design)
     for begin in range(0, len(at), CHUNK):
         part = at[begin : begin + CHUNK]
-        fits = design.model(*(np.ascontiguousarray(v[part]) for v in (*estimation, events[1])))
+        fits = design.model(*(np.ascontiguousarray(v[part]) for v in around[:3]))
         good = np.flatnonzero(fits.degenerate == "")
         if len(good) < len(part):
             part, fits = part[good], fits.take(good)
-        abnormal = abnormal_returns(events[0][part], fits, event_window)
+        abnormal = abnormal_returns(around[3][part], fits, event_window)
+        ars[part] = abnormal.ar
         for w, window in enumerate(design.windows):
             cars[part, w] = cumulate(abnormal, fits, window, design.log_returns).car
-    return cars
+    return LineTable(cars, ars)
+
+
+def estimable(line: Line, design: Design) -> Floats:
+    """(S,) the returns of a line that an estimation row may be."""
+    if line.symbol not in design.left_out:
+        return line.returns
+    return np.where(np.isin(line.dates, design.left_out[line.symbol]), np.nan, line.returns)
+
+
+def around_sessions(
+    line: Line, own: Window, seen: Floats, design: Design
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Views of a line around each of its S sessions: what the model is fitted to, and the returns of the event window.
+
+    Estimation returns (S, R) and regressors (S, K, R), regressors (S, K, E) and returns (S, E) of the event window, returns
+    in excess of the risk-free rate where there is one; and that rate (S, E). seen: `estimable`.
+    """
+    return (
+        windows_around(seen - line.riskfree, own),
+        windows_around(line.regressors, own),
+        windows_around(line.regressors, design.event_window),
+        windows_around(line.returns - line.riskfree, design.event_window),
+        windows_around(line.riskfree, design.event_window),
+    )
 
 
 def windows_around(values: Floats, window: Window) -> Floats:
@@ -208,7 +302,7 @@ def _feasible(panel: EventPanel, members: Ints, tables: Mapping[tuple[int, int, 
     return places[:, good]
 
 
-def _side_by_side(places: Ints, length: int) -> int:
+def side_by_side(places: Ints, length: int) -> int:
     """How many windows of ``length`` sessions at the given increasing positions fit without overlap."""
     count, free = 0, -1
     for place in places.tolist():

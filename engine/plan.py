@@ -22,6 +22,7 @@ from engine.panel import EventPanel, Exclusion, Pair, build_panel, reaction_excl
 from engine.sessions import (
     FARTHEST,
     FIRST_DAY,
+    LAST_YEAR,
     Days,
     Sessions,
     Window,
@@ -32,8 +33,6 @@ from engine.sessions import (
 )
 from engine.spec import StudySpec
 from engine.supply import controls_of
-
-LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def plan_study(study: Study) -> Plan:
     rule = spec.events
     reactions = reaction_days(table, sessions, days, rule.reaction, rule.stamp, rule.max_gap_days)
     explains = spec.model.name not in WITHOUT_BENCHMARK and not (spec.factors is not None and spec.factors.has_market)
-    clocks = _clocks(study, calendars, last_year)
+    clocks = clocks_of(study, calendars, last_year)
     venues = {s: v for s, v in study.market.venues.items() if not (on_benchmark and s in grids)}
     market = replace(study.market, venues=venues)
     lost: list[Exclusion] = []
@@ -88,7 +87,7 @@ def plan_study(study: Study) -> Plan:
         if key not in lines:
             dates = grids[benchmark] if on_benchmark else None
             known = calendars[exchange] if exchange is not None else None
-            grid = _grid(dates, known, clocks)
+            grid = grid_of(dates, known, clocks)
             control = spec.model.peers if on_benchmark and spec.model.peers is not None else benchmark
             against = control if explains else ""
             lines[key] = build_line(symbol, against, grid, market, first_is_base=on_benchmark)
@@ -159,7 +158,7 @@ def _elsewhere(study: Study, hours: Mapping[str, tuple[Sessions | None, Days | N
     return reaction_days(other, sessions, days, rule.reaction, rule.stamp, FARTHEST)
 
 
-def _clocks(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> dict[str, Clock]:
+def clocks_of(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> dict[str, Clock]:
     """When each series of ``venues`` has its closes."""
     market = study.market
     auxiliary = [
@@ -179,7 +178,7 @@ def _clocks(study: Study, calendars: Mapping[str, Sessions], last_year: int) -> 
     return made
 
 
-def _grid(days: Days | None, sessions: Sessions | None, clocks: Mapping[str, Clock]) -> Grid:
+def grid_of(days: Days | None, sessions: Sessions | None, clocks: Mapping[str, Clock]) -> Grid:
     """The sessions of a line: the exchange's, or the given days with the exchange's hours."""
     if sessions is None:
         assert days is not None
@@ -229,9 +228,10 @@ def quality_seen(study: Study, panel: EventPanel) -> pl.DataFrame:
     exchanges: dict[str, str | None] = {}
     sessions: dict[str, Days] = {}
     spans: dict[str, tuple[np.datetime64, np.datetime64]] = {}
-    keys = sorted({p.line for p in panel.pairs})
-    of_exchange = {exchange: line.dates for (_, _, exchange), line in zip(keys, panel.lines, strict=True)}
-    for i, ((symbol, benchmark, exchange), line) in enumerate(zip(keys, panel.lines, strict=True)):
+    used = dict(sorted((int(i), pair.line) for i, pair in zip(panel.line, panel.pairs, strict=True)))
+    of_exchange = {exchange: panel.lines[i].dates for i, (_, _, exchange) in used.items()}
+    for i, (symbol, benchmark, exchange) in used.items():
+        line = panel.lines[i]
         at = panel.position[panel.line == i]
         first = line.dates[max(int((at + panel.own[panel.line == i, 0]).min()), 0)]
         last = line.dates[min(int(at.max()) + panel.event_window.end, len(line.dates) - 1)]

@@ -18,7 +18,7 @@ from engine.market import Snapshot, open_snapshot
 from engine.spec import Known, StudySpec, parse_spec
 
 # What a rebuilt manifest may differ in and still be of the same result.
-BESIDE_THE_POINT = frozenset({"withheld"})
+BESIDE_THE_POINT = frozenset({"first_fingerprints", "withheld"})
 
 
 def load_from_manifest(

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from engine.inplace import tidy, whole_folder, write_file
 from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
 
 __all__ = [
-    "MANY_ROWS", "WRITTEN", "StudyResult", "read_manifest", "read_result", "replaced_folder", "to_csv", "to_json",
+    "MANY_ROWS", "WRITTEN", "Streamed", "StudyResult", "read_manifest", "read_result", "replaced_folder", "to_csv", "to_json",
     "write_file", "write_result", "write_tables",
 ]  # fmt: skip
 
 MANY_ROWS = 1_000_000
+FEW_ROWS = 2_000  # from here on the table's own writer is faster
 # What a run and a memo write into their folder, and nothing else.
 WRITTEN = frozenset(f"{n}{s}" for n in SCHEMAS for s in (".csv", ".parquet")) | {
     "manifest.json", "charts", "tables", *(f"memo.{f}" for f in ("html", "md", "pdf", "docx", "tex", "xlsx")),
@@ -30,11 +32,32 @@ WRITTEN = frozenset(f"{n}{s}" for n in SCHEMAS for s in (".csv", ".parquet")) | 
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """A table that is made a slice at a time: how many rows it has, its columns, and the slices in order."""
+
+    rows: int
+    columns: tuple[str, ...]
+    slices: Callable[[], Iterator[pl.DataFrame]]
+
+
+@dataclass(frozen=True)
 class StudyResult:
-    """One run: ``tables`` by name (`SCHEMAS`, sorted by key) and the ``manifest`` (inputs, settings, versions)."""
+    """One run: ``tables`` by name (`SCHEMAS`, sorted by key) and the ``manifest`` (inputs, settings, versions).
+
+    streamed: the tables of a large run that are made while they are written; `whole` has them all in memory.
+    """
 
     tables: dict[str, pl.DataFrame]
     manifest: dict[str, Any]
+    streamed: dict[str, Streamed] = field(default_factory=dict)
+
+    def whole(self) -> StudyResult:
+        """The same with every table in memory."""
+        if not self.streamed:
+            return self
+        made = {name: _collected(name, one) for name, one in self.streamed.items()}
+        both = self.tables | made
+        return StudyResult({n: both[n] for n in SCHEMAS if n in both}, self.manifest)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StudyResult):
@@ -59,8 +82,57 @@ def write_result(result: StudyResult, folder: Path, also: Callable[[Path], None]
         also(fresh)
 
 
+def _collected(name: str, table: Streamed) -> pl.DataFrame:
+    slices = list(table.slices())
+    if slices:
+        return _plain_text(pl.concat(slices))
+    return pl.DataFrame(schema={c: SCHEMAS[name].get(c, NUMBER) for c in table.columns})
+
+
+def _plain_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text that is kept by code, as large tables have it, as text."""
+    return frame.cast({c: pl.String for c, kind in frame.schema.items() if isinstance(kind, pl.Enum)})
+
+
+def _write_streamed(table: Streamed, name: str, folder: Path) -> None:
+    """A table slice by slice: CSV, above a million rows parquet, a row group a slice."""
+    if table.rows > MANY_ROWS:
+        _write_parquet(table, folder / f"{name}.parquet")
+        return
+    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(table.columns)
+        for part in table.slices():
+            file.write(to_csv(_plain_text(part), header=False))
+
+
+def _write_parquet(table: Streamed, path: Path) -> None:
+    """Row groups of a slice each. Text that is kept by code is written so; numbers do not shrink, and are not pressed."""
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    writer = None
+    try:
+        for part in table.slices():
+            arrow = part.to_arrow()
+            if writer is None:
+                coded = [c for c, kind in part.schema.items() if isinstance(kind, pl.Enum)]
+                writer = pq.ParquetWriter(
+                    path, arrow.schema, use_dictionary=coded, store_schema=False,
+                    compression={c: "NONE" if kind == NUMBER else "LZ4" for c, kind in part.schema.items()},
+                    write_statistics=[c for c, kind in part.schema.items() if kind != NUMBER],
+                )  # fmt: skip
+            writer.write_table(arrow)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
 def write_tables(result: StudyResult, folder: Path) -> None:
     """The tables and the manifest into ``folder``: CSV, above a million rows parquet with the same columns."""
+    if result.streamed:
+        with ThreadPoolExecutor(2) as pool:  # a table at a time a core
+            written = [pool.submit(_write_streamed, table, name, folder) for name, table in result.streamed.items()]
+            for one in written:
+                one.result()
     for name, frame in result.tables.items():
         if len(frame) > MANY_ROWS:
             frame.write_parquet(folder / f"{name}.parquet")
@@ -141,11 +213,14 @@ def _read_table(path: Path, name: str, manifest: Mapping[str, Any]) -> pl.DataFr
         raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def to_csv(frame: pl.DataFrame) -> str:
+def to_csv(frame: pl.DataFrame, header: bool = True) -> str:
     """A table as CSV: UTF-8, LF, empty for null, floats with 15 significant digits."""
+    if len(frame) > FEW_ROWS and not _returns_within(frame):
+        return _many_rows(frame, header)
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(frame.columns)
+    if header:
+        writer.writerow(frame.columns)
     columns: list[Sequence[Any]] = []
     for column in frame.iter_columns():
         values = column.to_list()
@@ -155,6 +230,29 @@ def to_csv(frame: pl.DataFrame) -> str:
             columns.append(["" if v is None else str(v) for v in values])
     writer.writerows(zip(*columns, strict=True))
     return out.getvalue()
+
+
+def _many_rows(frame: pl.DataFrame, header: bool) -> str:
+    """The same text by the table's own writer; the floats that it writes otherwise are put in as text."""
+    columns = [_as_text(c) if c.dtype == pl.Float64 else c for c in frame.iter_columns()]
+    return pl.DataFrame(columns).write_csv(include_header=header, quote_style="necessary")
+
+
+def _returns_within(frame: pl.DataFrame) -> bool:
+    """Whether a cell holds a carriage return, which one writer quotes and the other does not."""
+    texts = (c for c in frame.iter_columns() if c.dtype == pl.String)
+    return any(c.str.contains("\r", literal=True).any() for c in texts)
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    """Floats with 15 significant digits: those without an exponent or a point are the same as the library's."""
+    size = column.abs()
+    text = column.cast(pl.String)
+    otherwise = ((size < 1e-4) | (size >= 1e15) | (column == column.round())).fill_null(False)
+    places = otherwise.arg_true()
+    if len(places):
+        text = text.scatter(places, [f"{v:.{DIGITS}g}" for v in column.gather(places).to_list()])
+    return text
 
 
 def to_json(manifest: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.inputs import Study, group_columns
 from engine.models import PSEUDO_DATES, REFIT, NormalFits, model_of
 from engine.panel import EventPanel
-from engine.placebo import Design, Placebo, clusters, pseudo_events
+from engine.placebo import Design, Placebo, PseudoDates, clusters, placebo_of, pseudo_dates
 from engine.plan import Plan, real_days
 from engine.significance import (
     FIRM_TESTS,
@@ -27,16 +27,23 @@ from engine.significance import (
 from engine.spec import StudySpec
 
 Ints = npt.NDArray[np.int64]
+SAMPLE = "sample"  # in the place of a column in the group of a named sample
 
 
 def groups_of(study: Study, panel: EventPanel) -> list[tuple[str, Ints]]:
-    """The whole sample and every value of every group column, as positions in the panel; an empty cell is in no group."""
-    columns = group_columns(study)
+    """The whole sample, every value of every group column, and the named samples, as positions in the panel.
+
+    An empty cell is in no group.
+    """
+    columns, chosen = group_columns(study), study.spec.significance
     groups = [("all", np.arange(len(panel.pairs)))]
-    for name in study.spec.significance.group_by:
+    for name in chosen.group_by:
         values = of_pairs(study, panel, columns[name])
         for value in sorted({v for v in values if v is not None}):
             groups.append((f"{name}={value}", np.flatnonzero([v == value for v in values])))
+    for sample, wanted in chosen.samples.items():
+        inside = [np.isin(np.array(of_pairs(study, panel, columns[c]), object), v) for c, v in wanted.items()]
+        groups.append((f"{SAMPLE}={sample}", np.flatnonzero(np.all(inside, axis=0))))
     return groups
 
 
@@ -54,44 +61,52 @@ def firm_codes(plan: Plan, panel: EventPanel) -> Ints:
 
 @dataclass(frozen=True)
 class Draws:
-    """What the resampling tests of the study draw from; None where no test asks for it."""
+    """What the resampling tests of the study draw from; None where no test asks for it. places: where the pairs may stand
+    instead, for the certificate too."""
 
     dates: Placebo | None = None
     firms: FirmPlacebo | None = None
     clusters: Resampling | None = None
+    places: PseudoDates | None = None
 
 
-def draws_of(
-    study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars], options: Mapping[str, Any],
-    on_progress: Callable[[int, int], None],
-) -> Draws:  # fmt: skip
-    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed."""
-    spec, tests = study.spec, set(study.spec.significance.tests)
-    rule = spec.resampling
-    if rule is None:
-        return Draws()
-    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
-    resampling = Resampling(cluster, rule.draws, rule.seed)
-    log_returns, bridged = spec.prices.returns == "log", spec.prices.missing == "trade_to_trade"
-    design = Design(
+def design_of(study: Study, plan: Plan, options: Mapping[str, Any]) -> Design:
+    """How a pseudo-event is measured: as the real ones are."""
+    spec = study.spec
+    bridged = spec.prices.missing == "trade_to_trade"
+    return Design(
         model=model_of(spec.model.name, options, bridged),
         event_window=spec.event_window,
         windows=tuple(sorted(spec.car_windows)),
         min_days=spec.model.min_estimation_days,
-        log_returns=log_returns,
+        log_returns=spec.prices.returns == "log",
         left_out=plan.firms.left_out,
         bridged=bridged,
     )
-    real, dates, firms = real_days(plan), None, None
+
+
+def draws_of(
+    study: Study, plan: Plan, panel: EventPanel, fits: NormalFits, cars: Sequence[Cars], options: Mapping[str, Any],
+    on_progress: Callable[[int, int], None], certified: bool = False,
+) -> Draws:  # fmt: skip
+    """Pseudo-dates, stand-ins and date clusters, each from its own stream of the study's seed. certified: the pseudo-dates are
+    asked for by the certificate or by a claim."""
+    tests, rule = set(study.spec.significance.tests), study.spec.resampling
     elsewhere = PSEUDO_DATES not in fits.lacks
-    if PSEUDO_DATE_TESTS & tests and elsewhere:
-        dates = pseudo_events(panel, real, design, rule.draws, np.random.default_rng(rule.seed), on_progress)
+    design, real = design_of(study, plan, options), real_days(plan)
+    permuted = rule is not None and bool(PSEUDO_DATE_TESTS & tests)
+    places = pseudo_dates(panel, real, design, on_progress) if elsewhere and (permuted or certified) else None
+    if rule is None:
+        return Draws(places=places)
+    cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
+    resampling, firms = Resampling(cluster, rule.draws, rule.seed), None
+    dates = placebo_of(places, rule.draws, np.random.default_rng(rule.seed)) if places and permuted else None
     if FIRM_TESTS & tests and elsewhere:
         firms = firm_pseudo_events(
             panel, cars, plan.controls, real, plan.firms.firms, design, rule.draws,
             lambda cell: resampling.generator(f"firm_permutation {cell}"),
         )  # fmt: skip
-    return Draws(dates, firms, resampling)
+    return Draws(dates, firms, resampling, places)
 
 
 def sample_of(

@@ -6,7 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from engine.announcements import exchange_of, read_announcements
+import polars as pl
+
+from engine.announcements import exchange_of, parse_stamp, read_announcements
 from engine.errors import SpecError
 from engine.market import Snapshot
 from engine.results import replaced_folder
@@ -32,7 +34,7 @@ missing = "exclude"             # the first return after a gap is missing; "trad
 currency = "local"              # or "USD": returns in that currency, with JPY=X (yen for one dollar) in the snapshot
 
 [outcome]
-name = "return"                 # or "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
+name = "return"                 # or "absolute_return", "log_volume", "log_turnover", "range_volatility", "log_range_volatility"
 
 [benchmark]
 {benchmark}
@@ -85,6 +87,7 @@ tests = [
     "clustered_t_date", "clustered_t_firm", "clustered_t_both", "hac_t",    # long windows: "bhar_bootstrap", ...
 ]                               # the first is the primary test
 group_by = []                   # columns of events.csv, each value a group of its own
+samples = {{}}                    # further groups by name: {{big = {{kind = ["cash", "stock"], confounded = ["no"]}}}}
 alternative = "two-sided"       # or "greater", "less"
 alpha = 0.05
 
@@ -115,6 +118,24 @@ controls = []                   # listings without an event that firm_permutatio
 #                               # date: "benchmarked_t", "benchmarked_rank", against the slopes before the event
 # weights = "none"              # or "forecast_variance": by 1 / se^2 of the CARs
 
+# [claims.C1]                   # what the study claims before it looks; one table each, with a verdict
+# statement = "The named firms fall at once."
+# sign = "-"                    # "+"; or "0", which needs margin = 0.01: how large an effect still counts as none
+# windows = [[0, 1]]            # of [windows] car; several must all hold, as must
+#                               # parts = [{{sign = "-", windows = [[0, 1]]}}, ...]
+# test = "bmp"                  # of [significance] tests
+# group = "all"                 # or "<column>=<value>" of group_by
+# effect = 0.01                 # the size at which the verdict tells the power
+# primary = true                # Holm runs over the primary claims
+
+# [certificate]                 # how the tests behave on these listings at other dates: size, power, smallest effect found
+# seed = 1                      # without: that of [resampling]
+# draws = 2000
+# effects = [0.005, 0.01, 0.02, 0.03, 0.05]
+# runup = [-20, -2]             # pseudo-dates after a like run-up are a null of their own
+# runup_share = 0.1             # of all, the nearest
+# resampled = 200               # draws for tests that resample or fit again themselves, and for tests of one event
+
 # [grid]                        # other choices beside the study's own, every combination of them
 # model = ["market_adjusted"]
 # estimation_window = [[-120, -11]]
@@ -142,7 +163,9 @@ allow_missing_symbols = false   # true: listings without prices become rows of e
 abnormal_returns = true
 
 [report]
-charts = ["caar_path", "car_forest", "event_timeline"]    # "venue_days": day 0 by exchange; "calendar_time"
+charts = ["caar_path", "car_forest", "event_timeline"]    # also "car_heatmap", "listing_paths", "event_panel", "venue_days"
+# event = "..."                      # the event of "event_panel"; without, the one with the largest CAR
+# theme = "house.toml"               # fonts, colours and sizes of charts and memo
 """
 
 README = """\
@@ -174,6 +197,7 @@ def new_study(folder: Path, events: Path | None, snapshot: Snapshot | None) -> l
         todo.append(f"fill {folder / 'events.csv'}: one row for each event and listing")
     else:
         table = read_announcements(events, None, {}).table
+        _check_stamps(table)
         known = snapshot.listings if snapshot is not None else {}
         listings = {r["symbol"]: exchange_of(r["symbol"], r["exchange"], known) for r in table.iter_rows(named=True)}
     benchmark, missing = _benchmark(listings, snapshot)
@@ -190,6 +214,14 @@ def new_study(folder: Path, events: Path | None, snapshot: Snapshot | None) -> l
         (fresh / "README.md").write_text(README.format(name=folder.name), encoding="utf-8")
         (fresh / "events.csv").write_bytes(EVENTS.encode() if events is None else events.read_bytes())
     return todo
+
+
+def _check_stamps(table: pl.DataFrame) -> None:
+    """Raises DataError for a stamp that no run could read."""
+    for row in table.iter_rows(named=True):
+        for column in ("announced_at", "first_public_at"):
+            if row[column]:
+                parse_stamp(row[column], row["zone"], row["precision"], f"{row['where']}, column {column}")
 
 
 def _benchmark(listings: dict[str, str | None], snapshot: Snapshot | None) -> tuple[str, bool]:

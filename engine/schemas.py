@@ -98,6 +98,27 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "p_value": NUMBER, "cumulated": NUMBER, "se_cumulated": NUMBER, "t_cumulated": NUMBER, "p_cumulated": NUMBER,
         "unavailable": TEXT,
     },
+    "certificate": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "kind": TEXT, "test": TEXT, "null": TEXT, "n": WHOLE,
+        "draws": WHOLE, "pseudo_dates": WHOLE, "apart": WHOLE, "scale": NUMBER, "size": NUMBER, "band_low": NUMBER,
+        "band_high": NUMBER, "holds": TEXT, "p_formula": NUMBER, "p_calibrated": NUMBER, "critical_p": NUMBER,
+        "mde": NUMBER, "mde_error": NUMBER, "unavailable": TEXT, "note": TEXT,
+    },
+    "power": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "kind": TEXT, "test": TEXT, "effect": NUMBER,
+        "power": NUMBER, "se": NUMBER, "draws": WHOLE,
+    },
+    "placebo": {
+        "group": TEXT, "window_start": WHOLE, "window_end": WHOLE, "null": TEXT, "bin": WHOLE, "low": NUMBER,
+        "high": NUMBER, "draws": WHOLE, "caar": NUMBER, "share_beyond": NUMBER,
+    },
+    "verdicts": {
+        "claim": TEXT, "part": WHOLE, "statement": TEXT, "primary": TEXT, "group": TEXT, "window_start": WHOLE,
+        "window_end": WHOLE, "test": TEXT, "sign": TEXT, "margin": NUMBER, "n": WHOLE, "estimate": NUMBER,
+        "ci_low": NUMBER, "ci_high": NUMBER, "p_value": NUMBER, "p_opposite": NUMBER, "p_calibrated": NUMBER,
+        "p_claim": NUMBER, "p_holm": NUMBER, "p_holm_opposite": NUMBER, "power": NUMBER, "power_effect": NUMBER,
+        "mde": NUMBER, "mde_error": NUMBER, "verdict": TEXT, "changed": TEXT, "unavailable": TEXT, "note": TEXT,
+    },
     "influence": {
         "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "kind": TEXT, "left_out": TEXT, "event_id": TEXT,
         "symbol": TEXT, "n_left_out": WHOLE, "n": WHOLE, "estimate": NUMBER, "statistic": NUMBER, "p_value": NUMBER,
@@ -136,7 +157,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 OPTIONAL = frozenset(
     {
         "abnormal_returns", "calendar_time", "portfolios", "rats", "crosssection", "partials", "deals", "deal_windows",
-        "deal_significance", "influence", "grid", "trading", "trades", "equity", "backtest", "trials",
+        "deal_significance", "influence", "grid", "trading", "trades", "equity", "backtest", "trials", "certificate", "power",
+        "placebo", "verdicts",
     }
 )  # fmt: skip
 
@@ -167,6 +189,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "calendar_time": ("group", "weighting", "regression", "term"),
     "portfolios": ("group", "weighting", "period"),
     "rats": ("group", "relative_period"),
+    "certificate": ("group", "window_start", "window_end", "kind", "test", "null"),
+    "power": ("group", "window_start", "window_end", "kind", "test", "effect"),
+    "placebo": ("group", "window_start", "window_end", "null", "bin"),
+    "verdicts": ("claim", "part"),
     "influence": ("window_start", "window_end", "test", "kind", "left_out"),
     "grid": ("spec",),
     "trading": ("event_id", "symbol", "relative_day"),

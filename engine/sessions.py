@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import DataError, SpecError, hint
+from engine.session_store import kept
 
 FIRST_DAY = np.datetime64("1988-01-01")
+LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 FARTHEST = 20_000  # sessions or days from day 0: 80 years
 Days = npt.NDArray[np.datetime64]
 Instants = npt.NDArray[np.datetime64]
@@ -78,18 +80,29 @@ SAME_SESSIONS = {"XSHE": "XSHG"}
 COMMON = ("XNYS", "XNAS", "XHKG", "XSHG", "XTKS", "XLON", "XETR", "XPAR", "XTSE", "XASX", "XKRX", "XTAI", "XSES")
 
 
-@lru_cache(maxsize=64)
 def known_exchange(exchange: str, where: str) -> str:
     """The code of the calendar that ``exchange`` keeps: NYSE is XNYS, XSHE is XSHG. Raises SpecError for an unknown one."""
-    import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
-
-    code = SAME_SESSIONS.get(exchange, exchange)
-    if code not in xc.get_calendar_names(include_aliases=True):
+    code, known = SAME_SESSIONS.get(exchange, exchange), _calendar_codes()
+    if code not in known:
         raise SpecError(
             f'{where}: exchange "{exchange}" has no trading calendar. Give a market identifier code such as XNYS, XHKG, '
             f"XSHG or XTKS. {hint(exchange, COMMON)}"
         )
-    return str(xc.resolve_alias(code))
+    return known[code]
+
+
+@lru_cache(maxsize=1)
+def _calendar_codes() -> dict[str, str]:
+    """Every code that the library knows, and the calendar behind it."""
+    held = kept("calendar-codes", _library_codes)
+    return dict(zip(held["code"].tolist(), held["calendar"].tolist(), strict=True))
+
+
+def _library_codes() -> dict[str, npt.NDArray[Any]]:
+    import exchange_calendars as xc  # 0.7 s: only where nothing is kept
+
+    codes = sorted(xc.get_calendar_names(include_aliases=True))
+    return {"code": np.array(codes), "calendar": np.array([xc.resolve_alias(code) for code in codes])}
 
 
 @lru_cache(maxsize=64)
@@ -100,12 +113,22 @@ def exchange_sessions(exchange: str, last_year: int) -> Sessions:
     Days on which the library is wrong are put right from ``session_patches.toml``. Raises SpecError for an exchange that
     has no calendar.
     """
-    return patched(library_sessions(exchange, last_year), session_patches())
+    mic = known_exchange(exchange, "sessions")
+    held = kept(f"sessions-{mic}-{FIRST_DAY}-{last_year}", lambda: _as_arrays(library_sessions(mic, last_year)))
+    zone = str(held["zone"])
+    plain = Sessions(mic, zone, held["dates"], held["opens"], held["closes"], held["early"])
+    return patched(plain, session_patches())
+
+
+def _as_arrays(sessions: Sessions) -> dict[str, npt.NDArray[Any]]:
+    return {"zone": np.array(sessions.zone)} | {
+        name: getattr(sessions, name) for name in ("dates", "opens", "closes", "early")
+    }
 
 
 def library_sessions(exchange: str, last_year: int) -> Sessions:
     """The sessions as exchange_calendars has them, without patches; arguments and errors of `exchange_sessions`."""
-    import exchange_calendars as xc  # 0.7 s: only when sessions are asked for
+    import exchange_calendars as xc  # 0.7 s: only where nothing is kept
     import pandas as pd
 
     mic = known_exchange(exchange, "sessions")

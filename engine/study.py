@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,22 +11,26 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars
+from engine.assurance import assurance_of, is_asked
 from engine.backtest import Trials, backtest_tables
 from engine.calendar_time import in_calendar_time
+from engine.certificate import OwnSample
 from engine.deals import deal_results, span_losses
-from engine.drivers import crosssection_tables, group_tables, needs_regressions
+from engine.drivers import crosssection_tables, day_numbers, group_tables, needs_regressions
 from engine.errors import SpecError
 from engine.grid import design_columns, grid_rows, grid_table, variants_of
 from engine.influence import influence_table
 from engine.inputs import Study, load_study, market_values
 from engine.joint import indistinct
+from engine.kernel import kernel_for
 from engine.manifest import run_manifest
-from engine.measured import Measured, incomplete_windows, measure, model_options
+from engine.measured import Measured, check_losses, incomplete_windows, measure, model_options
 from engine.models import REFIT
 from engine.panel import EventPanel, usable
 from engine.plan import Plan, plan_study, quality_seen
 from engine.results import StudyResult
 from engine.samples import Draws, draws_of, firm_codes, groups_of, of_pairs, regressions_of, sample_of
+from engine.scale import Mapper, in_threads, run_in_parts
 from engine.schemas import SCHEMAS
 from engine.significance import (
     EVENT_TESTS,
@@ -35,6 +40,7 @@ from engine.significance import (
     evaluate,
     evaluate_events,
 )
+from engine.spec import StudySpec
 from engine.tables import (
     abnormal_table,
     averages_table,
@@ -59,23 +65,40 @@ MANY_EVENTS = 50_000
 SHOWS_TRADING = "event_panel"  # the chart for which closes and volumes are kept
 
 
-def run_study(study: Study, on_progress: Progress = lambda stage, done, total: None) -> StudyResult:
+def run_study(
+    study: Study,
+    on_progress: Progress = lambda stage, done, total: None,
+    certify: bool = False,
+    kernel: str | None = None,
+    mapper: Mapper = in_threads,
+) -> StudyResult:
     """Run a loaded study; pure but for the progress callback (stage, done, total).
 
+    certify: with the certificate of its tests, also where the study has no table ``[certificate]``. kernel: ``numpy`` or
+    ``numba``, None for the one that its number of events says. mapper: maps the parts of prices that are read part by part.
     Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is left.
     """
     spec = study.spec
     keep_rows = _keeps_abnormal_returns(study)
+    bridged = spec.prices.missing == "trade_to_trade"
+    kernel = kernel_for(len(study.announcements.table), spec.model.name, bridged, kernel)
+    if study.parted is not None and certify:
+        raise SpecError(
+            f"study {study.name}: its prices are read part by part, and a certificate needs them at once. Select fewer events, "
+            "or a snapshot with fewer rows."
+        )
+    if study.parted is not None:
+        return run_in_parts(study, kernel, keep_rows, partial(check_losses, study), on_progress, mapper)
     on_progress("day 0 and windows", 0, 4)
     options = model_options(study)
     plan = plan_study(study)
     on_progress("abnormal returns", 1, 4)
-    used = measure(study, plan)
+    used = measure(study, plan, kernel)
     panel, fits, abnormal, cars, exclusions = used.panel, used.fits, used.abnormal, used.cars, used.exclusions
 
     draws = draws_of(
         study, plan, panel, fits, cars, options,
-        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4),
+        lambda done, total: on_progress(f"pseudo-dates, listing {done} of {total}", 2, 4), is_asked(spec, certify),
     )  # fmt: skip
     on_progress("tests", 3, 4)
     groups = groups_of(study, panel)
@@ -98,7 +121,7 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         "exclusions": exclusions_table(exclusions),
         "quality": table("quality", quality_seen(study, plan.panel or panel).to_dict()),
     }
-    tables |= _tested(study, panel, cars, samples) | group_tables(study, panel, cars, groups, firms)
+    tables |= _tested(study, panel, cars, samples) | group_tables(study, day_numbers(panel), cars, groups, firms)
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
     tables["influence"] = _influence(study, plan, used, firms, draws)
     tables |= _alternatives(study, plan, on_progress)
@@ -106,7 +129,21 @@ def run_study(study: Study, on_progress: Progress = lambda stage, done, total: N
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     if SHOWS_TRADING in spec.report.charts:
         tables["trading"] = trading_table(panel, study.series)
-    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, run_manifest(study, plan, panel, fits))
+    assured = assurance_of(
+        study, _own_sample(used, firms, draws, spec), groups, samples, tables["significance"], certify,
+        lambda done, total: on_progress("pseudo-samples", done, total),
+    )  # fmt: skip
+    tables |= assured.tables
+    manifest = run_manifest(study, plan, panel, fits, kernel, assured.drawn)
+    return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, manifest)
+
+
+def _own_sample(used: Measured, firms: Ints, draws: Draws, spec: StudySpec) -> OwnSample:
+    """What the certificate starts from."""
+    return OwnSample(
+        used.panel, used.fits, used.abnormal, {c.window: c for c in used.cars}, firms, draws.places,
+        spec.prices.returns == "log", spec.significance.alpha, draws.clusters,
+    )  # fmt: skip
 
 
 def _tested(

@@ -15,7 +15,8 @@ from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
 from engine.market.alignment import is_closing_time
 from engine.market.factors import RISK_FREE, SET_VENUES, factor_file, read_factors, set_columns
-from engine.market.outcomes import measured
+from engine.market.outcomes import ABSOLUTE, OUTCOMES, measured
+from engine.market.partitions import PartedFile, series_of
 from engine.sessions import known_exchange
 from engine.spec import Factors, StudySpec
 
@@ -34,22 +35,24 @@ def read_market(
     snapshot: Snapshot,
     other: Snapshot,
     further: Iterable[str] = (),
+    parts: PartedFile | None = None,
 ) -> tuple[Market, dict[str, str]]:
     """Every series that the study reads, and the hash of every file behind them.
 
     table: the announcements; exchanges, benchmarks: of each of its rows. other: the snapshot of the factors. further: more
-    benchmarks, those of ``[grid]``.
+    benchmarks, those of ``[grid]``. parts: the file whose listings are read later, and hashed then.
     Raises DataError that names all that is missing at once, SpecError for what the study should have said.
     """
     rule = spec.benchmark
     indices, members = indices_of(spec, [*benchmarks, *further])
     _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
     listings, controls = set(table["symbol"]), controls_of(spec)
+    read = listings if parts is None else set()
     _check_controls(controls, indices)
     currencies = _currencies(spec, sorted(listings | indices | members | controls), snapshot)
     fx = _fx_symbols(spec, currencies)
-    series = _read_prices(spec, listings, indices | members | controls | set(fx.values()), snapshot)
-    hashes = _hashes(snapshot, [snapshot.file_of(s) for s in series])
+    series = _read_prices(spec, read, indices | members | controls | set(fx.values()), snapshot, parts)
+    hashes = _hashes(snapshot, [snapshot.file_of(s) for s in series] if parts is None else [])
     factors: list[PriceSeries] = []
     riskfree = None
     rates: dict[str, PriceSeries] = {}
@@ -74,7 +77,7 @@ def read_market(
         *([riskfree] if riskfree is not None else []),
     ]
     if spec.prices.missing == "trade_to_trade":
-        _check_bridges(listings | controls, series, snapshot)
+        _check_bridges(read | controls, series, snapshot)
     outcomes = measured(spec.outcome.name, {s: series[s] for s in {*series} - {*fx.values()}}, snapshot)
     market = Market(
         series=series | outcomes,
@@ -92,7 +95,8 @@ def read_market(
         weights=_market_values(members, snapshot) if spec.model.weights == "value" else {},
         weighed_on=_weighed_on(members, snapshot) if spec.model.weights == "value" else {},
         own_weight=rule.own_weight,
-        levels=spec.outcome.name != "return",
+        levels=OUTCOMES[spec.outcome.name] is not None,
+        absolute=spec.outcome.name == ABSOLUTE,
         bridged=spec.prices.missing == "trade_to_trade",
         prices=series,
     )
@@ -188,10 +192,15 @@ def _hashes(snapshot: Snapshot, paths: Sequence[Path]) -> dict[str, str]:
     return {p.name: snapshot.sha256(p) for p in {*paths, *snapshot.about}}
 
 
-def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot: Snapshot) -> dict[str, PriceSeries]:
+def _read_prices(
+    spec: StudySpec, listings: set[str], others: set[str], snapshot: Snapshot, parts: PartedFile | None
+) -> dict[str, PriceSeries]:
     """others: benchmarks, members of baskets, controls and currencies, without which nothing goes."""
     check_names(others)
-    series, missing = read_series(snapshot, listings | others)
+    if parts is not None:
+        series, missing = series_of(parts, others)
+    else:
+        series, missing = read_series(snapshot, listings | others)
     lost = [s for s in missing if s not in others]
     rates = [s for s in missing if s in others and s.endswith("=X")]
     lost_others = [s for s in missing if s in others and s not in rates]
@@ -202,16 +211,21 @@ def _read_prices(spec: StudySpec, listings: set[str], others: set[str], snapshot
         what += [f"control {', '.join(controls)}"] if controls else []
         what += [f"exchange rate {', '.join(rates)}"] if rates else []
         what += [f"listing {', '.join(lost)}"] if lost else []
-        do = ["Add a file <symbol>.csv for each to a snapshot of your own"]
-        do += ["or give another benchmark, or the basket of that name in [benchmark] baskets"] if lost_others else []
-        do += ["or set [limits] allow_missing_symbols = true to go on without listings"] if lost else []
-        raise DataError(
-            f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. {', '.join(do)}."
-        )
+        raise without_prices(snapshot, what, bool(lost), bool(lost_others))
     for symbol in sorted(others):
         if not np.isfinite(series[symbol].values).any():
             raise DataError(f"{snapshot.file_of(symbol)}: {symbol} has no value in any row. Fill it, or give another.")
     return series
+
+
+def without_prices(snapshot: Snapshot, what: Sequence[str], listings: bool, benchmarks: bool = False) -> DataError:
+    """The error for series that the snapshot lacks. listings, benchmarks: whether there are such among them."""
+    do = ["Add a file <symbol>.csv for each to a snapshot of your own"]
+    do += ["or give another benchmark, or the basket of that name in [benchmark] baskets"] if benchmarks else []
+    do += ["or set [limits] allow_missing_symbols = true to go on without listings"] if listings else []
+    return DataError(
+        f"snapshot {snapshot.name} ({snapshot.root}) has no prices for {' and '.join(what)}. {', '.join(do)}."
+    )
 
 
 def _homes(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.abnormal import AbnormalReturns, Cars, average
+from engine.abnormal import AbnormalReturns, Averages, Cars, average
 from engine.announcements import Announcements, Reaction
 from engine.announcements.contamination import Contamination
 from engine.calendar_time import InCalendarTime
@@ -20,6 +20,7 @@ from engine.market.prices import PriceSeries
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
 from engine.schemas import DAY, DIGITS, DRY_RUN, KEYS, NUMBER, SCHEMAS, TEXT, WHOLE
+from engine.sessions import Window
 from engine.significance import CarSample, EventSignificance, Significance, multiplicity, romano_wolf
 
 Ints = npt.NDArray[np.int64]
@@ -43,7 +44,7 @@ def rows_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 
 def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
     if kind == NUMBER:
-        return [_canonical(v) for v in np.asarray(values, dtype=np.float64).tolist()]
+        return numbers(np.asarray(values, dtype=np.float64))
     if kind == DAY:
         days = np.asarray(values, dtype="datetime64[D]")
         return pl.Series(days.astype(np.int32), dtype=pl.Int32).set(pl.Series(np.isnat(days)), None).cast(pl.Date)
@@ -54,9 +55,52 @@ def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
     return [v if v else None for v in values]
 
 
-def _canonical(value: float) -> float | None:
-    """The float that 15 significant digits name; None for NaN."""
-    return None if value != value else float(f"{value:.{DIGITS}g}") + 0.0
+def numbers(values: npt.NDArray[np.float64]) -> pl.Series:
+    """A column of `canonical` floats, NaN as null."""
+    return pl.Series(canonical(values), dtype=pl.Float64, nan_to_null=True)
+
+
+def canonical(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The floats that 15 significant digits name, as ``float(f"{v:.15g}")`` gives them one by one; -0 is 0.
+
+    With s = 10^k the power that brings a value to 15 digits before the point, v s is rounded to a whole number r: v s and
+    what its product rounds away are known exactly (Dekker 1971), and r / s is the float nearest to the decimal as long as s is
+    exact, k <= 22 (Clinger 1990). What is too small or too large for that is formatted.
+    """
+    made, size = values + 0.0, np.abs(values)
+    plain = (size >= SMALLEST_EXACT) & (size < 10.0 ** (DIGITS - 1))
+    rare = np.flatnonzero(~plain & np.isfinite(values) & (size > 0))
+    v = size[plain]
+    k = DIGITS - 1 - np.floor(np.log10(v)).astype(np.int64)
+    k += (v * POWERS[np.minimum(k, 22)] < POWERS[DIGITS - 1]).astype(np.int64)  # the logarithm may be one off
+    k -= (v * POWERS[np.minimum(k, 22)] >= POWERS[DIGITS]).astype(np.int64)
+    k = np.minimum(k, 22)
+    s = POWERS[k]
+    product, rest = _two_product(v, s)
+    whole = np.rint(product)
+    half = product - whole  # exact; only a half can be turned by the rest
+    whole += (half == 0.5) & (rest > 0)
+    whole -= (half == -0.5) & (rest < 0)
+    made[plain] = np.copysign(whole / s, values[plain])
+    made[rare] = [float(f"{x:.{DIGITS}g}") for x in values[rare].tolist()]
+    return made
+
+
+POWERS: npt.NDArray[np.float64] = 10.0 ** np.arange(23, dtype=np.float64)
+SMALLEST_EXACT = 1e-7
+
+
+def _two_product(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> tuple[Any, Any]:
+    """a b rounded, and what rounding took: Dekker (1971)."""
+    product = a * b
+
+    def split(x: npt.NDArray[np.float64]) -> tuple[Any, Any]:
+        high = x * 134217729.0
+        high = high - (high - x)
+        return high, x - high
+
+    (a1, a2), (b1, b2) = split(a), split(b)
+    return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
 
 
 def events_table(
@@ -163,11 +207,15 @@ def cars_table(
 
 def averages_table(groups: Sequence[tuple[str, Ints]], abnormal: AbnormalReturns) -> pl.DataFrame:
     """``averages.csv``: AAR and CAAR of every group."""
+    return averages_of([(name, average(abnormal.by_day[members])) for name, members in groups], abnormal.window)
+
+
+def averages_of(groups: Sequence[tuple[str, Averages]], window: Window) -> pl.DataFrame:
+    """The same of averages that are made already."""
     columns: dict[str, list[Any]] = {c: [] for c in SCHEMAS["averages"]}
-    for name, members in groups:
-        averages = average(abnormal.by_day[members])
-        columns["group"] += [name] * len(abnormal.window)
-        columns["relative_day"] += abnormal.window.days.tolist()
+    for name, averages in groups:
+        columns["group"] += [name] * len(window)
+        columns["relative_day"] += window.days.tolist()
         for column in ("n", "aar", "caar", "se_aar", "se_caar", "share_positive"):
             columns[column] += getattr(averages, column).tolist()
     return table("averages", columns)
@@ -200,14 +248,21 @@ def event_significance_table(
     panel: EventPanel, answers: Sequence[tuple[Ints, CarSample, EventSignificance]]
 ) -> pl.DataFrame:
     """``event_significance.csv``: one row for each event, window and single-event test."""
+    ids = _ids(panel)
+    return single_event_table(ids["event_id"], ids["symbol"], answers)
+
+
+def single_event_table(
+    event_ids: Sequence[str], symbols: Sequence[str], answers: Sequence[tuple[Ints, CarSample, EventSignificance]]
+) -> pl.DataFrame:
+    """The same for pairs given by name."""
     columns: dict[str, list[Any]] = {c: [] for c in SCHEMAS["event_significance"]}
     draws: list[npt.NDArray[np.float64]] = []
     for members, sample, answer in answers:
         k = len(members)
-        ids = _ids(panel, members)
         missing = [bool(reason) for reason in answer.unavailable]
-        columns["event_id"] += ids["event_id"]
-        columns["symbol"] += ids["symbol"]
+        columns["event_id"] += [event_ids[i] for i in members]
+        columns["symbol"] += [symbols[i] for i in members]
         columns["window_start"] += [answer.window.start] * k
         columns["window_end"] += [answer.window.end] * k
         columns["test"] += [answer.name] * k

@@ -27,8 +27,10 @@ def variant_of(study: Study, choice: Choice, tests: list[str]) -> Study:
     table = rows_of_choice(study.announcements.table, choice)
     exchanges, benchmarks = listing_choices(spec, table, study.snapshot.listings)
     takes = spec.model.name in WITH_FACTORS and spec.factors is not None
+    gone = set() if takes else {one.symbol for one in study.market.factors} - set(study.market.series)
     market = replace(
         study.market,
+        venues={symbol: venue for symbol, venue in study.market.venues.items() if symbol not in gone},
         log_returns=spec.prices.returns == "log",
         factors=study.market.factors if takes else (),
         riskfree=study.market.riskfree if takes else None,

@@ -88,11 +88,14 @@ def make_study(
 
 
 def to_toml(spec: Mapping[str, Any]) -> str:
-    """TOML of plain keys and one level of tables; what is None is left out."""
+    """TOML of plain keys and tables, or tables of tables; what is None is left out."""
     lines = [f"{k} = {_toml(v)}" for k, v in spec.items() if v is not None and not isinstance(v, Mapping)]
     for name, table in spec.items():
-        if isinstance(table, Mapping):
+        if isinstance(table, Mapping) and not (table and all(isinstance(v, Mapping) for v in table.values())):
             lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items() if v is not None)]
+        elif isinstance(table, Mapping):
+            for key, one in table.items():
+                lines += ["", f"[{name}.{key}]", *(f"{k} = {_toml(v)}" for k, v in one.items() if v is not None)]
     return "\n".join(lines) + "\n"
 
 

@@ -23,7 +23,7 @@ from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.lines import Line
 from engine.models import MODELS, NormalFits, fit
 from engine.panel import EventPanel, Pair, build_panel
-from engine.placebo import Design, Placebo, clusters, pseudo_events
+from engine.placebo import Design, Placebo, clusters, placebo_of, pseudo_dates
 from engine.samples import Draws, sample_of
 from engine.sessions import Days, Window
 from engine.significance import FIRM_TESTS, PSEUDO_DATE_TESTS, CarSample, Resampling, inversion, rank
@@ -162,7 +162,7 @@ def draws_of(
     dates: Placebo | None = None
     firms: FirmPlacebo | None = None
     if PSEUDO_DATE_TESTS & tests:
-        dates = pseudo_events(panel, real, design, DRAWS, dates_rng)
+        dates = placebo_of(pseudo_dates(panel, real, design), DRAWS, dates_rng)
     if FIRM_TESTS & tests:
         abnormal = abnormal_returns(panel.event_returns, fits, EVENT)
         cars = [cumulate(abnormal, fits, window, False) for window in design.windows]

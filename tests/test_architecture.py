@@ -17,10 +17,11 @@ FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "cholesky", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
 PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
+CORE = ARRAYS | PANEL | {"abnormal", "kernel", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
 MAY_IMPORT = {
     "errors": set(),
-    "sessions": GROUND,
+    "session_store": set(),
+    "sessions": GROUND | {"session_store"},
     "formula": GROUND,
     "orthonormal": set(),
     "cholesky": {"orthonormal"},
@@ -36,9 +37,14 @@ MAY_IMPORT = {
     "lines": FIRST | {"market"},
     "panel": FIRST | {"announcements", "market", "lines"},
     "abnormal": ARRAYS,
+    "kernel": ARRAYS | {"abnormal"},
+    "obstacles": ARRAYS | TABLES | {"abnormal", "kernel"},
     "joint": ARRAYS | {"lines", "panel", "abnormal"},
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "pseudo_samples": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
+    "certificate": CORE | {"spec", "samples", "pseudo_samples"},
+    "assurance": CORE | TABLES | {"inputs", "certificate"},
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
@@ -47,7 +53,9 @@ MAY_IMPORT = {
     "usercode": GROUND,
     "benchmarks": TABLES | {"models"},
     "attributes": GROUND | {"formula", "crosssection"},
-    "inputs": ARRAYS | TABLES | {"attributes", "tables", "lines", "supply", "joint", "usercode", "benchmarks"},
+    "inputs": ARRAYS
+    | TABLES
+    | {"attributes", "tables", "lines", "supply", "joint", "usercode", "benchmarks", "kernel", "obstacles"},
     "needs": TABLES | {"inputs", "supply", "benchmarks"},
     "firm_events": TABLES | {"inputs", "lines", "panel"},
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
@@ -56,6 +64,7 @@ MAY_IMPORT = {
     "drivers": ARRAYS | PANEL | {"attributes", "spec", "abnormal", "tables", "inputs", "joint"},
     "measured": CORE | FIRST | {"spec", "inputs", "plan", "joint"},
     "samples": CORE | FIRST | {"spec", "inputs", "plan"},
+    "scale": CORE | TABLES | {"inputs", "plan", "firm_events", "supply", "manifest", "drivers"},
     "variants": CORE | FIRST | {"spec", "inputs", "joint", "benchmarks"},
     "grid": CORE | FIRST | {"spec", "inputs", "plan", "samples", "measured", "variants"},
     "influence": CORE | FIRST | {"spec", "inputs", "samples"},
@@ -63,10 +72,10 @@ MAY_IMPORT = {
     "study": CORE
     | FIRST
     | {"spec", "inputs", "plan", "joint", "deals", "manifest", "drivers", "samples", "measured"}
-    | {"grid", "influence", "backtest"},
+    | {"grid", "influence", "backtest", "certificate", "assurance", "scale"},
     "replication": GROUND | {"schemas", "golden", "results"},
     "fingerprints": TABLES | {"inputs"},
-    "golden": CORE | TABLES | {"study", "fingerprints"},
+    "golden": CORE | TABLES | {"study", "fingerprints", "inputs"},
     "rebuild": GROUND | {"inputs", "market", "spec"},
     "drift": CORE | TABLES | {"inputs", "plan", "fingerprints", "golden"},
     "validation": GROUND | {"schemas", "golden"},
@@ -74,7 +83,7 @@ MAY_IMPORT = {
     "scaffold": CORE | TABLES | {"study", "golden"},
     "cli": CORE
     | TABLES
-    | {"inputs", "needs", "study", "golden", "replication", "report", "scaffold", "__init__"}
+    | {"inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"}
     | {"fingerprints", "validation", "drift", "rebuild"},
     "__init__": {"results", "study"},
 }
@@ -151,10 +160,13 @@ def test_arrays_know_no_tables(path: Path) -> None:
         "significance",
         "crosssection",
         "abnormal",
+        "kernel",
         "joint",
         "combined",
         "placebo",
         "firm_placebo",
+        "pseudo_samples",
+        "certificate",
         "calendar_time",
     )
     if room_of(path) in arrays:

@@ -41,6 +41,32 @@ BESIDE_A_DEAL = {
     "C06": ["CEO", "0857.HK", "0386.HK", "CVX", "COP", "XOM"],
 }  # fmt: skip
 
+# The US-Japan chain in Tokyo and in China: studies/us-japan-550bn.
+BUILDERS = ["8001.T", "8002.T", "8031.T", "8053.T", "8058.T", "7011.T", "7012.T", "7013.T"]
+BANKS = ["8306.T", "8316.T", "8411.T"]
+CHIPS = ["0981.HK", "688981.SS", "1347.HK", "688347.SS"]
+CHINA = [*CHIPS, "9988.HK", "BABA", "0700.HK", "000688.SS", "588000.SS"]
+CHAIN = {
+    "A06": [*BUILDERS, *BANKS, "7267.T", *CHINA], "A07": CHIPS, "A09": [*BUILDERS, *BANKS, "7267.T", *CHINA],
+    "A14": [*BUILDERS, *BANKS, "6503.T", "5803.T", "6752.T", "6762.T", "6981.T", *CHINA], "A15": CHIPS,
+    "A20": [*BUILDERS, *BANKS, *(s for s in CHINA if s not in ("1347.HK", "9988.HK"))],  # whose prices end before
+    "A22": [*BUILDERS, *BANKS, *CHINA], "A23": [*BUILDERS, *BANKS, *CHINA], "A24": [*BUILDERS, *BANKS, *CHINA],
+}  # fmt: skip
+# Chips, their machines and the indices on every US measure: studies/us-measures-chinese-tech. By first event.
+SINCE = {
+    "0981.HK": "B01", "1347.HK": "B01", "002371.SZ": "B01", "^HSI": "B01", "688981.SS": "B03", "688012.SS": "B03",
+    "000688.SS": "B03", "HSTECH.HK": "B03", "688347.SS": "B19",
+}  # fmt: skip
+LATER = ("A03", "A05", "A10", "A18")
+
+
+def measured(event_id: str) -> list[str]:
+    """The listings of the US measures that had a price by then; HSTECH.HK has none after 2024-11-13."""
+    if event_id[0] != "B" and event_id not in LATER:
+        return []
+    here = [s for s, first in SINCE.items() if event_id in LATER or event_id >= first]
+    return [s for s in here if s != "HSTECH.HK" or (event_id[0] == "B" and event_id < "B20")]
+
 
 def table_of(name: str) -> pl.DataFrame:
     return pl.read_csv(FOLDER / name, infer_schema=False).with_columns(pl.col(pl.String).fill_null(""))
@@ -166,6 +192,8 @@ def test_every_listing_of_the_source_is_exposed(source: list[dict[str, str]]) ->
                 *row["tickers_affected"].split(";"),
                 *NAMED_BY_A_CLAIM.get(row["event_id"], []),
                 *BESIDE_A_DEAL.get(row["event_id"], []),
+                *CHAIN.get(row["event_id"], []),
+                *measured(row["event_id"]),
             }
 
 

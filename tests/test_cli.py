@@ -13,6 +13,7 @@ DATES = weekdays(160)
 TABLES = {
     "events.csv", "fits.csv", "abnormal_returns.csv", "cars.csv", "averages.csv", "significance.csv",
     "event_significance.csv", "contamination.csv", "exclusions.csv", "quality.csv", "differences.csv", "quantiles.csv",
+    "influence.csv",
 }  # fmt: skip
 
 
@@ -122,6 +123,43 @@ def test_memo_writes_one_chart(home: Path) -> None:
     assert (home / "studies" / "made" / "out" / "memo.html").read_bytes() == before
 
 
+def test_memo_writes_every_format_and_each_alone(home: Path) -> None:
+    assert eventstudy("run", "made", cwd=home).returncode == 0
+    out = home / "studies" / "made" / "out"
+    done = eventstudy("memo", "made", cwd=home)
+    assert done.returncode == 0, done.stderr
+    formats = {f"memo.{f}" for f in ("html", "md", "pdf", "docx", "tex", "xlsx")}
+    assert {p.name for p in out.iterdir()} >= formats | {"tables", "charts"}
+    assert {p.suffix for p in (out / "tables").iterdir()} == {".csv", ".tex"}
+    assert {p.suffix for p in (out / "charts").iterdir()} == {".png", ".svg", ".pdf"}
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    for fmt in ("pdf", "docx", "xlsx", "tex", "csv"):
+        assert eventstudy("memo", "made", "--format", fmt, cwd=home).returncode == 0
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    assert eventstudy("memo", "made", "--format", "doc", cwd=home).returncode == 2
+    assert eventstudy("run", "made", cwd=home).returncode == 0  # a memo's files are no strangers in its folder
+    assert not (out / "memo.pdf").exists()
+
+
+def test_memo_takes_a_theme_from_the_command_and_from_the_study(home: Path) -> None:
+    study = home / "studies" / "made"
+    (study / "red.toml").write_text('[colours]\nmain = "#AA0000"\n', encoding="utf-8")
+    assert eventstudy("run", "made", cwd=home).returncode == 0
+    chart = study / "out" / "charts" / "caar_path.svg"
+    assert "#aa0000" not in chart.read_text(encoding="utf-8")
+    with_theme = ("memo", "made", "--only", "caar_path", "--format", "svg", "--theme")
+    assert eventstudy(*with_theme, str(study / "red.toml"), cwd=home).returncode == 0
+    assert "#aa0000" in chart.read_text(encoding="utf-8")
+    wrong = eventstudy(*with_theme, "none.toml", cwd=home)
+    assert (wrong.returncode, "none.toml: cannot be read" in wrong.stderr) == (2, True)
+    with (study / "study.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[report]\ntheme = "red.toml"\n')
+    assert eventstudy("run", "made", cwd=home).returncode == 0
+    assert "#aa0000" in chart.read_text(encoding="utf-8")
+    unknown = eventstudy("memo", "made", "--event", "nothing", cwd=home)
+    assert (unknown.returncode, '"nothing" is no event of the study' in unknown.stderr) == (2, True)
+
+
 def test_prices_from_another_folder(home: Path) -> None:
     (home / "studies" / "made" / "data").rename(home / "mine")
     done = eventstudy("run", "made", "--prices", "mine", "--out", "result", cwd=home)
@@ -149,3 +187,14 @@ def test_help_imports_nothing_heavy() -> None:
     assert "heavy []" in done.stdout
     for verb in ("new", "fetch", "events", "run", "validate", "bless", "memo"):
         assert f"  {verb} " in done.stdout
+
+
+@pytest.mark.parametrize("column", ["announced_at", "first_public_at"])
+def test_new_refuses_a_stamp_that_no_run_could_read(tmp_path: Path, column: str) -> None:
+    cells = {"announced_at": "2015-05-04", "first_public_at": ""} | {column: "2015-05-04 09:00"}
+    rows = f"event_id,symbol,announced_at,first_public_at\ne,A,{cells['announced_at']},{cells['first_public_at']}\n"
+    (tmp_path / "my.csv").write_text(rows, encoding="utf-8")
+    done = eventstudy("new", "fresh", "--events", "my.csv", cwd=tmp_path)
+    assert done.returncode == 3
+    assert f"row 2, column {column}" in done.stderr
+    assert not (tmp_path / "studies").exists()

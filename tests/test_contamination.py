@@ -220,6 +220,15 @@ def test_trim_counts_only_days_with_a_return(tmp_path: Path) -> None:
     assert rows["consequence"].item() == "10 estimation days left out"
 
 
+def test_a_listing_that_loses_all_its_events_leaves_the_quality_report(tmp_path: Path) -> None:
+    """BBB alone is left where E1 and E3 of AAA are excluded, and the report is of what is looked at."""
+    result = run(
+        calendar_study(tmp_path, ["E1", "E4"], contamination={"policy": "exclude"}, limits={"max_excluded_share": 0.9})
+    )
+    assert set(result.tables["fits"]["symbol"]) == {"BBB"}
+    assert "AAA" not in set(result.tables["quality"]["symbol"])
+
+
 def test_where_nothing_else_happened_no_policy_changes_a_byte(tmp_path: Path) -> None:
     events = [{"event_id": e, "symbol": s, "announced_at": DATES[d]} for e, s, d in (("1", "AAA", 90), ("2", "AAA", 170),
               ("3", "BBB", 180))]  # fmt: skip

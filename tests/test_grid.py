@@ -103,6 +103,21 @@ def test_benchmarks_by_exchange(tmp_path: Path) -> None:
     assert rows[1]["statistic"] == rows_of(other, "significance", window_start=0, window_end=0)["statistic"].item()
 
 
+def test_a_model_without_factors_needs_no_closing_time_of_theirs(tmp_path: Path) -> None:
+    """Factors of no exchange say when they are taken; the market model of the grid has none and is the study's without."""
+    made = prices() | {"OIL": prices(11)["MKT"]}
+    options = {"sessions": EXCHANGE | {"closes": {"OIL": "16:30 Europe/London"}}, "factors": {"columns": ["OIL"]}}
+    common = {"resampling": RESAMPLING, "significance": {"tests": ["cross_sectional_t"]}}
+    folder = make_study(
+        tmp_path / "grid", events(), made, grid={"model": ["market"]}, model={"name": "factor"}, **options, **common
+    )
+    row = run(folder).tables["grid"].filter(pl.col("model") == "market").row(0, named=True)
+    assert not row["unavailable"]
+    plain = run(make_study(tmp_path / "own", events(), made, sessions=EXCHANGE, **common))
+    first = rows_of(plain, "significance", window_start=0, window_end=0).row(0, named=True)
+    assert (row["estimate"], row["p_value"]) == (first["estimate"], first["p_value"])
+
+
 def test_a_combination_that_does_not_go_together_is_a_row_with_its_reason(tmp_path: Path) -> None:
     grid = {"model": ["factor", "matched"], "estimation_window": [[-25, -11]], "test": ["corrado"]}
     result = run(make_study(tmp_path, events(), series(), grid=grid, model={"min_estimation_days": 20}))

@@ -115,7 +115,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyResult, Stud
     folder = tmp_path_factory.mktemp("made")
     events = [{"event_id": f"e{i}", "symbol": s, "announced_at": DATES[90 + 9 * i]} for i, s in enumerate("AB")]
     made = run(make_study(folder / "made", events, simulated(3, ["A", "B"], 160)))
-    marked = {n: t.with_columns(pl.lit(f"new {n}").alias(t.columns[0])) for n, t in made.tables.items()}
+    texts = {n: next(c for c, kind in t.schema.items() if kind == pl.String) for n, t in made.tables.items()}
+    marked = {n: t.with_columns(pl.lit(f"new {n}").alias(texts[n])) for n, t in made.tables.items()}
     return made, replace(made, tables=marked, manifest=made.manifest | {"seed": 2})
 
 

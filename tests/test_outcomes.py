@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,37 @@ def test_an_outcome_is_its_transform_in_the_place_of_the_return(tmp_path: Path, 
     assert cars["bhar"].null_count() == len(cars) > 0
     day = rows_of(ours, "cars", window_start=0)["car"]
     assert day.min() > 0  # what was planted: four times the volume, three times the range
+
+
+@pytest.mark.parametrize("returns", ["simple", "log"])
+def test_absolute_returns_are_the_size_of_returns(tmp_path: Path, returns: str) -> None:
+    """By hand from the closes; the basket's is the size of its own return, not the mean size of its members'."""
+    days = exchange_sessions("XNYS", 2019).dates
+    dates = [str(d) for d in days[days >= np.datetime64("2015-01-01")][:DAYS]]  # of weekdays, some would be none
+    whole = {s: {"date": dates, "close": [row["close"] for row in rows(s)]} for s in SYMBOLS}
+    events = [{"event_id": s, "symbol": s, "announced_at": dates[120 + i]} for i, s in enumerate(SYMBOLS[:3])]
+
+    def by_hand(closes: list[float]) -> list[float | None]:
+        moves = [b / a - 1 for a, b in pairwise(closes)]
+        return [None, *(math.log1p(m) if returns == "log" else m for m in moves)]
+
+    own = {s: by_hand(whole[s]["close"]) for s in SYMBOLS}
+    hand: dict[str, Any] = {}
+    for s in SYMBOLS:
+        others = [own[o] for o in SYMBOLS if o != s]
+        mean = [None if r[0] is None else abs(sum(r) / len(r)) for r in zip(*others, strict=True)]
+        hand[s] = {"date": whole[s]["date"], "return": [None if r is None else abs(r) for r in own[s]]}
+        hand[f"but {s}"] = {"date": whole[s]["date"], "return": mean}
+    tests = {"tests": ["sq", "bmp", "corrado_zivney", "permutation"]}
+    options = STUDY | {"prices": {"returns": returns}, "significance": tests}
+    ours = run(make_study(tmp_path / "a", events, whole, outcome={"name": "absolute_return"}, **options))
+    events = [e | {"benchmark": f"but {e['symbol']}"} for e in events]
+    theirs = run(make_study(tmp_path / "b", events, hand, **(options | {"benchmark": {"default": "A", "baskets": {}}})))
+    for table in ("fits", "abnormal_returns", "averages", "significance", "event_significance"):
+        assert_frame_equal(ours.tables[table], theirs.tables[table], rel_tol=1e-9, abs_tol=1e-13)
+    assert ours.tables["abnormal_returns"]["actual"].min() >= 0  # type: ignore[operator]
+    assert ours.tables["cars"]["bhar"].null_count() == len(ours.tables["cars"]) > 0
+    assert "This study measures absolute returns" in memo_markdown(ours)
 
 
 def test_a_benchmark_elsewhere_has_the_outcome_of_its_last_session_since(tmp_path: Path) -> None:

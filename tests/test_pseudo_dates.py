@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from conftest import make_study, run, simulated, weekdays
 
-from engine.placebo import _feasible, _side_by_side, clusters
+from engine.placebo import _feasible, clusters, side_by_side
 
 DATES = weekdays(160)
 
@@ -45,7 +45,7 @@ def test_pairs_of_one_event_keep_their_distance_in_days() -> None:
 
 
 def test_windows_side_by_side() -> None:
-    assert _side_by_side(np.array([0, 1, 2, 3, 4, 9, 10, 12]), 3) == 4  # 0, 3, 9, 12
+    assert side_by_side(np.array([0, 1, 2, 3, 4, 9, 10, 12]), 3) == 4  # 0, 3, 9, 12
 
 
 def test_exactly_enough_estimation_days_are_enough(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from quality_page import PAGE, between, page_of
 
 from engine.market import find_snapshot
 from engine.market.quality import FAULTS, KINDS, NOTES, quality_report, summary_lines
-from engine.report.memo import html, markdown
+from engine.report import memo_html, memo_markdown
 from engine.sessions import exchange_sessions
 
 Columns = dict[str, list[Any]]
@@ -416,10 +416,10 @@ def test_a_study_carries_what_concerns_its_span(tmp_path: Path) -> None:
     result = run(folder)
     found = rows_of(result, "quality", symbol="AAA")
     assert found.select("kind", pl.col("first").cast(pl.String)).rows() == [("spike", day[100])]
-    said = markdown(result)
+    said = memo_markdown(result)
     assert "Suspicious: jumps that revert at once: 1 (in AAA)." in said
     assert "Good to know: nothing." in said
-    assert "Suspicious: jumps that revert at once: 1 (in AAA)." in html(result)
+    assert "Suspicious: jumps that revert at once: 1 (in AAA)." in memo_html(result)
 
 
 def test_a_closed_exchange_reaches_the_study_under_any_name_of_it(tmp_path: Path) -> None:

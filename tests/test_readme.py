@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,7 @@ from conftest import write_columns
 from engine.inputs import known_names
 from engine.results import read_result
 from engine.sessions import exchange_sessions
-from engine.spec import parse_spec
+from engine.spec import CertificateRule, Claim, parse_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,6 +54,43 @@ def test_the_table_is_the_golden_result() -> None:
     shown = re.search(r"<!-- us-acquirers:start -->\n(.*?)\n<!-- us-acquirers:end -->", README, flags=re.DOTALL)
     assert shown is not None
     assert shown.group(1) == reference_table()
+
+
+def certificate_table() -> str:
+    """The README's certificate of us-acquirers, written from the golden result."""
+    tables = read_result(ROOT / "studies" / "us-acquirers" / "golden", whole=False).tables
+    rows = tables["certificate"].filter(pl.col("kind") == "group", pl.col("window_start") == -1)
+    by = {(r["test"], r["null"]): r for r in rows.to_dicts()}
+    lines = [
+        "| test | p | calibrated | size, as they are | size, extra spread | size, like run-up | found |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+
+    def size(row: dict[str, Any]) -> str:
+        return f"{100 * row['size']:.1f} %" + ("" if row["holds"] == "yes" else " †")
+
+    for test in dict.fromkeys(rows["test"]):
+        plain, spread, runup = (by[test, null] for null in ("as_they_are", "scaled", "runup_matched"))
+        found = f"{100 * spread['mde']:.2f} ± {100 * spread['mde_error']:.2f} %"
+        p, calibrated = (f"{v:.4f}" if v >= 0.0001 else "<0.0001" for v in (plain["p_formula"], spread["p_calibrated"]))
+        sizes = " | ".join(size(row) for row in (plain, spread, runup))
+        lines.append(f"| {test} | {p} | {calibrated} | {sizes} | {found} |")
+    return "\n".join(lines)
+
+
+def test_the_certificate_is_the_golden_result() -> None:
+    pattern = r"<!-- us-acquirers-certificate:start -->\n(.*?)\n<!-- us-acquirers-certificate:end -->"
+    shown = re.search(pattern, README, flags=re.DOTALL)
+    assert shown is not None
+    assert shown.group(1) == certificate_table()
+
+
+def test_the_tables_of_claims_are_what_can_be_written() -> None:
+    raw = tomllib.loads(next(b for b in blocks("toml") if "[certificate]" in b))
+    assert CertificateRule(**raw["certificate"]) == CertificateRule()  # the defaults, as the README says
+    claims = {name: Claim(**table) for name, table in raw["claims"].items()}
+    assert [e.sign for e in claims["C1"].elements()] == ["-", "+"]
+    assert claims["C2"].margin == 0.01
 
 
 @pytest.mark.parametrize("group", REFERENCE)
@@ -158,7 +196,8 @@ def test_new_writes_every_key(tmp_path: Path) -> None:
         for key in keys
         if key not in written.get(table, {})
     }
-    assert missing == {"events.calendar", "events.select", "benchmark.by_exchange"}  # alternatives, shown as comments
+    shown_as_comments = {"events.calendar", "events.select", "benchmark.by_exchange", "report.event", "report.theme"}
+    assert missing == shown_as_comments
 
 
 def test_the_clone_runs_from_its_fixtures(tmp_path: Path) -> None:

@@ -26,10 +26,11 @@ from engine.report.chartwords import short_hash
 from engine.report.findings import read_findings
 from engine.report.formats import markdown_text, p_text, percent, shortened, stars, typeset
 from engine.report.labels import overlap, place, spread
-from engine.report.memo import draw_chart
+from engine.report.memo import NARROW, draw_chart
 from engine.report.sections import overlapping_events
-from engine.report.style import listing_name, printable
+from engine.report.style import listing_name, printable, style
 from engine.report.tables import all_tests_table, exclusions_table, group_label, main_table
+from engine.report.theme import HOUSE
 from engine.report.titles import venue_title
 from engine.results import StudyResult
 from engine.tables import table
@@ -398,6 +399,7 @@ class Page(HTMLParser):
         self.tags: Counter[str] = Counter()
         self.attributes: list[tuple[str, str]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -415,14 +417,18 @@ class Page(HTMLParser):
         self.open.pop()
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] == ["script"]:
+            self.scripts.append(data)
+        else:
+            self.text += data
 
 
 def test_html_parses_and_needs_nothing_from_outside():
     page = Page(memo_html(make(12)))
     assert page.open == []
-    assert page.tags["svg"] == len(CHARTS)
-    assert page.tags["script"] == page.tags["link"] == page.tags["img"] == 0
+    assert page.tags["svg"] == 2 * len(CHARTS)  # for a column and for a phone
+    assert page.tags["link"] == page.tags["img"] == 0
+    assert page.tags["script"] == 2  # the page's own, and the data of the picker
     for name, value in page.attributes:
         if name in ("src", "href", "xlink:href", "action", "data", "srcset"):
             assert value.startswith("#"), (name, value)
@@ -444,7 +450,9 @@ def hostile() -> StudyResult:
 
 def test_text_of_the_calendar_is_text_in_html():
     page = Page(memo_html(hostile()))
-    assert page.tags["script"] == 0
+    assert page.tags["script"] == 2
+    assert "alert(1)" not in page.scripts[0].replace("\\u003cscript\\u003ealert(1)", "")
+    assert "alert" not in page.scripts[1]
     assert page.tags["img"] == 0
     assert page.tags["b"] == 0
     assert page.open == []
@@ -503,6 +511,7 @@ def texts_of(figure: Any) -> list[Any]:
     return [t for t in words if t.get_text() and t.get_visible()]
 
 
+SLIM = replace(HOUSE, sizes=replace(HOUSE.sizes, width=NARROW))
 CASES = {
     "one": lambda: make(1),
     "two": lambda: make(2),
@@ -520,13 +529,15 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart_draws_every_case_with_all_text_inside(name: str, case: str):
-    figure = draw_chart(CASES[case](), name)
-    figure.canvas.draw()
-    low, high = figure.bbox.min, figure.bbox.max
-    for text in texts_of(figure):
-        box = text.get_window_extent()
-        assert (box.min >= low - 1).all(), text.get_text()
-        assert (box.max <= high + 1).all(), text.get_text()
+    for theme in (HOUSE, SLIM):
+        figure = draw_chart(CASES[case](), name, theme)
+        with style(theme):
+            figure.canvas.draw()
+            low, high = figure.bbox.min, figure.bbox.max
+            for text in texts_of(figure):
+                box = text.get_window_extent()
+                assert (box.min >= low - 1).all(), text.get_text()
+                assert (box.max <= high + 1).all(), text.get_text()
 
 
 @pytest.mark.parametrize("case", ["pairs", "many", "twelve", "one date"])
@@ -551,7 +562,7 @@ def test_charts_and_memo_survive_missing_numbers():
     empty = with_table(with_table(result, "cars", nothing.head(0)), "averages", result.tables["averages"].head(0))
     for changed in (with_table(result, "cars", nothing), without, empty):
         assert not re.search(r"\bnan\b", memo_markdown(changed), re.IGNORECASE)
-        assert Page(memo_html(changed)).tags["svg"] == len(CHARTS)
+        assert Page(memo_html(changed)).tags["svg"] == 2 * len(CHARTS)
 
 
 @pytest.mark.parametrize("fmt", ["png", "svg", "pdf"])
@@ -610,7 +621,7 @@ def test_the_forest_is_sorted_and_shows_every_event():
     axes = draw_chart(result, "car_forest").axes[0]
     cars = result.tables["cars"].filter(pl.col("window_start") == -1).sort("car")
     labels = [t.get_text() for t in axes.get_yticklabels()]
-    assert labels == ["mean", *[f"{e} · {s} Acme" for e, s in cars.select("event_id", "symbol").rows()]]
+    assert labels == ["mean", "pooled", *[f"{e} · {s} Acme" for e, s in cars.select("event_id", "symbol").rows()]]
 
 
 def test_the_source_line_names_the_data():

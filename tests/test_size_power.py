@@ -9,12 +9,12 @@ import size_power
 import size_power_page
 from scipy import stats
 from simulated_markets import ALPHA, EFFECTS, SCENARIOS, SEED, WINDOWS
-from size_power import FIRST, REPLAYED, SIZES, TESTS, Plan, Row
+from size_power import FIRST, REPLAYED, SIZES, TESTS, Row
 
 from engine.significance import VARIANCE_TESTS
 
 ROWS = size_power.read()
-FEWEST = Plan(first=100, others=25, effect=12, resampled=25, one_event=12)
+FEWEST = size_power.FULL
 # Cells that are simulated again here; `make size` does them all.
 LIVE = (("variance", 20), ("correlation_0.2", 20), ("staggered", 20), ("unequal", 8), ("missing", 8))
 

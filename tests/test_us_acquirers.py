@@ -24,6 +24,8 @@ def with_model(folder: Path, model: str, more: str) -> StudyResult:
     text = (copy / "study.toml").read_text(encoding="utf-8")
     text = text.replace('name = "market"', f'name = "{model}"')
     text = re.sub(r"tests = \[.*?\]", 'tests = ["cross_sectional_t"]', text, flags=re.DOTALL)
+    text = re.sub(r"\n\[(certificate|grid)\].*?(?=\n\[)", "\n", text, flags=re.DOTALL)
+    text = re.sub(r"charts = \[.*?\]", 'charts = ["caar_path"]', text, flags=re.DOTALL)
     (copy / "study.toml").write_text(text + more, encoding="utf-8")
     return run_study(load_study(copy))
 

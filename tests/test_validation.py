@@ -17,6 +17,7 @@ import pytest
 from conftest import closes, make_study, simulated, weekdays
 
 from engine import load_study, run_study
+from engine.errors import SpecError
 from engine.fingerprints import MONTH, changed_rows, changed_series, fingerprints
 from engine.golden import Comparison, Difference, InputChange, bless, compare, kept_inputs
 from engine.results import read_manifest
@@ -178,7 +179,13 @@ MOVED = Check.of(
     Comparison(("prices A.csv",), (InputChange("prices", "A&B", "close \x00 changed"),), (ODD,), ("numpy 1 -> 2",)),
 )
 EQUAL = Check.of("good", Comparison((), (), (), ()))
-ALL = [MOVED, EQUAL, without_golden("new"), left_out("afar", "no prices"), failed("bad", "study.toml: nothing", 2)]
+ALL = [
+    MOVED,
+    EQUAL,
+    without_golden("new"),
+    left_out("afar", "no prices"),
+    failed("bad", SpecError("study.toml: nothing")),
+]
 
 
 def test_lines() -> None:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from engine.announcements import Reaction
 from engine.inputs import Study
 from engine.lines import Line
-from engine.measured import DEGENERATE, model_options
-from engine.models import WITHOUT_BENCHMARK, NormalFits, fit
+from engine.measured import model_options
+from engine.models import DEGENERATE, WITHOUT_BENCHMARK, NormalFits, fit
 from engine.panel import EventPanel, build_panel
 from engine.plan import Plan, last_year_of
 from engine.sessions import Sessions, closes_on, exchange_sessions, first_after

@@ -1,3 +1,4 @@
 from engine.cli import main
 
-main()
+if __name__ == "__main__":  # workers of a local cluster import this file again
+    main()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.console import aligned, choice, say, write_bytes
+from engine.cli.sharing import Sharing, shared_out
 from engine.cli.studies import compute, load, study_folder
 from engine.errors import GoldenMismatch
 
@@ -17,10 +18,24 @@ if TYPE_CHECKING:
     from engine.results import StudyResult
 
 
-def run_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
-    study = load(str(folder), prices, allow_code)
-    look = theme_of(folder, study.spec.settings(), None)
-    write_run(compute(study), folder, out if out is not None else folder / "out", look)
+MOST_TOLD = 50_000  # events that a memo tells one by one
+
+
+def run_one(
+    folder: Path,
+    prices: Path | None,
+    out: Path | None,
+    allow_code: bool = False,
+    kernel: str | None = None,
+    sharing: Sharing | None = None,
+) -> None:
+    loaded = load(str(folder), prices, allow_code)
+    look = theme_of(folder, loaded.spec.settings(), None)
+    with shared_out(loaded, sharing or Sharing()) as (study, mapper):
+        result = compute(study, kernel=kernel, mapper=mapper)
+        if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
+            result = result.whole()
+        write_run(result, folder, out if out is not None else folder / "out", look)
 
 
 def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | None) -> None:
@@ -31,8 +46,27 @@ def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | Non
     write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
+    if result.streamed:
+        print(f"memo:   {target / 'memo.md'}")
+        return
     print(f"tests:  {report.which_tests(result)}")
     print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
+
+
+def certify_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
+    """Run the study with its certificate; the certificate of the whole sample goes to stdout."""
+    from engine import report
+    from engine.results import write_result
+
+    study = load(str(folder), prices, allow_code)
+    look = theme_of(folder, study.spec.settings(), None)
+    target = out if out is not None else folder / "out"
+    result = compute(study, certify=True)
+    write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
+    print(f"{folder.name}: {report.answer(result)}\n")
+    for title, rows in report.certificate_rows(result):
+        print(f"{title}\n{aligned(rows)}\n")
+    print(f"tables: {target / 'certificate.csv'}\nmemo:   {target / 'memo.html'}")
 
 
 def run_manifest(
@@ -52,7 +86,7 @@ def run_manifest(
         stated, folder, default_data_path(folder), known_names(frozenset(report.CHARTS)), prices, allow_code
     )
     look = theme_of(folder, loaded.spec.settings(), None)
-    result = compute(loaded)
+    result = compute(loaded, kernel=stated["kernel"]).whole()
     for line in differing_keys(stated, result.manifest):
         say(f"not as in the manifest: {line}")
     beside = compare(result, place) if (place / "cars.csv").is_file() else None

@@ -14,6 +14,7 @@ from engine.errors import EngineError, MissingData, SpecError, hint
 if TYPE_CHECKING:
     from engine.inputs import Study
     from engine.results import StudyResult
+    from engine.scale import Mapper
 
 STUDIES = Path("studies")
 
@@ -55,8 +56,12 @@ def load(study: str, prices: Path | None = None, allow_code: bool = False) -> St
     return load_study(study_folder(study), prices=prices, charts=frozenset(report.CHARTS), allow_code=allow_code)
 
 
-def compute(study: Study) -> StudyResult:
+def compute(
+    study: Study, certify: bool = False, kernel: str | None = None, mapper: Mapper | None = None
+) -> StudyResult:
+    """mapper: of the parts of a study whose prices are read in parts; threads if None."""
+    from engine.scale import in_threads
     from engine.study import run_study
 
     with progress(study.name) as on_progress:
-        return run_study(study, on_progress)
+        return run_study(study, on_progress, certify, kernel, mapper or in_threads)

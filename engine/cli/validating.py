@@ -29,14 +29,16 @@ def validate_studies(
     for folder in [study_folder(study)] if study is not None else study_folders():
         check = check_one(folder, allow_code, alone=study is not None)
         checks.append(check)
-        for line in lines(check):
-            (say if check.status == "failed" else tell)(line)
+        for line in lines(check) if study is None or check.error is None else ():
+            (tell if check.error is None else say)(line)
     if report is not None:
         _write(report, as_html(checks))
     if junit is not None:
         _write(junit, as_junit(checks))
     if json is not None:
         _write_or_print(json, as_json(checks))
+    if study is not None and checks[0].error is not None:
+        raise checks[0].error
     say_what_moved(checks)
     if worst := max((c.exit_code for c in checks), default=0):
         raise typer.Exit(worst)
@@ -46,6 +48,7 @@ def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
     """Recompute one study and compare; alone: missing prices are an error, not a study left out."""
     from engine.fingerprints import fingerprints
     from engine.golden import compare
+    from engine.results import read_manifest
     from engine.validation import Check, failed, left_out, without_golden
 
     golden = folder / "golden"
@@ -53,11 +56,12 @@ def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
         if not (golden / "manifest.json").is_file():
             return without_golden(folder.name)
         study = load(str(folder), allow_code=allow_code)
-        return Check.of(folder.name, compare(compute(study), golden, fingerprints(study)))
+        result = compute(study, kernel=read_manifest(golden)["kernel"]).whole()
+        return Check.of(folder.name, compare(result, golden, fingerprints(study)))
     except MissingData as error:
-        return failed(folder.name, str(error), error.exit_code) if alone else left_out(folder.name, str(error))
+        return failed(folder.name, error) if alone else left_out(folder.name, str(error))
     except EngineError as error:
-        return failed(folder.name, str(error), error.exit_code)
+        return failed(folder.name, error)
 
 
 def say_what_moved(checks: Sequence[Check]) -> None:
@@ -78,7 +82,7 @@ def bless_one(study: str, reason: str, allow_code: bool) -> None:
     folder = study_folder(study)
     golden = folder / "golden"
     loaded = load(str(folder), allow_code=allow_code)
-    result, inputs = compute(loaded), fingerprints(loaded)
+    result, inputs = compute(loaded).whole(), fingerprints(loaded)
     if (golden / "manifest.json").is_file():
         try:
             for line in lines(Check.of(folder.name, compare(result, golden, inputs))):
@@ -105,7 +109,7 @@ def validate_against(folder: Path, against: str, allow_code: bool, tolerance: fl
     other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
     try:
         pinned = load(str(folder), allow_code=allow_code)
-        before, why = compute(pinned), causes_by_day(pinned, other)
+        before, why = compute(pinned).whole(), causes_by_day(pinned, other)
         show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), tell)
     except MissingData as missing:
         if not (folder / "golden" / "manifest.json").is_file():
@@ -113,7 +117,7 @@ def validate_against(folder: Path, against: str, allow_code: bool, tolerance: fl
         tell(f"{folder.name}: compared with its golden result. {missing}")
         before = read_result(folder / "golden", whole=False)
         why = causes_by_month(kept_inputs(folder / "golden", before.manifest), other)
-    after = compute(other)
+    after = compute(other).whole()
     events, runs = drifted(before, after, why, tolerance), compare_runs(before, after)
     for line in (*events, *runs.turned):
         tell(f"  {line}")

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from engine.cli.console import say, write_text
-from engine.cli.running import dry_run_one, run_manifest, run_one
+from engine.cli.running import certify_one, dry_run_one, run_manifest, run_one
+from engine.cli.sharing import Sharing
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
@@ -102,26 +103,46 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="rebuild the result of a manifest.json, or say what is missing")
     ] = None,
     allow_code: AllowCode = False,
+    kernel: Annotated[
+        str | None, typer.Option(help="numpy, or numba for many events; else the number of events decides")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="measure the parts in N processes of this machine")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="measure them on the Dask cluster at tcp://HOST:PORT")] = None,
+    work: Annotated[Path | None, typer.Option(help="keep parts that are done here: a stopped run goes on")] = None,
 ) -> None:
     """Run a study: result tables, memo and charts in its folder out/."""
+    sharing = Sharing(workers, scheduler, work)
     if manifest is not None:
-        if all_studies or dry_run:
-            raise SpecError("run --manifest goes with --prices, --out and a STUDY, not with --all or --dry-run.")
+        if all_studies or dry_run or sharing.asked or kernel is not None:
+            raise SpecError("run --manifest goes with --prices, --out, --allow-code and a STUDY alone.")
         run_manifest(manifest, study, prices, out, allow_code)
         return
+    if sharing.asked and (study is None or dry_run):
+        raise SpecError(f"run {sharing.asked} needs a STUDY that is run.")
     if all_studies and (study is not None or out is not None or dry_run):
         raise SpecError("run --all goes alone or with --prices: each study is written to its own folder out/.")
     if dry_run and study is None:
         raise SpecError("run --dry-run needs a STUDY.")
     if all_studies:
-        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code))
+        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code, kernel))
     elif study is None:
         for folder in study_folders():
             print(folder.name)
     elif dry_run:
         dry_run_one(load(study, prices))
     else:
-        run_one(study_folder(study), prices, out, allow_code)
+        run_one(study_folder(study), prices, out, allow_code, kernel, sharing)
+
+
+@app.command()
+def certify(
+    study: StudyName,
+    prices: Prices = None,
+    out: Annotated[Path | None, typer.Option(help="where the result goes, in place of STUDY/out")] = None,
+    allow_code: AllowCode = False,
+) -> None:
+    """Run a study and its tests on its own data at pseudo-dates: size, power, the smallest effect found, verdicts."""
+    certify_one(study_folder(study), prices, out, allow_code)
 
 
 @app.command()

@@ -54,8 +54,10 @@ def log_range_volatility(high: Floats, low: Floats) -> Floats:
     return _log(range_volatility(high, low))
 
 
+ABSOLUTE = "absolute_return"  # |return|, of benchmark and factors too: made from two closes, where the lines are built
 OUTCOMES: dict[str, Outcome | None] = {
     "return": None,
+    ABSOLUTE: None,
     "log_volume": Outcome(("volume",), log_volume),
     "log_turnover": Outcome(("volume", "shares"), log_turnover),
     "range_volatility": Outcome(("high", "low"), range_volatility),

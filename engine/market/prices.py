@@ -49,12 +49,12 @@ def read_series(snapshot: Snapshot, symbols: Iterable[str]) -> tuple[dict[str, P
     if snapshot.parquet is not None:
         table = _read_parquet(snapshot, wanted)
         for (symbol,), rows in table.partition_by("symbol", as_dict=True).items():
-            found[str(symbol)] = _series(str(symbol), rows, f"{snapshot.parquet} symbol {symbol}")
+            found[str(symbol)] = table_series(str(symbol), rows, f"{snapshot.parquet} symbol {symbol}")
     else:
         for symbol in wanted:
             path = snapshot.file_of(symbol)
             if path.is_file():
-                found[symbol] = _series(symbol, _read_csv(str(path)), str(path))
+                found[symbol] = table_series(symbol, _read_csv(str(path)), str(path))
     return found, [s for s in wanted if s not in found]
 
 
@@ -81,7 +81,7 @@ def column_series(symbol: str, table: pl.DataFrame, column: str, where: str) -> 
     return PriceSeries(symbol, dates, _numbers(table, column, where)[order], np.zeros(len(dates), bool), False)
 
 
-def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
+def table_series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
     """The values that returns are made of: the return column, else total returns of close and dividend, else adj_close."""
     if "date" not in table.columns:
         raise DataError(f'{where}: has no column "date". {hint("date", table.columns)}')
@@ -95,17 +95,27 @@ def _series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
     numbers |= {c: _lenient(table[c])[order] for c in RANGE if c in table.columns}
     if "return" in numbers:
         return PriceSeries(symbol, dates, numbers["return"], np.zeros(len(dates), bool), True, numbers)
-    adjusted = numbers.get("adj_close")
-    prices = adjusted if adjusted is not None and np.isfinite(adjusted).any() else numbers.get("close")
-    if prices is None:
+    if "close" not in numbers and not np.isfinite(numbers["adj_close"]).any():
         raise DataError(f"{where}: the column adj_close is empty and there is no close.")
+    values, stale = series_values(numbers)
+    return PriceSeries(symbol, dates, values, stale, False, numbers)
+
+
+def series_values(
+    numbers: Mapping[str, npt.NDArray[np.float64]],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Prices, NaN where there is none, and which rows are stale, of the columns (D,) of one series in order of date.
+
+    Total returns of close and dividend where there are dividends, else adj_close, else close.
+    """
+    adjusted = numbers.get("adj_close")
+    prices = adjusted if adjusted is not None and np.isfinite(adjusted).any() else numbers.get("close", adjusted)
+    assert prices is not None
     close = numbers.get("close", prices)
     stale = _stale(np.where(np.isfinite(close), close, prices), numbers.get("volume"))
     if "dividend" in numbers and np.isfinite(close).any():
-        values = _total_return_index(np.where((close > 0) & ~stale, close, np.nan), numbers["dividend"])
-    else:
-        values = np.where((prices > 0) & ~stale, prices, np.nan)
-    return PriceSeries(symbol, dates, values, stale, False, numbers)
+        return _total_return_index(np.where((close > 0) & ~stale, close, np.nan), numbers["dividend"]), stale
+    return np.where((prices > 0) & ~stale, prices, np.nan), stale
 
 
 def _in_order(table: pl.DataFrame, where: str) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.int64]]:
@@ -131,9 +141,13 @@ def _with_delisting(table: pl.DataFrame, where: str) -> npt.NDArray[np.float64]:
         column = table[name]
         if column.dtype == pl.String:
             column = column.set(column.str.strip_chars().str.contains(r"^[A-Z]$").fill_null(False), None)
-        values = _numbers(table.with_columns(column.alias(name)), name, where)
-        both.append(np.where(values < -1, np.nan, values))
-    ordinary, last = both
+        both.append(_numbers(table.with_columns(column.alias(name)), name, where))
+    return with_delisting(*both)
+
+
+def with_delisting(returns: npt.NDArray[np.float64], delisting: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(1 + ret)(1 + dlret) - 1 where there is a delisting return, else ret; numbers below -1 are missing."""
+    ordinary, last = (np.where(values < -1, np.nan, values) for values in (returns, delisting))
     grown = (1 + np.where(np.isfinite(ordinary), ordinary, 0.0)) * (1 + last) - 1
     return np.where(np.isfinite(last), grown, ordinary)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -84,9 +84,20 @@ class Snapshot:
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{self.parquet}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
+    def holds_series(self) -> bool:
+        """Whether there is any series; a parquet file is not read for it."""
+        if self.parquet is None:
+            return bool(self.symbols())
+        try:
+            names = lower_names(pl.read_parquet_schema(self.parquet), str(self.parquet))
+            return "symbol" in names.values() and bool(pl.scan_parquet(self.parquet).select(pl.len()).collect().item())
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{self.parquet}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
+
     def sha256(self, path: Path) -> str:
         """The file's hash. Raises DataError if the manifest gives another one."""
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         files = self.manifest.get("files", {})
         if "failures" in self.manifest and path.name not in files:  # a fetched snapshot names all that it holds
             raise DataError(
@@ -119,7 +130,7 @@ def find_snapshot(name: str, study_folder: Path, data_path: Sequence[Path]) -> S
         name = candidates[0].name if candidates else name
     found = [s for s in (open_snapshot(name, path) for path in candidates) if s is not None]
     if found:
-        return next((s for s in found if s.symbols()), found[0])
+        return next((s for s in found if s.holds_series()), found[0])
     looked = ", ".join(str(p) for p in data_path) or "nowhere: the data path is empty"
     raise MissingData(
         f'price snapshot "{name}" is not here. Looked in the study folder and in: {looked}. '
@@ -175,7 +186,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def lower_names(columns: Sequence[str], where: str) -> dict[str, str]:
+def lower_names(columns: Iterable[str], where: str) -> dict[str, str]:
     """Column names as this package writes them: "Adj Close" is adj_close, CRSP's permno is symbol.
 
     Raises DataError if two become one.

@@ -98,10 +98,10 @@ def day_changes(old: PriceSeries, new: PriceSeries, tolerance: float = TOLERANCE
     """
     found = _moved_returns(old, new, tolerance)
     first, last = (old.dates[0], old.dates[-1]) if len(old.dates) else (np.datetime64("NaT"), np.datetime64("NaT"))
-    had, has = _priced(old), _inside(_priced(new), first, last)
-    for days, kind in ((np.setdiff1d(had, has), "missing day"), (np.setdiff1d(has, had), "added day")):
+    then, now = _priced(old), _inside(_priced(new), first, last)
+    for days, kind in ((np.setdiff1d(then, now), "missing day"), (np.setdiff1d(now, then), "added day")):
         found |= {str(d): DayChange(old.symbol, str(d), kind, "") for d in days}
-    both = np.intersect1d(had, has)
+    both = np.intersect1d(then, now)
     before, after = _column(old, "split"), _column(new, "split")
     for day in _changed(before, after, first, last, tolerance):
         said = f"{(before or {}).get(day, 1.0):g} -> {(after or {}).get(day, 1.0):g}"

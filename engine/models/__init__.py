@@ -18,6 +18,7 @@ from engine.models.custom import custom
 from engine.models.drifting import exponential, rolling
 from engine.models.fits import COVARIANCE, PSEUDO_DATES, REFIT, NormalFits, assemble
 from engine.models.linear import factor, market, market_adjusted, matched, mean_adjusted, raw
+from engine.models.moments import DEGENERATE
 from engine.models.robust import huber, lad, theil_sen
 from engine.models.thin_trading import dimson, scholes_williams
 from engine.models.trade_to_trade import BRIDGED
@@ -55,6 +56,7 @@ ITERATIVE = frozenset({"garch", "egarch", "gjr", "lad", "huber"})
 __all__ = [
     "BRIDGED",
     "COVARIANCE",
+    "DEGENERATE",
     "ITERATIVE",
     "MODELS",
     "PSEUDO_DATES",
@@ -86,6 +88,7 @@ def fit(
     regressor_names: Sequence[str] = ("market",),
     options: Mapping[str, Any] | None = None,
     bridged: bool = False,
+    compiled: Model | None = None,
 ) -> NormalFits:
     """Fit ``model``, with the ``options`` that its function takes, to N events.
 
@@ -93,12 +96,12 @@ def fit(
     regressors, event_regressors: (N, K, R) and (N, K, L) benchmark and factors; ``regressor_names`` names the K.
     own: (N, 2) first and last relative day of each event's own estimation window, inside ``rows``.
 
-    bridged: as in `model_of`.
+    bridged: as in `model_of`. compiled: a function to use in place of the model's own, with the same numbers.
 
     Events are batched by their own window, so that an event's sums run over its own rows alone and its numbers do
     not depend on its company.
     """
-    function, shapes = model_of(model, options or {}, bridged), np.unique(own, axis=0)
+    function, shapes = compiled or model_of(model, options or {}, bridged), np.unique(own, axis=0)
     parts = []
     for start, end in shapes:
         chosen = np.flatnonzero((own[:, 0] == start) & (own[:, 1] == end))

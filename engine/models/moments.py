@@ -12,6 +12,21 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 EPS = float(np.finfo(np.float64).eps)
+# Why a fit cannot be used, in words.
+DEGENERATE = {
+    "constant_returns": "the listing's returns do not vary",
+    "constant_benchmark": "the benchmark's returns do not vary, so there is no beta",
+    "constant_factor": "the benchmark or a factor does not vary, so it has no beta",
+    "collinear_factors": "one of benchmark and factors is a combination of the others, so their betas cannot be told apart",
+    "exact_fit": "the model fits without residual, so there is no variance to test against",
+    "no_degrees_of_freedom": "too few for the model's coefficients",
+    "too_few_neighbours": "too few of them have the benchmark's days before and after for the corrected beta",
+    "collinear_neighbours": "the benchmark's days before and after are combinations of each other",
+    "undefined_beta": "the benchmark's days undo each other (1 + 2 rho = 0), so the corrected beta is not defined",
+    "too_few_for_variance": "too few for the variance equation",
+    "not_converged": "the search for the model's coefficients did not end",
+    "no_unconditional_sigma": "the variance equation has no unconditional sigma, or one a hundred times off the residuals'",
+}
 
 
 def benchmark_of(regressors: Floats) -> Floats:

@@ -29,6 +29,9 @@ CHARTS: dict[str, str] = {
     "event_timeline": "engine.report.event_timeline:draw",
     "venue_days": "engine.report.venue_days:draw",
     "calendar_time": "engine.report.calendar_time:draw",
+    "size_plot": "engine.report.size_plot:draw",
+    "power_curve": "engine.report.power_curve:draw",
+    "placebo_caar": "engine.report.placebo_caar:draw",
     "listing_paths": "engine.report.listing_paths:draw",
     "car_heatmap": "engine.report.car_heatmap:draw",
     "event_panel": "engine.report.event_panel:draw",
@@ -42,6 +45,7 @@ MEMO_FORMATS = ("html", "md", "pdf", "docx", "tex", "xlsx", "csv")
 SECTIONS: dict[str, str] = {
     "answer": "engine.report.sections:answer_section",
     "verdict": "engine.report.sections:verdict_section",
+    "claims": "engine.report.certificate:claims_section",
     "main_chart": "engine.report.sections:main_chart_section",
     "results": "engine.report.sections:results_section",
     "tests": "engine.report.sections:tests_section",
@@ -51,8 +55,7 @@ SECTIONS: dict[str, str] = {
     "long_windows": "engine.report.long_horizon:long_windows_section",
     "calendar_time": "engine.report.long_horizon:calendar_time_section",
     "deals": "engine.report.deals:deals_section",
-    "influence": "engine.report.influence:influence_section",
-    "specifications": "engine.report.specifications:specifications_section",
+    "certificate": "engine.report.certificate:certificate_section",
     "backtest": "engine.report.backtest:backtest_section",
     "advice": "engine.report.sections:advice_section",
     "surroundings": "engine.report.surroundings:surroundings_section",
@@ -60,15 +63,17 @@ SECTIONS: dict[str, str] = {
     "methods": "engine.report.sections:methods_section",
     "limits": "engine.report.sections:limits_section",
     "provenance": "engine.report.sections:provenance_section",
+    "influence": "engine.report.influence:influence_section",
+    "specifications": "engine.report.specifications:specifications_section",
 }
 # Charts that stand in a section of their own subject; the first of a study is the main one, the others follow the events.
 HOMES = {
     "calendar_time": "calendar_time", "crosssection_partial": "regression", "specification_curve": "specifications",
-    "equity_curve": "backtest",
+    "equity_curve": "backtest", "size_plot": "certificate", "power_curve": "certificate", "placebo_caar": "certificate",
 }  # fmt: skip
 
 __all__ = [
-    "CHARTS", "FORMATS", "HOMES", "MEMO_FORMATS", "SECTIONS", "about_event", "answer",
+    "CHARTS", "FORMATS", "HOMES", "MEMO_FORMATS", "SECTIONS", "about_event", "answer", "certificate_rows",
     "draw_chart", "headline_rows", "memo_files", "memo_html", "memo_markdown", "read_theme",
     "render_chart", "which_tests", "write_report",
 ]  # fmt: skip
@@ -76,6 +81,10 @@ __all__ = [
 
 def answer(result: StudyResult) -> str:
     """The answer of the study in one sentence with its uncertainty."""
+    if result.streamed:
+        from engine.report.summary import summary_answer
+
+        return summary_answer(result)
     from engine.report.answers import answer
     from engine.report.findings import read_findings
 
@@ -92,10 +101,22 @@ def which_tests(result: StudyResult) -> str:
 
 def headline_rows(result: StudyResult) -> list[dict[str, str]]:
     """One row a group at the primary window, column title -> text ready to print; the first row is group ``all``."""
+    if result.streamed:
+        from engine.report.summary import summary_rows
+
+        return summary_rows(result)
     from engine.report.findings import read_findings
     from engine.report.tables import headline_rows
 
     return headline_rows(read_findings(result))
+
+
+def certificate_rows(result: StudyResult) -> list[tuple[str, list[dict[str, str]]]]:
+    """Certificate and verdicts as titled rows, column title -> text ready to print; only those that the result has."""
+    from engine.report.certificate import certificate_rows
+    from engine.report.findings import read_findings
+
+    return certificate_rows(read_findings(result))
 
 
 def draw_chart(result: StudyResult, name: str, theme: Theme | None = None) -> Figure:
@@ -144,7 +165,15 @@ def memo_html(result: StudyResult) -> str:
 
 
 def write_report(result: StudyResult, folder: Path, theme: Theme | None = None) -> None:
-    """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``."""
+    """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``.
+
+    A run in parts has ``memo.md`` alone: its events are not in memory.
+    """
+    if result.streamed:
+        from engine.report.summary import summary_markdown
+
+        (folder / "memo.md").write_text(summary_markdown(result), encoding="utf-8", newline="\n")
+        return
     for path, data in memo_files(result, ["md", "html"], theme, ["svg", "png"]).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

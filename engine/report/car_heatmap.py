@@ -64,7 +64,9 @@ def _cells(axes: Axes, found: Findings, events: Sequence[EventCar]) -> None:
     # Colours end at the CAR that one in twenty exceeds, so that one large event does not make all others white.
     largest = float(np.nanquantile(np.abs(cars), 0.95)) or 1e-9
     colours = LinearSegmentedColormap.from_list("cars", [FALL, NONE, RISE])
-    axes.imshow(np.clip(cars / largest, -1, 1), cmap=colours, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    # Vector cells: a picture inside an SVG would be a PNG.
+    edges = [np.arange(n + 1) - 0.5 for n in reversed(cars.shape)]
+    axes.pcolormesh(*edges, np.clip(cars / largest, -1, 1), cmap=colours, vmin=-1, vmax=1, linewidth=0)
     for y, event in enumerate(events):
         for x, (window, car) in enumerate(zip(found.windows, cars[y], strict=True)):
             said = typeset(percent(car))

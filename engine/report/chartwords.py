@@ -24,7 +24,8 @@ def subtitle(found: Findings, measure: str) -> str:
 def _against(found: Findings) -> str:
     used = {e.symbol for e in found.measured}
     listings = found.result.manifest["listings"]
-    names = sorted({str(listings[s]["benchmark"]) for s in used if s in listings and listings[s]["benchmark"]})
+    stated = (str(listings[s]["benchmark"]) for s in used if s in listings)
+    names = sorted({name for several in stated for name in several.split(", ") if name})
     if not names:
         return ""
     shown = ", ".join(shortened(n, 20) for n in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

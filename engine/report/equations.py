@@ -1,4 +1,4 @@
-r"""The formulas of the memo in LaTeX (`engine.report.mathematics` reads it), by the names of the registries.
+r"""The formulas of the memo in LaTeX (`engine.report.notation` reads it), by the names of the registries.
 
 R return of an event's share, x the regressors (benchmark, factors), M estimation days, L days of the window W, N events,
 nu degrees of freedom, q quantile. What the symbols of one formula mean beyond that is in the words beside it.

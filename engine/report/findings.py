@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from engine.report.formats import one_line
@@ -112,7 +113,7 @@ def span_text(window: Window) -> str:
 
 
 def read_findings(result: StudyResult) -> Findings:
-    """Read the primary window, the primary test and all events of ``result``."""
+    """Read the primary window, the primary test and all events of ``result``, none where these are not in memory."""
     settings = result.manifest["settings"]
     chosen = settings["significance"]
     window = Window(*settings["windows"]["car"][0])
@@ -129,9 +130,9 @@ def read_findings(result: StudyResult) -> Findings:
         alpha=chosen["alpha"],
         alternative=chosen["alternative"],
         column=column,
-        groups=_groups(result, chosen["group_by"]),
+        groups=_groups(result, [*chosen["group_by"], "sample"]),
         tests=tests,
-        events=_events(result, window, column, chosen["alpha"]),
+        events=() if result.streamed else _events(result, window, column, chosen["alpha"]),
     )
 
 
@@ -196,6 +197,6 @@ def _half_widths(
 
 def student_quantiles(dof: Iterable[int], alpha: float) -> list[float]:
     """The upper alpha/2 quantiles of Student t."""
-    from scipy import stats
+    from engine.significance.sample import quantiles_of
 
-    return [float(q) for q in stats.t.isf(alpha / 2, list(dof))]
+    return [float(q) for q in quantiles_of(alpha, np.array(list(dof)))]

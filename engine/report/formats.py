@@ -66,7 +66,9 @@ def listed(names: list[str]) -> str:
 
 def one_line(text: object) -> str:
     """``text`` on one line: white space collapsed, control and bidirectional characters gone."""
-    kept = (" " if c.isspace() else c for c in str(text))
+    if (line := str(text)).isascii() and line.isprintable():  # as nearly every cell is
+        return " ".join(line.split())
+    kept = (" " if c.isspace() else c for c in line)
     return " ".join("".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")).split())
 
 

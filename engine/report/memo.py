@@ -14,8 +14,8 @@ from engine.report.document import Document, Section, Table
 from engine.report.findings import Findings, read_findings
 from engine.report.formats import one_line
 from engine.report.sections import chart, charts_of
-from engine.report.tables import wide_table
 from engine.report.theme import HOUSE, Theme
+from engine.report.wide import wide_table
 from engine.results import StudyResult
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def draw_chart(result: StudyResult, name: str, theme: Theme = HOUSE) -> Figure:
 def _draw(found: Findings, name: str, theme: Theme) -> Figure:
     if name not in CHARTS:
         raise SpecError(f'"{name}" is not a chart. {hint(name, CHARTS)}')
-    from engine.report.style import recolour, style
+    from engine.report.recolour import recolour
+    from engine.report.style import style
 
     with style(theme):
         figure: Figure = _load(CHARTS[name])(found)

@@ -11,6 +11,7 @@ from typing import Any
 from engine.report import equations
 from engine.report.advice import Advice, advise
 from engine.report.answers import answer, caveats
+from engine.report.certificate import has_certificate, mark_note, verdict_words
 from engine.report.document import Chart, Heading, Section, Term, Terms, Text, paragraph, points, section
 from engine.report.findings import Findings, count, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, one_line, shortened
@@ -35,11 +36,13 @@ from engine.report.wording import (
     formulas_in_calendar_time,
     outcome_of,
 )
+from engine.spec.claims import CERTIFICATE_CHARTS
 
 
 def charts_of(found: Findings) -> list[str]:
-    """The charts that the study asks for, in its order, each once; the first is the main one."""
-    return list(dict.fromkeys(found.settings["report"]["charts"]))
+    """The charts that the study asks for, in its order, each once, the first is the main one; and those of a certificate."""
+    certified = CERTIFICATE_CHARTS if has_certificate(found) else ()
+    return list(dict.fromkeys((*found.settings["report"]["charts"], *certified)))
 
 
 def chart(found: Findings, name: str) -> Chart:
@@ -55,7 +58,7 @@ def answer_section(found: Findings) -> Section | None:
         "",
         Text(question, "question") if question else None,
         Text("Answer", "label"),
-        Text(answer(found), "answer"),
+        Text(" ".join(text for text in (answer(found), verdict_words(found)) if text), "answer"),
         Text("What to hold against it", "label") if held else None,
         points(held),
     )
@@ -189,6 +192,7 @@ def note_on_tests(found: Findings) -> str:
         f"All {found.noun}s, window {found.window}, {found.alternative}, level {level_text(found.alpha)}. Holm p: over the "
         f"{count(len(found.windows), 'window')} of the study for that test, not over tests or groups. The primary test was "
         "fixed in study.toml by standing first; the others are for judging how much the answer hangs on it."
+        + (f" {mark_note(found)}" if has_certificate(found) else "")
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,13 +15,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import Collection
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.text import Text
 
 from engine.report.formats import one_line
 from engine.report.theme import HOUSE, Theme
@@ -53,6 +48,10 @@ class Sheet(Figure):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.told: list[tuple[Axes, float, float, str]] = []
+
+    def _repr_png_(self) -> bytes:
+        """How a notebook shows it."""
+        return save(self, "png")
 
 
 def tell(axes: Axes, x: Any, y: Any, text: str) -> None:
@@ -161,40 +160,6 @@ def style(theme: Theme = HOUSE) -> Iterator[None]:
             _THEME.reset(token)
 
 
-def recolour(figure: Figure, colours: Mapping[str, str]) -> None:
-    """Put the colours of a theme in the place of the house's: lower-case ``#rrggbb`` -> colour; opacity stays."""
-    if not colours:
-        return
-
-    def other(colour: Any) -> Any:
-        return to_rgb(colours[to_hex(colour)]) if to_hex(colour) in colours else None
-
-    for artist in figure.findobj():
-        if isinstance(artist, Line2D | Text):
-            own = other(artist.get_color())
-            if own is not None:
-                artist.set_color(own)
-        elif isinstance(artist, Patch):
-            for get, put in (
-                (artist.get_facecolor, artist.set_facecolor),
-                (artist.get_edgecolor, artist.set_edgecolor),
-            ):
-                rgba: Any = get()
-                own = other(rgba) if rgba[3] else None
-                if own is not None:
-                    put((*own, rgba[3]))
-        elif isinstance(artist, Collection):
-            pairs: Any = (
-                (artist.get_facecolor, artist.set_facecolor),
-                (artist.get_edgecolor, artist.set_edgecolor),
-            )
-            for get_all, put_all in pairs:
-                rows = get_all()
-                changed = [(*other(row), row[3]) if row[3] and other(row) is not None else tuple(row) for row in rows]
-                if len(rows) and changed != [tuple(row) for row in rows]:
-                    put_all(changed)
-
-
 def save(figure: Figure, fmt: str) -> bytes:
     """``figure`` as bytes, without a date or a version in them."""
     out = io.BytesIO()
@@ -257,10 +222,14 @@ def blank(height: float = HEIGHT) -> Figure:
     return figure
 
 
+LOWEST = 1.0  # inches of height that a chart has at least
+
+
 def compose(figure: Figure, words: Words, left: float = 0.62, right: float = 0.12, x_label: bool = True) -> Axes:
     """Write the words around the chart and return axes in the room that is left.
 
-    left, right: inches beside the axes, for tick and direct labels. Text is wrapped by its measured width.
+    left, right: inches beside the axes, for tick and direct labels. Text is wrapped by its measured width; where it leaves less
+    than `LOWEST` inches for the chart, the figure grows.
     """
     width, height = figure.get_size_inches()
     margin, room = 0.12, width - 0.24
@@ -273,6 +242,10 @@ def compose(figure: Figure, words: Words, left: float = 0.62, right: float = 0.1
         figure.text(margin / width, (0.08 + i * step) / height, line, fontsize=7, color=GREY, va="bottom")
     bottom = 0.08 + len(foot) * step + (0.52 if x_label else 0.36)
     top = y - 0.10
+    if top - bottom < LOWEST:  # many words on a narrow sheet: a higher one
+        figure.clear()
+        figure.set_size_inches(width, height + LOWEST - (top - bottom) + 0.01)
+        return compose(figure, words, left, right, x_label)
     return figure.add_axes((left / width, bottom / height, (width - left - right) / width, (top - bottom) / height))
 
 

@@ -52,11 +52,11 @@ def estimates(found: Findings, group: str, window: Window) -> tuple[int, float |
     if group != "all" and column not in found.result.tables["cars"].columns:
         counts = found.result.tables["averages"].filter(pl.col("group") == group)["n"].to_list()
         return max(counts, default=0), None
-    cars = [r["car"] for r in _car_rows(found, group, window) if r["car"] is not None]
+    cars = [r["car"] for r in car_rows(found, group, window) if r["car"] is not None]
     return len(cars), sum(cars) / len(cars) if cars else None
 
 
-def _car_rows(found: Findings, group: str, window: Window) -> list[Row]:
+def car_rows(found: Findings, group: str, window: Window) -> list[Row]:
     """The rows of ``cars`` of one group and window."""
     column, _, value = group.partition("=")
     inside = found.result.tables["cars"].filter(_at(window))
@@ -74,7 +74,7 @@ def _at(window: Window) -> pl.Expr:
 
 def moved(found: Findings, group: str, window: Window) -> tuple[int, int]:
     """How many events of a group have p < alpha by the primary single-event test, and for how many it answers."""
-    members = {(r["event_id"], r["symbol"]) for r in _car_rows(found, group, window)}
+    members = {(r["event_id"], r["symbol"]) for r in car_rows(found, group, window)}
     rows = found.result.tables["event_significance"].filter(_at(window) & (pl.col("test") == found.test))
     answers = rows.select("event_id", "symbol", "p_value").rows()
     p_values = [p for event_id, symbol, p in answers if (event_id, symbol) in members and p is not None]
@@ -142,7 +142,7 @@ def _group_verdict(found: Findings, group: str) -> tuple[str, ...]:
     if n < FEWEST_FOR_STARS and answers:
         said += "; few events, a description"
     interval = _effects(row) if row else NOTHING
-    return (_group_name(group), str(n), percent(mean), interval, p_text(p), f"{hits} of {len(answers)}", said)
+    return (group_name(group), str(n), percent(mean), interval, p_text(p), f"{hits} of {len(answers)}", said)
 
 
 def _single_verdict(found: Findings, group: str) -> tuple[str, ...]:
@@ -155,10 +155,10 @@ def _single_verdict(found: Findings, group: str) -> tuple[str, ...]:
         )
         said = "none moved" if not hits else more
     chance = fixed(found.alpha * tested, 1) if tested else NOTHING
-    return (_group_name(group), str(n), percent(mean), f"{hits} of {tested}" if tested else NOTHING, chance, said)
+    return (group_name(group), str(n), percent(mean), f"{hits} of {tested}" if tested else NOTHING, chance, said)
 
 
-def _group_name(group: str) -> str:
+def group_name(group: str) -> str:
     """``consideration: cash``; the whole sample as ``all``."""
     return one_line(group) if "=" not in group else ": ".join(one_line(part) for part in group.split("=", 1))
 
@@ -181,15 +181,15 @@ def main_table(found: Findings) -> Table:
             kinds.append("head")
             last = column
         n, _ = estimates(found, group, found.window)
-        cells = [_cell(found, group, w, n) for w in windows]
+        cells = [window_cell(found, group, w, n) for w in windows]
         rows.append((group_label(group), str(n), *[top for top, _ in cells]))
         rows.append(("", "", *[below for _, below in cells]))
         kinds += ["", "sub"]
     titles = tuple(str(w) for w in windows)
-    return Table(("Group", "N", *titles), (False, *[True] * (len(titles) + 1)), tuple(rows), tuple(kinds), _foot(found))
+    return Table(("Group", "N", *titles), (False, *[True] * (len(titles) + 1)), tuple(rows), tuple(kinds), foot(found))
 
 
-def _cell(found: Findings, group: str, window: Window, n_primary: int) -> tuple[str, str]:
+def window_cell(found: Findings, group: str, window: Window, n_primary: int) -> tuple[str, str]:
     n, mean = estimates(found, group, window)
     other_n = f"; N {n}" if n != n_primary else ""
     if found.single:
@@ -198,44 +198,13 @@ def _cell(found: Findings, group: str, window: Window, n_primary: int) -> tuple[
     row = found.row(group, found.test, window)
     p, statistic = (row["p_value"], row["statistic"]) if row else (None, None)
     below = p_text(p) if found.test == "permutation" else fixed(statistic)
-    return percent(mean) + stars(p, n), f"({below}{other_n})"
+    return percent(mean) + stars(p, n), f"({below}{other_n}){_mark(found, group, found.test, window)}"
 
 
-def wide_table(found: Findings) -> Table:
-    """The wide form for papers: for each group estimate, (statistic), N and share positive, a column a window."""
-    rows: list[tuple[str, ...]] = []
-    for group in found.groups:
-        n, _ = estimates(found, group, found.window)
-        cells = [_cell(found, group, w, n) for w in found.windows]
-        cars = [[r["car"] for r in _car_rows(found, group, w) if r["car"] is not None] for w in found.windows]
-        name = _group_name(group)
-        rows += [
-            (name, "mean CAR, %", *[top for top, _ in cells]),
-            (name, _statistic_name(found), *[below.partition(";")[0].rstrip(")") + ")" for _, below in cells]),
-            (name, "N", *[str(estimates(found, group, w)[0]) for w in found.windows]),
-            (
-                name,
-                "CAR > 0, %",
-                *[fixed(100 * sum(c > 0 for c in own) / len(own), 1) if own else NOTHING for own in cars],
-            ),
-        ]
-    columns = ("Group", "Line", *[str(w) for w in found.windows])
-    return Table(
-        columns, (False, False, *[True] * len(found.windows)), tuple(rows), notes=_foot(found), name="wide",
-        caption="Mean CAR by group, a column a window",
-    )  # fmt: skip
-
-
-def _statistic_name(found: Findings) -> str:
-    """What stands in parentheses below an estimate."""
-    if found.single:
-        return f"(p < {level_text(found.alpha)} by {found.test})"
-    return f"(p of {found.test})" if found.test == "permutation" else f"({found.test or 'no test'})"
-
-
-def _foot(found: Findings) -> tuple[str, ...]:
+def foot(found: Findings) -> tuple[str, ...]:
     settings = found.settings
-    benchmarks = sorted({str(v["benchmark"]) for v in found.result.manifest["listings"].values() if v["benchmark"]})
+    stated = (str(v["benchmark"]) for v in found.result.manifest["listings"].values())
+    benchmarks = sorted({name for several in stated for name in several.split(", ") if name})
     if found.single:
         below = f"events with p < {level_text(found.alpha)} by {found.test} of the events it answers for"
         mark = "No stars: the primary test judges events, not means; a dash where it has no answer."
@@ -262,10 +231,25 @@ def all_tests_table(found: Findings, group: str = "all") -> Table:
         of = f" {r['distribution']}" if r["distribution"] else ""
         statistic = f"{fixed(r['statistic'], _digits(r['test']))}{of}"
         numbers = (p_text(r["p_value"]), p_text(r["p_holm"]), _effects(r))
-        rows.append((r["test"], str(r["n"]), statistic, *numbers, one_line(null)))
+        rows.append(
+            (
+                f"{r['test']}{_mark(found, group, r['test'], found.window)}",
+                str(r["n"]),
+                statistic,
+                *numbers,
+                one_line(null),
+            )
+        )
     interval = f"{level_text(1 - found.alpha)} interval %"
     columns = ("Test", "N", "Statistic", "p", "Holm p", interval, "Null; note")
     return Table(columns, (False, True, True, True, True, True, False), tuple(rows))
+
+
+def _mark(found: Findings, group: str, test: str, window: Window) -> str:
+    """The mark behind a test that does not hold its size on the whole sample."""
+    from engine.report.certificate import marked
+
+    return marked(found, test, window) if group == "all" else ""
 
 
 def _effects(row: Row) -> str:

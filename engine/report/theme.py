@@ -18,11 +18,12 @@ MOST_NAME = 80
 
 @dataclass(frozen=True)
 class Fonts:
-    """Families by name; a character that one lacks is taken from the next. A family that is not installed is passed over."""
+    """Families by name; one that is not installed is passed over. office: of the Word file, whose reader must have it."""
 
     text: str = "Libertinus Serif"
     headings: str = "DejaVu Sans"
     charts: str = "DejaVu Sans"
+    office: str = "Calibri"
 
 
 @dataclass(frozen=True)

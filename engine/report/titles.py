@@ -102,6 +102,48 @@ def partial_title(found: Findings) -> str:
     )
 
 
+def size_title(found: Findings) -> str:
+    """How many tests hold their size."""
+    from engine.report.certificate import AS_THEY_ARE, certificate_of, outside
+
+    rows = certificate_of(found, found.window)
+    tests = [t for (t, null), r in rows.items() if null == AS_THEY_ARE and r["size"] is not None]
+    if not tests:
+        return "No test is certified"
+    good = sum(not outside(found, t) for t in tests)
+    return (
+        f"{good or 'None'} of {count(len(tests), 'test')} hold{'s' if good == 1 else ''} {'its' if good == 1 else 'their'} size "
+        f"{span_text(found.window)}"
+    )
+
+
+def power_title(found: Findings) -> str:
+    """The smallest effect that the best test that holds its size finds."""
+    from engine.report.certificate import SCALED, certificate_of, outside
+
+    rows = certificate_of(found, found.window)
+    known = sorted(
+        (r["mde"], t) for (t, null), r in rows.items() if null == SCALED and r["mde"] and not outside(found, t)
+    )
+    if not known:
+        return f"No test that holds its size finds one of the effects tried {span_text(found.window)}"
+    mde, test = known[0]
+    return f"{test} finds an effect of {percent(mde)} % in 80 % of the draws {span_text(found.window)}"
+
+
+def placebo_title(found: Findings) -> str:
+    """How rare a mean CAR as large as the real one is among those at pseudo-dates."""
+    from engine.report.placebo_caar import placebo_rows
+
+    rows = placebo_rows(found)
+    if not rows:
+        return "No pseudo-dates"
+    shares = [next(r["share_beyond"] for r in rows if r["null"] == null) for null in ("as_they_are", "scaled")]
+    said = [("none" if share == 0 else f"{percent(share, 1)} %") for share in shares]
+    caar = percent(rows[0]["caar"])
+    return f"A mean CAR as far out as {caar} %: {said[0]} of the draws, {said[1]} with the extra spread of the window"
+
+
 def paths_title(found: Findings) -> str:
     """How many listings rose and fell over the primary window, by the mean of their events."""
     by_listing: dict[str, list[float]] = {}
@@ -163,4 +205,7 @@ TITLES: dict[str, Callable[[Findings], str]] = {
     "event_panel": panel_title,
     "specification_curve": specifications_title,
     "equity_curve": backtest_title,
+    "size_plot": size_title,
+    "power_curve": power_title,
+    "placebo_caar": placebo_title,
 }

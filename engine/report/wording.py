@@ -96,6 +96,10 @@ def model_name(settings: Mapping[str, Any]) -> str:
 
 # What is measured where it is not the return: name, and what the numbers are that the memo prints as per cent.
 OUTCOMES = {
+    "absolute_return": (
+        "absolute returns",
+        "the abnormal size of the daily return, whatever its sign, in percentage points",
+    ),
     "log_volume": ("log volume", "100 times abnormal ln(volume)"),
     "log_turnover": ("log turnover", "100 times abnormal ln(turnover)"),
     "range_volatility": (

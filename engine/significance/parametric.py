@@ -48,8 +48,6 @@ def skewness_adjusted_t(sample: CarSample) -> Significance:
 
     Hall (1992), eq. T1.
     """
-    from scipy import stats
-
     name, n = "skewness_adjusted_t", sample.n
     if n < 3:
         return unavailable(sample, name, f"needs at least 3 events for a skewness, has {n}", ZERO_MEAN)
@@ -57,7 +55,7 @@ def skewness_adjusted_t(sample: CarSample) -> Significance:
     if not sd > noise(sample.car):
         return unavailable(sample, name, "the CARs do not vary", ZERO_MEAN)
     mean = float(sample.car.mean())
-    s, g = mean / sd, float(stats.skew(sample.car, bias=False))
+    s, g = mean / sd, skewness(sample.car)
     statistic = np.sqrt(n) * (s + g * s**2 / 3 + g**2 * s**3 / 27 + g / (6 * n))
     q = quantile_of(sample.alpha)
     return Significance(
@@ -65,6 +63,13 @@ def skewness_adjusted_t(sample: CarSample) -> Significance:
         normal_p(statistic, sample.alternative), se=sd / np.sqrt(n),
         ci=(mean - sd * from_hall(q, g, n), mean - sd * from_hall(-q, g, n)), note=f"skewness {g:.3f}",
     )  # fmt: skip
+
+
+def skewness(values: Floats) -> float:
+    """G1 = sqrt(N (N - 1))/(N - 2) m3 / m2^1.5 of (N,) values, unbiased for normal ones; N at least 3. Joanes & Gill (1998)."""
+    n, centred = len(values), values - values.mean()
+    m2, m3 = float((centred**2).mean()), float((centred**3).mean())
+    return float(np.sqrt(n * (n - 1)) / (n - 2) * m3 / m2**1.5)
 
 
 def from_hall(statistic: float, skewness: float, n: int) -> float:
@@ -84,16 +89,20 @@ def crude_dependence_t(sample: CarSample) -> Significance:
     Brown & Warner (1985), eq. 5-7 (crude dependence adjustment): the spread of the average abnormal return over time
     carries the cross-correlation of the events that share relative days.
     """
-    name = "crude_dependence_t"
     present = np.isfinite(sample.residuals)
     per_day = present.sum(axis=0)
     used = per_day > 0
     average = np.where(present, sample.residuals, 0.0).sum(axis=0)[used] / per_day[used]
-    days = len(average)
+    return crude_of_average(sample, average, noise(sample.residuals))
+
+
+def crude_of_average(sample: CarSample, average: Floats, least: float) -> Significance:
+    """`crude_dependence_t` from the mean residual of each estimation day. least: the spread that rounding alone leaves."""
+    name, days = "crude_dependence_t", len(average)
     if days < 2:
         return unavailable(sample, name, f"needs at least 2 estimation days, has {days}", ZERO_MEAN)
     se = float(np.sqrt(len(sample.window)) * average.std(ddof=1))
-    if not se > noise(sample.residuals):
+    if not se > least:
         return unavailable(sample, name, "the estimation-window mean does not vary", ZERO_MEAN)
     mean = float(sample.car.mean())
     statistic = mean / se

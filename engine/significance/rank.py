@@ -53,9 +53,7 @@ def corrado(sample: CarSample) -> Significance:
     k_t is the mean deviation of the mid-ranks from (M_i + 1)/2 over the events present on day t, S^2 the mean of k_t^2
     over all estimation and event days. Corrado (1989), eq. 3-5; several days: Cowan (1992), eq. 5.
     """
-    return rank_test(
-        sample, "corrado", all_rows(sample), NULL_RANK, _mean_deviations, lambda tau: _shifted(sample, tau)
-    )
+    return rank_test(sample, "corrado", all_rows(sample), NULL_RANK, mean_deviations, lambda tau: _shifted(sample, tau))
 
 
 def corrado_zivney(sample: CarSample) -> Significance:
@@ -76,7 +74,7 @@ def corrado_zivney_adjusted(sample: CarSample) -> Significance:
     """
     name, sigma = "corrado_zivney_adjusted", sample.sigma[:, None]
     rows = all_rows(sample) / sigma
-    columns = _window_columns(sample)
+    columns = window_columns(sample)
     sd = rows[:, columns].std(axis=0, ddof=1)
     if np.isnan(sd).any():
         return unavailable(sample, name, "on a day of the window an event has no return of its own", NULL_RANK)
@@ -102,23 +100,31 @@ def rank_test(
     away, None for a test that looks at no mean effect.
     """
     ranks, scores, used = _scored(rows, scoring)
-    columns, length = _window_columns(sample), len(sample.window)
-
-    def statistic(daily: Floats) -> float:
-        s = float(np.sqrt((daily[used] ** 2).mean()))
-        return float(daily[columns].sum() / (np.sqrt(length) * s)) if s > noise(np.ones(1)) else float("nan")
-
-    own = statistic(scores.daily(ranks))
-    if np.isnan(own):
-        return unavailable(sample, name, "all ranks are tied", null)
-    answer = Significance(
-        name, sample.group, sample.window, null, sample.n, float(sample.car.mean()), own, "normal",
-        normal_p(own, sample.alternative),
-    )  # fmt: skip
+    columns = window_columns(sample)
+    answer = of_daily(sample, name, scores.daily(ranks), used, columns, null)
+    if answer.unavailable:
+        return answer
     if window is None:
         return answer
     again = _reranked(rows, columns, scores)
-    return _with_interval(sample, answer, None, lambda tau: statistic(again(window(tau))))
+    return _with_interval(sample, answer, None, lambda tau: _over_its_size(again(window(tau)), used, columns))
+
+
+def _over_its_size(daily: Floats, used: Bools, columns: slice) -> float:
+    """The sum over the window over sqrt(L) times the root mean square of the days with a rank; NaN where that is nothing."""
+    length, s = columns.stop - columns.start, float(np.sqrt((daily[used] ** 2).mean()))
+    return float(daily[columns].sum() / (np.sqrt(length) * s)) if s > noise(np.ones(1)) else float("nan")
+
+
+def of_daily(sample: CarSample, name: str, daily: Floats, used: Bools, columns: slice, null: str) -> Significance:
+    """The answer of a rank test from its daily series, without an interval."""
+    own = _over_its_size(daily, used, columns)
+    if np.isnan(own):
+        return unavailable(sample, name, "all ranks are tied", null)
+    return Significance(
+        name, sample.group, sample.window, null, sample.n, float(sample.car.mean()), own, "normal",
+        normal_p(own, sample.alternative),
+    )  # fmt: skip
 
 
 def grank_t(sample: CarSample) -> Significance:
@@ -130,25 +136,16 @@ def grank_t(sample: CarSample) -> Significance:
     points = _generalised_points(sample)
     if points is None:
         return unavailable(sample, "grank_t", SAME_SCARS, NULL_RANK)
-    ranks, scores, used = _scored(points, _mean_ranks)
-    share = np.isfinite(points).sum(axis=0) / sample.n
+    ranks, scores, used = _scored(points, mean_ranks)
+    counts = np.isfinite(points).sum(axis=0)
+    answer = of_mean_ranks(sample, scores.daily(ranks), counts)
+    if answer.unavailable:
+        return answer
     t_points = int(used.sum())
-
-    def statistic(u: Floats) -> float:
-        s = np.sqrt((share * u * u)[used].sum() / t_points)
-        z = float(u[-1] / s) if s > noise(np.ones(1)) else float("nan")
-        left = t_points - 1 - z * z
-        return z * float(np.sqrt((t_points - 2) / left)) if t_points > 2 and left > 0 else float("nan")
-
-    own = statistic(scores.daily(ranks))
-    if np.isnan(own):
-        return unavailable(sample, "grank_t", "too few estimation days for the rank distribution", NULL_RANK)
-    answer = Significance(
-        "grank_t", sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own,
-        f"t({t_points - 2})", float(t_p(own, t_points - 2, sample.alternative)),
-    )  # fmt: skip
     again = _reranked(points, slice(points.shape[1] - 1, None), scores)
-    return _with_interval(sample, answer, t_points - 2, lambda tau: statistic(again(_generalised(sample, tau))))
+    return _with_interval(
+        sample, answer, t_points - 2, lambda tau: _generalised_t(again(_generalised(sample, tau)), counts, sample.n)
+    )
 
 
 def grank_z(sample: CarSample) -> Significance:
@@ -160,21 +157,52 @@ def grank_z(sample: CarSample) -> Significance:
     points = _generalised_points(sample)
     if points is None:
         return unavailable(sample, "grank_z", SAME_SCARS, NULL_RANK)
-    ranks, scores, used = _scored(points, _mean_ranks)
+    ranks, scores, _ = _scored(points, mean_ranks)
+    counts = np.isfinite(points).sum(axis=0)
+    answer = of_mean_rank(sample, scores.daily(ranks), counts)
+    if answer.unavailable:
+        return answer
+    again = _reranked(points, slice(points.shape[1] - 1, None), scores)
+    return _with_interval(
+        sample, answer, None, lambda tau: _generalised_z(again(_generalised(sample, tau)), counts, sample.n)
+    )
+
+
+def _generalised_t(u: Floats, counts: Ints, n: int) -> float:
+    """Z sqrt((T - 2)/(T - 1 - Z^2)) of the mean ranks u (T,) of the points, counts (T,) events at each."""
+    used = counts > 0
     t_points = int(used.sum())
-    if t_points < 2:
+    s = np.sqrt((counts / n * u * u)[used].sum() / t_points)
+    z = float(u[-1] / s) if s > noise(np.ones(1)) else float("nan")
+    left = t_points - 1 - z * z
+    return z * float(np.sqrt((t_points - 2) / left)) if t_points > 2 and left > 0 else float("nan")
+
+
+def of_mean_ranks(sample: CarSample, u: Floats, counts: Ints) -> Significance:
+    """The answer of `grank_t` from the mean ranks of the points, without an interval."""
+    own, t_points = _generalised_t(u, counts, sample.n), int((counts > 0).sum())
+    if np.isnan(own):
+        return unavailable(sample, "grank_t", "too few estimation days for the rank distribution", NULL_RANK)
+    return Significance(
+        "grank_t", sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own,
+        f"t({t_points - 2})", float(t_p(own, t_points - 2, sample.alternative)),
+    )  # fmt: skip
+
+
+def _generalised_z(u: Floats, counts: Ints, n: int) -> float:
+    t_points = int((counts > 0).sum())
+    return float(u[-1] * np.sqrt(12 * n * (t_points + 1) / (t_points - 1)))
+
+
+def of_mean_rank(sample: CarSample, u: Floats, counts: Ints) -> Significance:
+    """The answer of `grank_z` from the mean ranks of the points, without an interval."""
+    if (counts > 0).sum() < 2:
         return unavailable(sample, "grank_z", "no estimation day to rank the events among", NULL_RANK)
-
-    def statistic(u: Floats) -> float:
-        return float(u[-1] * np.sqrt(12 * sample.n * (t_points + 1) / (t_points - 1)))
-
-    own = statistic(scores.daily(ranks))
-    answer = Significance(
+    own = _generalised_z(u, counts, sample.n)
+    return Significance(
         "grank_z", sample.group, sample.window, NULL_RANK, sample.n, float(sample.car.mean()), own, "normal",
         normal_p(own, sample.alternative),
     )  # fmt: skip
-    again = _reranked(points, slice(points.shape[1] - 1, None), scores)
-    return _with_interval(sample, answer, None, lambda tau: statistic(again(_generalised(sample, tau))))
 
 
 def all_rows(sample: CarSample) -> Floats:
@@ -187,12 +215,12 @@ def standardised_sums(counts: Ints, per_day: Ints) -> Scores:
     return Scores(1 / (1 + counts), np.full(len(counts), -0.5), 1 / np.sqrt(np.maximum(per_day, 1)))
 
 
-def _mean_deviations(counts: Ints, per_day: Ints) -> Scores:
+def mean_deviations(counts: Ints, per_day: Ints) -> Scores:
     """The mean over the events of rank - (count + 1)/2."""
     return Scores(np.ones(len(counts)), -(counts + 1) / 2, 1 / np.maximum(per_day, 1))
 
 
-def _mean_ranks(counts: Ints, per_day: Ints) -> Scores:
+def mean_ranks(counts: Ints, per_day: Ints) -> Scores:
     """U, the mean over the events of rank / (1 + count) - 1/2."""
     return Scores(1 / (1 + counts), np.full(len(counts), -0.5), 1 / np.maximum(per_day, 1))
 
@@ -223,7 +251,7 @@ def _shifted(sample: CarSample, tau: float) -> Floats:
     return np.asarray(sample.ar[:, sample.columns] - days * tau / len(sample.window))
 
 
-def _window_columns(sample: CarSample) -> slice:
+def window_columns(sample: CarSample) -> slice:
     """The columns of `all_rows` that are the tested window."""
     before = sample.residuals.shape[1]
     return slice(before + sample.columns.start, before + sample.columns.stop)
@@ -231,11 +259,31 @@ def _window_columns(sample: CarSample) -> slice:
 
 def _ranks(values: Floats) -> tuple[Floats, Ints]:
     """Mid-ranks within each row, NaN where missing, and the number of values in each row."""
-    from scipy import stats
-
     present = np.isfinite(values)
-    ranks = stats.rankdata(np.where(present, values, np.inf), axis=1)
-    return np.where(present, ranks, np.nan), present.sum(axis=1)
+    return np.where(present, mid_ranks(np.where(present, values, np.inf)), np.nan), present.sum(axis=1)
+
+
+def mid_ranks(values: Floats) -> Floats:
+    """The ranks of each row, the mean rank for the equal ones. A row without two equal values, as most are, is only sorted."""
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
+    of_sorted = np.tile(np.arange(1.0, values.shape[1] + 1), (len(values), 1))
+    tied = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & np.isfinite(ordered[:, 1:])).any(axis=1))
+    if len(tied):
+        of_sorted[tied] = _tied_ranks(ordered[tied])
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, of_sorted, axis=1)
+    return ranks
+
+
+def _tied_ranks(ordered: Floats) -> Floats:
+    """Mid-ranks of rows that are sorted: half the sum of the first and the last rank of each run of equal values."""
+    end = ordered.shape[1] - 1
+    place, steps = np.arange(end + 1), ordered[:, 1:] != ordered[:, :-1]
+    first, last = np.zeros(ordered.shape, np.int64), np.full(ordered.shape, end)
+    first[:, 1:] = np.maximum.accumulate(np.where(steps, place[1:], 0), axis=1)
+    last[:, :-1] = np.minimum.accumulate(np.where(steps, place[:-1], end)[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(1 + (first + last) / 2)
 
 
 def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Floats], Floats]:

@@ -137,7 +137,7 @@ def sur_f(sample: CarSample) -> Significance:
     by the means of all vectors of CARs that F does not reject (Scheffe 1953).
     Schipper & Thompson (1985); Binder (1985); the distribution: Rao (1973), section 8b.
     """
-    from scipy import stats
+    from scipy import special
 
     name, n = "sur_f", sample.n
     found = _one_system(sample)
@@ -156,11 +156,11 @@ def sur_f(sample: CarSample) -> Significance:
     w = float((forward_substituted(lower, scaled[None]) ** 2).sum()) / v
     together = float((spread * (correlation * spread).sum(axis=1)).sum())
     mean, se = float(sample.car.mean()), float(np.sqrt(v * together)) / n
-    half = se * float(np.sqrt(stats.f.isf(sample.alpha, n, nu - n + 1) * nu * n / (nu - n + 1)))
+    half = se * float(np.sqrt(special.fdtri(n, nu - n + 1, 1 - sample.alpha) * nu * n / (nu - n + 1)))
     statistic = w * (nu - n + 1) / (nu * n)
     return Significance(
         name, sample.group, sample.window, ALL_ZERO, n, float(sample.car.mean()), statistic, f"F({n},{nu - n + 1})",
-        float(stats.f.sf(statistic, n, nu - n + 1)), se=se, ci=(mean - half, mean + half),
+        float(special.fdtrc(n, nu - n + 1, statistic)), se=se, ci=(mean - half, mean + half),
     )  # fmt: skip
 
 

@@ -96,6 +96,7 @@ class CarSample:
         None for none. ``ar`` and ``residuals`` are those of the event's own fit.
     spans: (N, E) sessions that each return covers, which ``ar`` is then divided by the square root of; NaN where there is
         none, also inside ``window`` if a later return covers the day; None where it is one session for all.
+    spread: of the residuals, where these are not in memory.
     lacks: what the model does not give, and why (`NormalFits.lacks`): tests that need it are unavailable.
     """
 
@@ -122,6 +123,7 @@ class CarSample:
     resampling: Resampling | None = None
     pseudo_firms: PseudoFirms | None = None
     spans: Floats | None = None
+    spread: float | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -136,7 +138,7 @@ class CarSample:
     @property
     def rough_error(self) -> float:
         """About the standard error of the mean CAR: sd of the residuals times sqrt(L/N). Where to look, not what to report."""
-        spread = float(np.sqrt(np.nanmean(self.residuals**2)))
+        spread = float(np.sqrt(np.nanmean(self.residuals**2))) if self.spread is None else self.spread
         return spread * float(np.sqrt(len(self.window) / self.n))
 
     @property
@@ -215,7 +217,8 @@ def t_p(t: Floats | float, dof: Ints | int, alternative: str) -> Floats:
 
 
 def _tail(below: Callable[[Any], Any], value: Any, alternative: str) -> Any:
-    """``below`` is the distribution function of a symmetric law; scipy.stats has the same bytes, a hundred times slower."""
+    """``below`` is the distribution function of a symmetric law; scipy.stats has the same bytes, a hundred times slower,
+    and takes as long to import as everything else together."""
     if alternative == "greater":
         return below(-value)
     if alternative == "less":
@@ -237,6 +240,13 @@ def quantile_of(alpha: float, dof: float | None = None) -> float:
     from scipy import special
 
     return -float(special.ndtri(alpha / 2) if dof is None else special.stdtrit(dof, alpha / 2))
+
+
+def quantiles_of(alpha: float, dof: Ints) -> Floats:
+    """The two-sided quantiles at alpha of Student t with each of ``dof``; shape of ``dof``."""
+    from scipy import special
+
+    return np.asarray(-special.stdtrit(dof, alpha / 2))
 
 
 def interval(estimate: float, se: float, alpha: float, dof: float | None = None) -> tuple[float, float]:

@@ -14,15 +14,16 @@ def sign(sample: CarSample) -> Significance:
 
     Campbell, Lo & MacKinlay (1997), eq. 4.6.1; the p-value by the exact distribution of w.
     """
-    from scipy import stats
+    from scipy import special
 
     n = sample.n
     positive = int((sample.car > 0).sum())
     statistic = float((positive - n / 2) / np.sqrt(n / 4))
-    p = float(stats.binomtest(positive, n, 0.5, alternative=sample.alternative).pvalue)
+    below, above = float(special.bdtr(positive, n, 0.5)), float(special.bdtr(n - positive, n, 0.5))
+    p = {"less": below, "greater": above, "two-sided": min(1.0, 2 * min(below, above))}[sample.alternative]
     q = quantile_of(sample.alpha)
-    few = int(stats.binom.ppf(sample.alpha / 2, n, 0.5))  # the fewest above zero that are not rejected
-    few += int(stats.binom.cdf(few, n, 0.5) <= sample.alpha / 2)
+    chances = special.bdtr(np.arange(n + 1), n, 0.5)
+    few = int(np.searchsorted(chances, sample.alpha / 2, side="right"))  # the fewest above zero that are not rejected
     answer = Significance(
         "sign", sample.group, sample.window, "a CAR is as often above zero as not", n, float(sample.car.mean()),
         statistic, f"binomial({n})", p, note=f"{positive} of {n} above zero",
@@ -35,10 +36,14 @@ def generalized_sign(sample: CarSample) -> Significance:
 
     Cowan (1992), eq. 1-2.
     """
+    present = np.isfinite(sample.residuals)
+    return sign_of_share(sample, float(((sample.residuals > 0).sum(axis=1) / present.sum(axis=1)).mean()))
+
+
+def sign_of_share(sample: CarSample, share: float) -> Significance:
+    """`generalized_sign` from the mean share of positive estimation residuals."""
     null = "a CAR is as often above zero as an estimation-window abnormal return"
     n = sample.n
-    present = np.isfinite(sample.residuals)
-    share = float(((sample.residuals > 0).sum(axis=1) / present.sum(axis=1)).mean())
     if not 0 < share < 1:
         return unavailable(sample, "generalized_sign", "the estimation residuals have one sign only", null)
     positive = int((sample.car > 0).sum())
@@ -85,7 +90,7 @@ def _walsh_interval(sample: CarSample, exact: bool) -> tuple[float, float]:
     pairs = n * (n + 1) // 2
     if exact:
         walsh = (car[:, None] + car)[np.triu_indices(n)] / 2
-        few = int(np.searchsorted(_signed_rank_cdf(n), sample.alpha / 2, side="right"))
+        few = int(np.searchsorted(signed_rank_cdf(n), sample.alpha / 2, side="right"))
         return of_counts(walsh, few, pairs - few)
     sd = float(np.sqrt(pairs * (2 * n + 1) / 12))
 
@@ -96,7 +101,7 @@ def _walsh_interval(sample: CarSample, exact: bool) -> tuple[float, float]:
     return inverted(statistic, quantile_of(sample.alpha), float(np.median(car)), sample.rough_error)
 
 
-def _signed_rank_cdf(n: int) -> npt.NDArray[np.float64]:
+def signed_rank_cdf(n: int) -> npt.NDArray[np.float64]:
     """P(W+ <= w) for w = 0 .. n(n + 1)/2: each rank is in the sum or not, with equal chance."""
     chances = np.ones(1)
     for rank in range(1, n + 1):

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-from engine.significance.sample import CarSample, EventSignificance, empirical_p, no_answers, quantile_of, t_p
+from engine.significance.sample import (
+    CarSample,
+    EventSignificance,
+    empirical_p,
+    no_answers,
+    quantile_of,
+    quantiles_of,
+    t_p,
+)
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -20,7 +27,7 @@ def forecast_error_t(sample: CarSample) -> EventSignificance:
     Campbell, Lo & MacKinlay (1997), eq. 4.4.12-4.4.14; Salinger (1992), eq. 6.
     """
     n = sample.n
-    quantile = stats.t.isf(sample.alpha / 2, sample.dof)
+    quantile = quantiles_of(sample.alpha, sample.dof)
     return EventSignificance(
         name="forecast_error_t",
         window=sample.window,

@@ -8,6 +8,8 @@ from engine.significance.parametric import INFINITE_VARIANCE, SAME_WITHOUT_ONE, 
 from engine.significance.rank import all_rows, rank_test, standardised_sums
 from engine.significance.sample import CarSample, Significance, unavailable
 
+NULL_VARIANCE_RANK = "the absolute abnormal returns in the window rank like those of any other days"
+
 
 def variance_rank(sample: CarSample) -> Significance:
     """corrado_zivney on absolute values: sum z_t / (sqrt(L) S), z_t = sum_i U_it / sqrt(n_t), U the rank of |AR|; N(0,1).
@@ -15,8 +17,8 @@ def variance_rank(sample: CarSample) -> Significance:
     Corrado (1989) and Corrado & Zivney (1992), with |AR| in place of AR. Holds for events that share a date. A mean
     effect that is large beside sigma also makes |AR| large. The name is this engine's own.
     """
-    null = "the absolute abnormal returns in the window rank like those of any other days"
-    return rank_test(sample, "variance_rank", np.abs(all_rows(sample)), null, standardised_sums, None)
+    rows = np.abs(all_rows(sample))
+    return rank_test(sample, "variance_rank", rows, NULL_VARIANCE_RANK, standardised_sums, None)
 
 
 def variance_bmp(sample: CarSample) -> Significance:

@@ -4,8 +4,9 @@ Required keys have no default; every other key has the default printed in the RE
 and charts are handed in by the caller, so that this module depends on none of them.
 """
 
+from engine.spec.claims import CertificateRule, Claim
 from engine.spec.design import Factors, Known, StudySpec
 from engine.spec.ends import End
 from engine.spec.reading import parse_spec, read_spec
 
-__all__ = ["End", "Factors", "Known", "StudySpec", "parse_spec", "read_spec"]
+__all__ = ["CertificateRule", "Claim", "End", "Factors", "Known", "StudySpec", "parse_spec", "read_spec"]

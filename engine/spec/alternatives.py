@@ -12,7 +12,10 @@ from engine.sessions import Window
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
 
 # What a variant leaves out: tables that add results of their own, and cannot change the numbers of a test.
-ASIDE: dict[str, Any] = {"deals": None, "calendar_time": None, "crosssection": None, "grid": None, "backtest": None}
+ASIDE: dict[str, Any] = {
+    "deals": None, "calendar_time": None, "crosssection": None, "grid": None, "backtest": None, "claims": {},
+    "certificate": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def design_of(spec: StudySpec, choice: Choice, tests: list[str]) -> StudySpec:
     elif choice.benchmark is not None:
         made["benchmark"]["by_exchange"] |= choice.benchmark
     made["windows"] |= {"car": [[w.start, w.end] for w in grid_windows(spec)], "named": {}}
-    made["significance"] |= {"tests": tests, "group_by": []}
+    made["significance"] |= {"tests": tests, "group_by": [], "samples": {}}
     made["report"]["charts"] = []
     if "firm_permutation" not in tests and made["resampling"] is not None:
         made["resampling"]["controls"] = []

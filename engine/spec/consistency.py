@@ -8,6 +8,7 @@ from engine.errors import SpecError, hint
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
 from engine.spec.alternatives import backtest_problems, grid_problems
+from engine.spec.claims import certificate_problems, chart_problems, claim_problems
 from engine.spec.design import MODEL_KEYS, Known, StudySpec
 from engine.spec.ends import end_problems
 
@@ -39,6 +40,9 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _names("report", "charts", "chart", spec.report.charts, known.charts)
     for name in sorted({n for n in spec.significance.group_by if spec.significance.group_by.count(n) > 1}):
         yield f'[significance] group_by: "{name}" stands there more than once.'
+    for sample, columns in spec.significance.samples.items():
+        if not columns:
+            yield f'[significance] samples.{sample} names no column. Write for example {sample} = {{event_id = ["A24"]}}.'
     for basket, members in spec.benchmark.baskets.items():
         for name in sorted({m for m in members if members.count(m) > 1}):
             yield f'[benchmark] baskets.{basket}: "{name}" stands there more than once.'
@@ -49,6 +53,9 @@ def contradictions(spec: StudySpec, known: Known) -> Iterator[str]:
     yield from _calendar_time_problems(spec)
     yield from _crosssection_problems(spec, known)
     yield from _control_problems(spec)
+    yield from claim_problems(spec.claims, spec.windows.car, spec.significance.tests, known.claimable)
+    yield from certificate_problems(spec.certificate)
+    yield from chart_problems(spec.report.charts, spec.certificate)
     yield from grid_problems(spec, known)
     yield from backtest_problems(spec)
     if spec.model.name in known.models:

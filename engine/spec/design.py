@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from engine.sessions import FARTHEST, Window
+from engine.spec.claims import CertificateRule, Claim, digest
 from engine.spec.ends import End, read_end
 
 Alternative = Literal["two-sided", "greater", "less"]
@@ -18,7 +19,7 @@ class Known:
     """The names that this installation has. factor_models: the models that take the factors of ``[factors]``; resampling:
     the tests that need ``[resampling]``. outcomes: what may be measured. bridged: the models of trade-to-trade returns.
     covariances: of the cross-section. stamps: the columns that a named window may begin or end at. group_tests: the tests of
-    a whole sample."""
+    a whole sample; claimable: those of a mean CAR, which a claim may name."""
 
     models: frozenset[str]
     factor_models: frozenset[str]
@@ -30,6 +31,7 @@ class Known:
     covariances: frozenset[str]
     stamps: frozenset[str]
     group_tests: frozenset[str]
+    claimable: frozenset[str] = frozenset()
 
 
 class _Table(BaseModel):
@@ -156,8 +158,11 @@ class Windows(_Table):
 
 
 class SignificanceChoice(_Table):
+    """samples: groups by name, each the rows that have one of the values in every column named."""
+
     tests: list[str]
     group_by: list[str] = []
+    samples: dict[str, dict[str, Annotated[list[str], Field(min_length=1)]]] = {}
     alternative: Alternative = "two-sided"
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
@@ -293,6 +298,8 @@ class StudySpec(_Table):
     deals: Deals | None = None
     calendar_time: CalendarTime | None = None
     crosssection: CrossSection | None = None
+    claims: dict[str, Claim] = {}
+    certificate: CertificateRule | None = None
     grid: Grid | None = None
     backtest: Backtest | None = None
     limits: Limits = Limits()
@@ -322,6 +329,17 @@ class StudySpec(_Table):
         """The windows whose CARs are explained, the primary one unless others are asked for."""
         asked = self.crosssection.windows if self.crosssection is not None else []
         return tuple(Window(*w) for w in asked) or self.car_windows[:1]
+
+    def fingerprints(self) -> dict[str, str]:
+        """The sha256 of what was fixed in advance: of every claim by its name, and of the whole ``design`` without them.
+
+        Of what was chosen, not of defaults, so that a key of a later version changes nothing. Neither the words of the study nor
+        what only shows its results are part of it.
+        """
+        chosen = self.model_dump(mode="json", exclude_defaults=True)
+        claims = {f"claim {name}": digest(claim) for name, claim in chosen.pop("claims", {}).items()}
+        shown = ("title", "question", "report", "output", "certificate")
+        return {"design": digest({key: value for key, value in chosen.items() if key not in shown})} | claims
 
     def settings(self) -> dict[str, Any]:
         """Every setting with its value, defaults written out."""

@@ -10,11 +10,9 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from engine.errors import SpecError, hint
+from engine.spec.claims import Claim, ClaimPart
 from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
-
-# Declared in the study format, not in this version.
-LATER_TABLES = ("claims",)
 
 
 def read_spec(path: Path, known: Known) -> StudySpec:
@@ -32,7 +30,7 @@ def read_spec(path: Path, known: Known) -> StudySpec:
 
 def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
     """Check an already parsed study. Raises SpecError; ``where`` names the source in messages."""
-    problems = [*_later(raw), *_unknown_keys(raw)]
+    problems = [*_unknown_keys(raw)]
     if not problems:
         try:
             spec = StudySpec.model_validate(raw)
@@ -45,19 +43,11 @@ def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
     return spec
 
 
-def _later(raw: Mapping[str, Any]) -> Iterator[str]:
-    for name in LATER_TABLES:
-        if name in raw:
-            yield f"[{name}] is known, not available in this version. Remove the table."
-
-
 def _unknown_keys(raw: Mapping[str, Any]) -> Iterator[str]:
     tables = StudySpec.model_fields
     for name, value in raw.items():
-        if name in LATER_TABLES:
-            continue
         if name not in tables:
-            yield f'unknown key "{name}". {hint(name, [*tables, *LATER_TABLES])}'
+            yield f'unknown key "{name}". {hint(name, tables)}'
             continue
         fields = getattr(_table_type(name), "model_fields", None)
         if fields is None or not isinstance(value, dict):
@@ -102,7 +92,12 @@ def _plain(errors: Sequence[Any]) -> list[str]:
 def _said(path: Sequence[str], errors: Sequence[Any]) -> str:
     """One problem of one key; several errors are the kinds that its value could have been."""
     place = f"[{path[0]}] {'.'.join(path[1:])}" if len(path) > 1 else path[0]
+    if path[0] == "claims" and len(path) > 2:
+        place = f"[claims.{path[1]}] {'.'.join(path[2:])}"
     first, context = errors[0], errors[0].get("ctx", {})
+    if first["type"] == "extra_forbidden" and path[0] == "claims" and len(path) > 2:
+        known = ClaimPart.model_fields if "parts" in path else Claim.model_fields
+        return f'[claims.{path[1]}] unknown key "{path[-1]}". {hint(path[-1], known)}'
     if first["type"] == "missing":
         kind = "key" if len(path) > 1 else "table or key"
         return f"{place}: this {kind} is required and has no default. Write it into the study."

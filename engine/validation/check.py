@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.errors import EngineError
 from engine.golden import Comparison
 
 SHOWN = 12  # changed inputs on the terminal; the report has all
@@ -15,13 +16,15 @@ Status = Literal["equal", "moved", "no golden", "left out", "failed"]
 
 @dataclass(frozen=True)
 class Check:
-    """The validation of one study. message: why there is no comparison, "" where there is one. exit_code: its own."""
+    """The validation of one study. message: why there is no comparison, "" where there is one. exit_code: its own.
+    error: what kept it from being computed."""
 
     study: str
     status: Status
     message: str = ""
     comparison: Comparison | None = None
     exit_code: int = 0
+    error: EngineError | None = None
 
     @classmethod
     def of(cls, study: str, comparison: Comparison) -> Check:
@@ -45,9 +48,9 @@ def left_out(study: str, why: str) -> Check:
     return Check(study, "left out", f"left out, its prices are not here. {why}")
 
 
-def failed(study: str, why: str, exit_code: int) -> Check:
+def failed(study: str, error: EngineError) -> Check:
     """A study that could not be computed."""
-    return Check(study, "failed", why, exit_code=exit_code)
+    return Check(study, "failed", str(error), exit_code=error.exit_code, error=error)
 
 
 def lines(check: Check) -> Iterator[str]:

@@ -6,7 +6,7 @@ import re
 
 from engine.report.document import Block, Chart, Document, Heading, Points, Table, Term, Terms, Text
 from engine.report.formats import one_line, typeset
-from engine.report.mathematics import OWN_NAMES
+from engine.report.notation import OWN_NAMES
 from engine.report.theme import Theme
 
 # One pass over single characters: what is put in is never read again, so that no order of replacements can matter.
@@ -18,6 +18,8 @@ SPECIAL = {
     "≥": r"\ensuremath{\ge}", "≤": r"\ensuremath{\le}", "α": r"\ensuremath{\alpha}", "β": r"\ensuremath{\beta}",
     "σ": r"\ensuremath{\sigma}", "ν": r"\ensuremath{\nu}", "×": r"\ensuremath{\times}", "±": r"\ensuremath{\pm}",
 }  # fmt: skip
+# No wider than the text, and never made larger.
+FITTED = r"\resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}"
 SHORT = 40  # rows of a table that stays on one page
 LONG_CELL = 30
 PREAMBLE = r"""% Compile with pdflatex, xelatex or lualatex; the charts are in charts/.
@@ -26,6 +28,7 @@ PREAMBLE = r"""% Compile with pdflatex, xelatex or lualatex; the charts are in c
 \ifPDFTeX
   \usepackage[T1]{fontenc}
   \usepackage[utf8]{inputenc}
+  \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
   \newcommand{\foreign}[1]{}% no font for it: the Latin name stands alone
 \else
   \usepackage{fontspec}
@@ -33,7 +36,7 @@ PREAMBLE = r"""% Compile with pdflatex, xelatex or lualatex; the charts are in c
     {\newcommand{\foreign}[1]{}}
 \fi
 \usepackage[margin=22mm]{geometry}
-\usepackage{amsmath,array,booktabs,longtable,graphicx,textcomp,ragged2e}
+\usepackage{amsmath,array,booktabs,longtable,float,graphicx,textcomp,ragged2e}
 MACROS
 \setlength{\parindent}{0pt}\setlength{\parskip}{6pt}
 \setlength{\LTleft}{0pt}\setlength{\tabcolsep}{3pt}
@@ -61,8 +64,8 @@ def latex_text(text: object) -> str:
     return "".join([*made, f"\\foreign{{{foreign}}}" if foreign else ""])
 
 
-def latex_table(table: Table, number: int | None = None) -> str:
-    """A table alone, with booktabs (``\\usepackage{array,booktabs,longtable,ragged2e}``), caption, label and notes."""
+def latex_table(table: Table) -> str:
+    """A table alone with caption, label and notes; needs the packages array, booktabs, float, graphicx, longtable, ragged2e."""
     long = len(table.rows) > SHORT
     wide = [max((len(row[i]) for row in table.rows), default=0) for i in range(len(table.columns))]
     share = 0.62 / max(1, sum(w > LONG_CELL for w in wide))
@@ -82,11 +85,15 @@ def latex_table(table: Table, number: int | None = None) -> str:
     ]
     drawn.append(f"\\end{{{name}}}")
     size = r"\scriptsize" if "dense" in table.look or len(table.columns) > 8 else r"\small"
-    notes = f"\n\\par\\footnotesize {' '.join(latex_text(typeset(n)) for n in table.notes)}" if table.notes else ""
+    notes = (
+        f"\n\\par\\smallskip\\footnotesize {' '.join(latex_text(typeset(n)) for n in table.notes)}"
+        if table.notes
+        else ""
+    )
     if long:
         return f"{{{size}\n" + "\n".join(drawn) + f"{notes}\\par}}"
-    top = f"\\begin{{table}}[htbp]\n\\centering{size}\n{caption}\n"
-    return top + "\n".join(drawn) + notes + "\n\\end{table}"
+    inner = "\n".join(drawn)
+    return f"\\begin{{table}}[H]\n{size}\n{caption}\n\n{FITTED}{{{inner}}}{notes}\n\\end{{table}}"
 
 
 def _row(table: Table, i: int) -> str:
@@ -134,7 +141,7 @@ def _block(block: Block) -> str:
     if isinstance(block, Chart):
         picture = f"\\includegraphics[width=\\textwidth]{{charts/{block.name}.pdf}}"
         caption = f"\\caption{{{latex_text(typeset(block.caption))}}}\\label{{fig:{block.name}}}"
-        return f"\\begin{{figure}}[htbp]\n{picture}\n{caption}\n\\end{{figure}}"
+        return f"\\begin{{figure}}[H]\n{picture}\n{caption}\n\\end{{figure}}"
     return latex_table(block) if isinstance(block, Table) else ""
 
 

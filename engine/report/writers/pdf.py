@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,19 @@ def _table(document: Document, table: Table) -> dict[str, Any]:
     return {
         "kind": "table", "number": document.number(table), "caption": _said(table.caption),
         "columns": [_said(c) for c in table.columns], "numeric": list(table.numeric), "wide": wide,
-        "rows": [[_said(c) if n else shown_names(c) for c, n in zip(row, table.numeric, strict=True)] for row in table.rows],
+        "rows": [_row(row, table.numeric) for row in table.rows],
         "kinds": [table.kind(i) for i in range(len(table.rows))], "notes": " ".join(_said(n) for n in table.notes),
         "dense": "dense" in table.look or len(table.columns) > 8,
     }  # fmt: skip
+
+
+def _row(row: Sequence[str], numeric: Sequence[bool]) -> list[str]:
+    return [_said(c) if n else _breakable(shown_names(c)) for c, n in zip(row, numeric, strict=True)]
+
+
+def _breakable(text: str) -> str:
+    """``text`` whose longest words may break behind an underscore, a stroke or a hyphen."""
+    return re.sub(rf"\S{{{WIDE},}}", lambda word: re.sub(r"(?<=[_/.-])(?=\w)", "\u200b", word[0]), text)
 
 
 def _said(text: str) -> str:

@@ -28,7 +28,7 @@ PRICES = ("actual", "expected")
 
 def spreadsheet_text(text: str) -> str:
     """``text`` that no spreadsheet takes for a formula: an apostrophe before what would start one."""
-    starts = text[:1] in "=+-@" and text[:1] != ""
+    starts = text.startswith(("=", "+", "-", "@"))
     return f"'{text}" if starts and not PLAIN_NUMBER.fullmatch(text) else text
 
 

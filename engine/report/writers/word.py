@@ -24,6 +24,8 @@ SPACES = (
 CJK = "Noto Sans CJK SC"
 PAGES = {"a4": (210.0, 297.0), "us-letter": (215.9, 279.4)}
 MARGIN = 20.0
+TABLE = 9638  # twentieths of a point: 170 mm
+WIDEST = 30  # characters of a cell beyond which a column asks for no more room
 WIDE = 8  # columns from which a table is set in small type
 NOT_XML = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -77,8 +79,7 @@ def _styles(file: Any, theme: Theme) -> None:
     page.left_margin = page.right_margin = page.top_margin = page.bottom_margin = Mm(MARGIN)
     for name in ("Normal", "Heading 1", "Heading 2", "Title", "Caption", "List Bullet"):
         style = file.styles[name]
-        plain = name in ("Normal", "List Bullet")
-        style.font.name = theme.fonts.text if plain else theme.fonts.headings
+        style.font.name = theme.fonts.office
         fonts = style.element.get_or_add_rPr().get_or_add_rFonts()
         fonts.set(qn("w:eastAsia"), CJK)
         for key in ("asciiTheme", "hAnsiTheme", "eastAsiaTheme", "cstheme"):
@@ -172,35 +173,48 @@ def _table(file: Any, table: Table) -> None:
     for i, row in enumerate(table.rows):
         kind = table.kind(i)
         if kind == "head":
-            cells = _row(made, [f"by {row[0]}" if row[0] else "", *[""] * (len(row) - 1)], table, size, italic=True)
-            cells[0].merge(cells[-1])
+            _row(made, [f"by {row[0]}" if row[0] else ""], table, size, italic=True)
         else:
             said = [_said(c) if n else _clean(c) for c, n in zip(row, table.numeric, strict=True)]
             _row(made, said, table, size, grey=kind == "sub")
+    _widths(made, table)
     _rules(made)
     if table.notes:
         _text(file, Text(" ".join(table.notes), "note"), Theme())
 
 
-def _row(made: Any, cells: list[str], table: Table, size: float, **looks: bool) -> Any:
-    """A row of text, written as XML at once: a cell by cell table of hundreds of rows would take many seconds."""
+def _row(made: Any, cells: list[str], table: Table, size: float, **looks: bool) -> None:
+    """A row of text, one cell over all columns where there is but one.
+
+    Written as XML at once: made cell by cell, a table of hundreds of rows would take many seconds.
+    """
     from docx.oxml import parse_xml
 
     properties = f'<w:sz w:val="{round(2 * size)}"/>'
     properties = ("<w:b/>" if looks.get("bold") else "") + ("<w:i/>" if looks.get("italic") else "") + properties
     properties = ('<w:color w:val="5C5C5C"/>' if looks.get("grey") else "") + properties
     parts = []
-    for text, numeric in zip(cells, table.numeric, strict=True):
+    span = f'<w:gridSpan w:val="{len(table.columns)}"/>' if len(cells) < len(table.columns) else ""
+    for text, numeric in zip(cells, table.numeric, strict=False):
         side = "right" if numeric else "left"
         parts.append(
-            '<w:tc><w:tcPr><w:tcW w:w="0" w:type="auto"/></w:tcPr><w:p><w:pPr><w:spacing w:before="10" w:after="10"/>'
+            f'<w:tc><w:tcPr><w:tcW w:w="0" w:type="auto"/>{span}</w:tcPr><w:p><w:pPr><w:spacing w:before="10" w:after="10"/>'
             f'<w:jc w:val="{side}"/></w:pPr><w:r><w:rPr>{properties}</w:rPr>'
             f'<w:t xml:space="preserve">{escape(text)}</w:t></w:r></w:p></w:tc>'
         )
     head = "<w:tblHeader/>" if looks.get("bold") else ""
     row = parse_xml(f"<w:tr {SPACES}><w:trPr><w:cantSplit/>{head}</w:trPr>{''.join(parts)}</w:tr>")
     made._tbl.append(row)
-    return made.rows[-1].cells if looks.get("italic") else None
+
+
+def _widths(made: Any, table: Table) -> None:
+    """Columns as wide as their longest cell asks for, within limits; Word moves them as it likes, others keep them."""
+    from docx.oxml.ns import qn
+
+    longest = [max([len(c) // 2, *(len(row[i]) for row in table.rows)]) for i, c in enumerate(table.columns)]
+    asked = [min(max(n, 4), WIDEST) + 2 for n in longest]
+    for column, wish in zip(made._tbl.tblGrid.findall(qn("w:gridCol")), asked, strict=True):
+        column.set(qn("w:w"), str(round(TABLE * wish / sum(asked))))
 
 
 def _rules(made: Any) -> None:
@@ -210,5 +224,7 @@ def _rules(made: Any) -> None:
     line = '<w:{} w:val="single" w:sz="{}" w:color="1B1B1B"/>'
     borders = f"<w:tblBorders {SPACES}>{line.format('top', 12)}{line.format('bottom', 12)}</w:tblBorders>"
     made._tbl.tblPr.append(parse_xml(borders))
+    sides = "".join(f'<w:{side} w:w="40" w:type="dxa"/>' for side in ("left", "right"))
+    made._tbl.tblPr.append(parse_xml(f"<w:tblCellMar {SPACES}>{sides}</w:tblCellMar>"))
     for cell in made.rows[0].cells:
         cell._tc.get_or_add_tcPr().append(parse_xml(f"<w:tcBorders {SPACES}>{line.format('bottom', 6)}</w:tcBorders>"))

@@ -1,0 +1,241 @@
+"""Ask tests at pseudo-dates: chunk by chunk of draws, each fitted once for all windows and tests.
+
+Three nulls: pseudo-events as they are; the same with abnormal returns of mean zero and the study's own extra spread on the
+days of the window, also with an effect added; and as they are where the run-up before was like the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.abnormal import AbnormalReturns, Cars, cumulate
+from engine.certificate.draws import Drawn, panel_scale
+from engine.pseudo_samples import PseudoSamples, Subject, pseudo_samples
+from engine.sessions import Window
+from engine.significance.batch import BATCHED, BATCHED_EVENTS, Answers, Batch
+from engine.significance.batch.correlation import Correlations, correlations
+from engine.significance.batch.sample import Compared
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Kept = dict[str, object]
+# (samples, abnormal returns, CARs, sample number, test, alternative) -> p; asks a test that has no batched form.
+Single = Callable[[PseudoSamples, AbnormalReturns, Cars, int, str, str], float]
+
+AS_THEY_ARE, SCALED, RUNUP = "as_they_are", "scaled", "runup_matched"
+ORDER = ", order"  # after the alternative: what orders the draws where the p-values end at a smallest one
+AT_ONCE = 4_000_000  # numbers of one chunk
+WORKERS = 2
+CORRELATED = frozenset({"kolari_pynnonen", "adjusted_patell"})
+SHARED = frozenset({"kolari_pape_pynnonen"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to ask in one window. tests: of groups with a batched form; events: of one event; single: of groups without one.
+
+    scale: of the window's abnormal returns under `SCALED`. taus: (K,) effects, increasing, zero among them; few: those that
+    tests without a batched form are asked with. alternatives: of the p-values.
+    """
+
+    window: Window
+    tests: tuple[str, ...]
+    events: tuple[str, ...]
+    single: tuple[str, ...]
+    scale: float
+    taus: Floats
+    few: Floats
+    alternatives: tuple[str, ...]
+
+    @property
+    def day(self) -> int:
+        """The relative day that an effect is put on: day 0, or the day of the window nearest to it."""
+        return min(max(0, self.window.start), self.window.end)
+
+
+@dataclass(frozen=True)
+class PValues:
+    """p: by (null, window, kind, test, alternative), (K, B) p-values, K effects under `SCALED` and 1 elsewhere, B the draws,
+    for tests of one event times the events; NaN where there is no answer. caars: by (null, window), the (D,) mean CARs."""
+
+    p: dict[tuple[str, Window, str, str, str], Floats] = field(default_factory=dict)
+    caars: dict[tuple[str, Window], Floats] = field(default_factory=dict)
+
+
+def ask(
+    subject: Subject,
+    asked: Sequence[Asked],
+    drawn: Mapping[str, Drawn],
+    log_returns: bool,
+    single: Single,
+    resampled: int,
+    on_progress: Callable[[int, int], None],
+) -> PValues:
+    """The p-values of every test in every window under every null.
+
+    drawn: the draws of `AS_THEY_ARE`, which `SCALED` shares, and of `RUNUP`. resampled: how many of them, evenly spaced, a test
+    without a batched form is asked at.
+    """
+    jobs = []
+    for null, draws in drawn.items():
+        size = max(AT_ONCE // panel_scale(subject.panel), 1)
+        spaced = np.unique(np.arange(min(resampled, len(draws.position))) * len(draws.position) // max(resampled, 1))
+        if resampled >= len(draws.position):
+            spaced = np.arange(len(draws.position))
+        chunks = [
+            (null, draws, np.arange(b, min(b + size, len(draws.position)))) for b in range(0, len(draws.position), size)
+        ]
+        jobs += [(null, draws.position[at], np.flatnonzero(np.isin(at, spaced))) for null, draws, at in chunks]
+    references = _references(subject, drawn[AS_THEY_ARE], asked)
+    own = {one.window: _own(subject, one.window) for one in asked if "permutation" in one.events}
+    chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single)
+    found: dict[tuple[object, ...], list[Floats]] = {}
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for done, part in enumerate(pool.map(lambda job: chunk.ask(*job), jobs)):
+            for key, one in part.items():
+                found.setdefault(key, []).append(one)
+            on_progress(done + 1, len(jobs))
+    joined = PValues()
+    for key, several in found.items():
+        if len(key) == 2:
+            joined.caars[key] = np.concatenate(several)  # type: ignore[index]
+        else:
+            joined.p[key] = np.concatenate(several, axis=1)  # type: ignore[index]
+    return joined
+
+
+def _own(subject: Subject, window: Window) -> tuple[Compared, ...]:
+    """Each event's CARs at its own pseudo-dates."""
+    w = subject.dates.design.windows.index(window)
+    return tuple(Compared.of(cars[:, w]) for cars in subject.dates.cars)
+
+
+def _references(subject: Subject, draws: Drawn, asked: Sequence[Asked]) -> dict[Window, Compared]:
+    """The mean CARs of each window at the draws, which `permutation` compares with."""
+    windows = subject.dates.design.windows
+    found = {}
+    for one in asked:
+        w, total = windows.index(one.window), np.zeros(len(draws.place))
+        for i, cars in enumerate(subject.dates.cars):
+            total += cars[draws.place[:, i], w]
+        found[one.window] = Compared.of(total / subject.n)
+    return found
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """One chunk after the other; what they share."""
+
+    subject: Subject
+    asked: tuple[Asked, ...]
+    log_returns: bool
+    references: Mapping[Window, Compared]
+    own: Mapping[Window, tuple[Compared, ...]]
+    single: Single
+
+    def ask(self, null: str, position: Ints, few: Ints) -> dict[tuple[object, ...], Floats]:
+        """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws."""
+        again = any(one.single for one in self.asked)
+        samples = pseudo_samples(self.subject, position, keep_regressors=again)
+        days = samples.days(self.subject.panel.event_window)
+        related = self._related(samples, days)
+        found: dict[tuple[object, ...], Floats] = {}
+        common: Kept = {}
+        kept: Kept = {}
+        centre = np.stack(self.subject.dates.means)
+        for one in self.asked:
+            plain = np.zeros(1)
+            cars = cumulate(samples.abnormal, samples.fits, one.window, self.log_returns)
+            found[null, one.window] = cars.car.reshape(position.shape).mean(axis=1)
+            self._all(found, null, one, samples, samples.abnormal, plain, plain, related, days, kept, common, few)
+            if null == AS_THEY_ARE:
+                columns = one.window.within(samples.abnormal.window)
+                other = samples.other(centre, one.scale, columns)
+                self._all(found, SCALED, one, samples, other, one.taus, one.few, related, days, {}, common, few)
+                scaled = cumulate(other, samples.fits, one.window, self.log_returns)
+                found[SCALED, one.window] = scaled.car.reshape(position.shape).mean(axis=1)
+        return found
+
+    def _related(self, samples: PseudoSamples, days: Ints) -> Correlations | None:
+        """The residual correlations of the chunk, where a test looks at them."""
+        tests = {test for one in self.asked for test in one.tests}
+        if not tests & (CORRELATED | SHARED):
+            return None
+        if not tests & CORRELATED:
+            return correlations(samples.placed(), (days[:, :, 0], days[:, :, -1]))
+        rows = samples.subject.panel.estimation_rows
+        first, last = (samples.days(Window(day, day))[:, :, 0] for day in (rows.start, rows.end))
+        return correlations(samples.placed(), (first, last))
+
+    def _all(
+        self, found: dict[tuple[object, ...], Floats], null: str, one: Asked, samples: PseudoSamples,
+        abnormal: AbnormalReturns, taus: Floats, few_taus: Floats, related: Correlations | None, days: Ints, kept: Kept,
+        common: Kept, few: Ints,
+    ) -> None:  # fmt: skip
+        """Ask every test of a window under one null."""
+        cars = cumulate(abnormal, samples.fits, one.window, self.log_returns)
+        batch = self._batch(one, samples, abnormal, cars, taus, related, days, kept, common)
+        each = [("group", BATCHED, test, batch) for test in one.tests]
+        each += [("event", BATCHED_EVENTS, test, batch.take(few)) for test in one.events]
+        for kind, registry, test, samples_of in each:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                answers: Answers = registry[test](samples_of)
+                for alternative in one.alternatives:
+                    p = np.where(np.isfinite(answers.statistic), answers.p(alternative), np.nan)
+                    found[null, one.window, kind, test, alternative] = p.reshape(len(taus), -1)
+                    if answers.order is not None:
+                        order = answers.order(alternative)
+                        found[null, one.window, kind, test, f"{alternative}{ORDER}"] = order
+        for test in one.single:
+            for alternative in one.alternatives:
+                p = np.full((len(few_taus), len(few)), np.nan)
+                for k, tau in enumerate(few_taus):
+                    moved = _with_effect(abnormal, samples, one.day, tau)
+                    theirs = cumulate(moved, samples.fits, one.window, self.log_returns)
+                    p[k] = [self.single(samples, moved, theirs, int(d), test, alternative) for d in few]
+                found[null, one.window, "group", test, alternative] = p
+
+    def _batch(
+        self, one: Asked, samples: PseudoSamples, abnormal: AbnormalReturns, cars: Cars, taus: Floats,
+        related: Correlations | None, days: Ints, kept: Kept, common: Kept,
+    ) -> Batch:  # fmt: skip
+        shape = samples.position.shape
+        none, tests = np.zeros(shape[0]), set(one.tests)
+        window_days = np.ascontiguousarray(days[:, :, one.window.within(abnormal.window)])
+        return Batch(
+            window=one.window,
+            event_window=abnormal.window,
+            taus=taus,
+            day=one.day - abnormal.window.start,
+            car=cars.car.reshape(shape),
+            car_se=cars.se.reshape(shape),
+            scar=cars.scar.reshape(shape),
+            sigma=samples.fits.sigma.reshape(shape),
+            dof=cars.dof.reshape(shape),
+            ar=abnormal.ar.reshape(*shape, -1),
+            residuals=samples.fits.residuals.reshape(*shape, -1),
+            dates=samples.days(Window(0, 0))[:, :, 0],
+            window_days=window_days,
+            firms=self.subject.firms,
+            r=related.mean() if related is not None and tests & CORRELATED else none,
+            shared_r=related.mean_shared(window_days) if related is not None and tests & SHARED else none,
+            reference=self.references[one.window],
+            own=self.own.get(one.window, ()),
+            kept=kept,
+            common=common,
+        )
+
+
+def _with_effect(abnormal: AbnormalReturns, samples: PseudoSamples, day: int, tau: float) -> AbnormalReturns:
+    """The abnormal returns with a constant added on one relative day."""
+    if not tau:
+        return abnormal
+    from engine.abnormal import abnormal_returns
+
+    actual = abnormal.actual + tau * (abnormal.window.days == day)
+    return abnormal_returns(actual, samples.fits, abnormal.window)

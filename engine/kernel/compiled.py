@@ -1,0 +1,68 @@
+"""The compiled kernel in the form of the other one: `layout` in, `layout` out, and models with the signature of `MODELS`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.abnormal import LONG
+from engine.kernel.layout import (
+    REASONS,
+    Asked,
+    Calendar,
+    Measured,
+    RawEvents,
+    RawRows,
+    RowReport,
+    coefficient_names,
+    empty_measured,
+)
+from engine.models import NormalFits
+
+Floats = npt.NDArray[np.float64]
+
+
+def measure_compiled(raw: RawRows, calendar: Calendar, events: RawEvents, asked: Asked) -> tuple[Measured, RowReport]:
+    """All events of the securities, for a model of `COMPILED`."""
+    from engine.kernel import fused
+
+    k, windows = len(calendar.regressors), asked.windows
+    long = np.array([len(w) > LONG for w in windows], np.bool_)
+    made = empty_measured(coefficient_names(asked.model, k), len(events.position), asked, bool(long.any()))
+    securities = len(raw.start) - 1
+    report = np.empty((4, securities), np.int32)
+    gaps = np.empty((max(len(raw.days), 1), 3), np.int32)  # room that is not touched costs nothing
+    columns = [w.within(asked.event_window) for w in windows]
+    found = fused.measure(
+        fused.KINDS[asked.model], raw.start, raw.days, raw.values, raw.is_return, asked.log_returns,
+        int(calendar.days[0]), calendar.table, calendar.skip, calendar.regressors, calendar.riskfree,
+        events.start, events.position, events.own, asked.min_days, asked.rows.start, asked.event_window.start,
+        len(asked.event_window), np.array([c.start for c in columns]), np.array([c.stop for c in columns]), long,
+        report, gaps, made.code, made.n_obs, made.dof, made.coefficients, made.sigma, made.r2, made.car, made.se,
+        made.bhar, made.ways, made.ar, made.actual, made.expected, made.sar, made.residuals,
+    )  # fmt: skip
+    return made, RowReport(report[0].astype(np.int8), report[1], report[2], report[3], gaps[:found].copy())
+
+
+def compiled_model(name: str, returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
+    """The fits of a model of `COMPILED`, as `MODELS` has it."""
+    from engine.kernel import fused
+
+    (n, rows), k, length = returns.shape, regressors.shape[1], event_regressors.shape[2]
+    names, kind = coefficient_names(name, k), fused.KINDS[name]
+    used = regressors[:, : _used(name, k)], event_regressors[:, : _used(name, k)]
+    code, n_obs, dof = np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    coefficients, sigma, r2 = np.full((n, len(names)), np.nan), np.full(n, np.nan), np.full(n, np.nan)
+    residuals, expected = np.full((n, rows), np.nan), np.full((n, length), np.nan)
+    basis = np.full((n, length, len(names)), np.nan)
+    fused.fit_dense(
+        kind, np.ascontiguousarray(returns), *(np.ascontiguousarray(u) for u in used), coefficients, n_obs, dof, sigma,
+        r2, residuals, expected, basis, code,
+    )  # fmt: skip
+    reasons = np.array(REASONS)[code]
+    return NormalFits(names, coefficients, n_obs, dof, sigma, r2, residuals, expected, basis, reasons)
+
+
+def _used(model: str, k: int) -> int:
+    """How many of the K regressors a model looks at."""
+    return {"raw": 0, "mean_adjusted": 0, "market_adjusted": 1, "market": 1}.get(model, k)

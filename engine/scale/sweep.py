@@ -1,0 +1,69 @@
+"""The second look at very many events: each part is measured again with its residuals, which leave only sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.scale.mapping import Mapper
+from engine.scale.work import Task, measured_of
+from engine.significance.sweeps import SWEEPS, Block, Cell, Sums, added, sums_of
+
+Ints = npt.NDArray[np.int64]
+BLOCK = 1_024  # events at once
+
+
+@dataclass(frozen=True)
+class SweepTask:
+    """A task whose events leave sums. tests: of `SWEEPS`. used: (E,) which events take part. spreads: by group and window,
+    the sd of its SCARs."""
+
+    task: Task
+    tests: tuple[str, ...]
+    used: npt.NDArray[np.bool_]
+    spreads: dict[tuple[int, int], float]
+
+
+Swept = dict[tuple[str, int, int], Sums]
+
+
+def sweep_work(asked: SweepTask) -> Swept:
+    """The sums of a part by test, group and window."""
+    measured = measured_of(replace(asked.task, asked=replace(asked.task.asked, residuals=True, days=False)))
+    scar = measured.car / measured.se
+    total: Swept = {}
+    rows = np.flatnonzero(asked.used)
+    for begin in range(0, len(rows), BLOCK):
+        part = rows[begin : begin + BLOCK]
+        block = Block(measured.residuals[part], measured.ar[part], measured.sigma[part])
+        cells = {}
+        for w, window in enumerate(asked.task.asked.windows):
+            complete = np.isfinite(measured.car[part, w])
+            columns = window.within(asked.task.asked.event_window)
+            for column in asked.task.groups[:, part]:
+                for group in np.unique(column[column >= 0]).tolist():
+                    members = np.flatnonzero((column == group) & complete)
+                    spread = asked.spreads.get((group, w), np.nan)
+                    cells[group, w] = Cell(members, columns, scar[part[members], w], spread)
+        for key, sums in sums_of(asked.tests, block, cells).items():
+            total[key] = added(SWEEPS[key[0]], total[key], sums) if key in total else sums
+    return total
+
+
+def swept(
+    tasks: Sequence[tuple[Ints, Task]], used: npt.NDArray[np.bool_], tests: Sequence[str],
+    spreads: dict[tuple[int, int], float], mapper: Mapper,
+) -> Swept:  # fmt: skip
+    """The sums of all parts in their order. used: of all rows of the calendar; spreads: as of `SweepTask`."""
+    names = tuple(t for t in dict.fromkeys(tests) if t in SWEEPS)
+    if not names:
+        return {}
+    asked = [SweepTask(task, names, used[rows], spreads) for rows, task in tasks]
+    total: Swept = {}
+    for part in mapper(sweep_work, asked):
+        for key, sums in part.items():
+            total[key] = added(SWEEPS[key[0]], total[key], sums) if key in total else sums
+    return total

@@ -1,0 +1,158 @@
+"""Many samples of one design at once: what a test of `BATCHED` looks at (`Batch`) and answers (`Answers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.sessions import Window
+from engine.significance.sample import empirical_p
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Tail = Callable[[str], Floats]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Values to compare with, in order, and their sizes in order."""
+
+    ordered: Floats
+    sizes: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> Compared:
+        """In order, from (B,) in any."""
+        return cls(np.sort(values), np.sort(np.abs(values)))
+
+    def p(self, value: Floats, alternative: str) -> Floats:
+        """(1 + b)/(1 + B), b the values at least as extreme (`sample.empirical_p`)."""
+        many = len(self.ordered)
+        return empirical_p(
+            np.searchsorted(self.ordered, value, side="right"),
+            many - np.searchsorted(self.ordered, value, side="left"),
+            many - np.searchsorted(self.sizes, np.abs(value), side="left"),
+            many,
+            alternative,
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """D samples of the same N events, complete in one window, each with K effects added to every event.
+
+    taus: (K,) effects, increasing, each the same constant on the day in column ``day`` of ``ar``, inside the window.
+    car, car_se, scar: (D, N) before an effect. sigma, dof: (D, N). ar: (D, N, E) of the event window, NaN where missing.
+    residuals: (D, N, R) of the estimation window, NaN where missing. dates: (D, N) day number of day 0; window_days: (D, N, L).
+    firms: (N,). r, shared_r: (D,) the mean residual correlation of all pairs, and with the share of common window days, at
+    least 0. reference: the mean CARs that `permutation` compares with, own: for each event the CARs at its own pseudo-dates,
+    both as `Compared`. kept, common: what several tests of these abnormal returns, of these residuals, share: made once.
+    """
+
+    window: Window
+    event_window: Window
+    taus: Floats
+    day: int
+    car: Floats
+    car_se: Floats
+    scar: Floats
+    sigma: Floats
+    dof: Ints
+    ar: Floats
+    residuals: Floats
+    dates: Ints
+    window_days: Ints
+    firms: Ints
+    r: Floats
+    shared_r: Floats
+    reference: Compared
+    own: tuple[Compared, ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict)
+    common: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        return int(self.car.shape[1])
+
+    def take(self, draws: Ints) -> Batch:
+        """The samples chosen."""
+        each = ("car", "car_se", "scar", "sigma", "dof", "ar", "residuals", "dates", "window_days", "r", "shared_r")
+        return replace(self, **{name: getattr(self, name)[draws] for name in each}, kept={}, common={})
+
+    @property
+    def columns(self) -> slice:
+        """The columns of ``ar`` that are the window."""
+        return self.window.within(self.event_window)
+
+    @property
+    def cars(self) -> Floats:
+        """(K, D, N) CARs with each effect."""
+        return np.asarray(self.car + self.taus[:, None, None])
+
+    @property
+    def scars(self) -> Floats:
+        """(K, D, N) standardised CARs with each effect."""
+        return np.asarray(self.scar + self.taus[:, None, None] / self.car_se)
+
+
+def once(kept: dict[str, Any], name: str, make: Callable[[], Any]) -> Any:
+    """What is kept under a name, made where it is not there yet."""
+    if name not in kept:
+        kept[name] = make()
+    return kept[name]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """statistic: (K, D), NaN where the test has no answer. p: the (K, D) p-values for an alternative; order: numbers that fall as
+    the evidence grows, where p-values end at a smallest one, p itself if None."""
+
+    statistic: Floats
+    p: Tail
+    order: Tail | None = None
+
+
+def by_size(statistic: Floats) -> Tail:
+    """The order of a statistic that is compared with draws."""
+    return lambda alternative: {"less": statistic, "greater": -statistic, "two-sided": -np.abs(statistic)}[alternative]
+
+
+def of_t(statistic: Floats, dof: Ints | int) -> Answers:
+    """Answers of Student t statistics."""
+    from scipy import special
+
+    return _symmetric(statistic, lambda value: special.stdtr(dof, value))
+
+
+def of_normal(statistic: Floats) -> Answers:
+    """Answers of standard normal statistics."""
+    from scipy import special
+
+    return _symmetric(statistic, special.ndtr)
+
+
+def of_tails(statistic: Floats, below: Floats, above: Floats) -> Answers:
+    """Answers of a symmetric discrete law, whose tails both hold the statistic: two-sided is twice the smaller."""
+    both = np.minimum(2 * np.minimum(below, above), 1.0)
+    return Answers(statistic, lambda alternative: {"less": below, "greater": above, "two-sided": both}[alternative])
+
+
+def _symmetric(statistic: Floats, below: Callable[[Floats], Floats]) -> Answers:
+    def p(alternative: str) -> Floats:
+        if alternative == "greater":
+            return below(-statistic)
+        if alternative == "less":
+            return below(statistic)
+        return np.asarray(2 * below(-np.abs(statistic)))
+
+    return Answers(statistic, p)
+
+
+def unlike_zero(value: Floats, scale: Floats) -> Floats:
+    """The value where it is more than rounding can leave among numbers of this size, else NaN (`sample.noise`)."""
+    noise = 16 * float(np.finfo(np.float64).eps) * scale
+    return np.asarray(np.where(value > noise, value, np.nan))

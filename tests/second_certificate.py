@@ -1,0 +1,183 @@
+"""The certificate again, in plain loops: pseudo-events, market model, tests and counts from the papers, one number at a time.
+
+Nothing here is shared with the product but the generator of random numbers, whose stream is part of what a study fixes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Design:
+    """estimation, event, windows: first and last relative days. gap: pseudo-days at least so far from real ones."""
+
+    estimation: tuple[int, int]
+    event: tuple[int, int]
+    min_days: int
+
+    @property
+    def gap(self) -> int:
+        return self.event[1] - self.event[0] + 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """sigma, degrees of freedom, residuals by relative day, abnormal returns by relative day, and what the forecast needs."""
+
+    sigma: float
+    dof: int
+    residuals: dict[int, float]
+    ar: dict[int, float]
+    n: int
+    mean_x: float
+    sxx: float
+    x: dict[int, float]
+
+    def car(self, window: tuple[int, int]) -> float:
+        return sum(self.ar[d] for d in range(window[0], window[1] + 1))
+
+    def se(self, window: tuple[int, int]) -> float:
+        days = range(window[0], window[1] + 1)
+        apart = sum(self.x[d] - self.mean_x for d in days)
+        length = window[1] - window[0] + 1
+        return self.sigma * math.sqrt(length + length**2 / self.n + apart**2 / self.sxx)
+
+
+Series = Sequence[float | None]
+
+
+def fitted(y: Series, x: Series, at: int, design: Design) -> Fit | None:
+    """The market model with day 0 at a position; None where it cannot be measured."""
+    for d in range(design.event[0], design.event[1] + 1):
+        if not 0 <= at + d < len(y) or y[at + d] is None:
+            return None
+    rows = []
+    for d in range(design.estimation[0], design.estimation[1] + 1):
+        if 0 <= at + d < len(y) and y[at + d] is not None and x[at + d] is not None:
+            rows.append((d, float(y[at + d]), float(x[at + d])))  # type: ignore[arg-type]
+    if len(rows) < design.min_days:
+        return None
+    n = len(rows)
+    mean_y, mean_x = sum(r[1] for r in rows) / n, sum(r[2] for r in rows) / n
+    sxx = sum((r[2] - mean_x) ** 2 for r in rows)
+    beta = sum((r[2] - mean_x) * (r[1] - mean_y) for r in rows) / sxx
+    alpha = mean_y - beta * mean_x
+    residuals = {d: b - alpha - beta * a for d, b, a in rows}
+    sigma = math.sqrt(sum(e * e for e in residuals.values()) / (n - 2))
+    days = range(design.event[0], design.event[1] + 1)
+    ahead = {d: float(x[at + d]) for d in days}  # type: ignore[arg-type]
+    ar = {d: float(y[at + d]) - alpha - beta * ahead[d] for d in days}  # type: ignore[arg-type]
+    return Fit(sigma, n - 2, residuals, ar, n, mean_x, sxx, ahead)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A listing's event at a position of the common calendar; cluster: events that move together."""
+
+    symbol: str
+    at: int
+    cluster: int
+
+
+def feasible(events: Sequence[Event], prices: dict[str, Series], x: Series, design: Design) -> dict[int, list[int]]:
+    """For each cluster the shifts of its earliest event's position at which every member can be measured."""
+    found: dict[int, list[int]] = {}
+    for cluster in sorted({e.cluster for e in events}):
+        members = [e for e in events if e.cluster == cluster]
+        base = min(e.at for e in members)
+        found[cluster] = []
+        for start in range(len(x)):
+            good = True
+            for e in members:
+                place = start + e.at - base
+                apart = all(abs(place - other.at) >= design.gap for other in events if other.symbol == e.symbol)
+                good = good and apart and place < len(x) and fitted(prices[e.symbol], x, place, design) is not None
+            if good:
+                found[cluster].append(start - base)
+    return found
+
+
+def draws(sizes: Sequence[int], count: int, seed: int, name: str) -> list[list[int]]:
+    """Which pseudo-date each cluster has in each draw."""
+    stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(name.encode())))
+    shares = stream.random((count, len(sizes)))
+    return [[int(share * size) for share, size in zip(row, sizes, strict=True)] for row in shares]
+
+
+def moved(fit: Fit, centre: dict[int, float], scale: float, window: tuple[int, int], effect: float = 0.0) -> Fit:
+    """The abnormal returns less their means, those of the window times a scale, and an effect on day 0."""
+    ar = {}
+    for d, value in fit.ar.items():
+        inside = window[0] <= d <= window[1]
+        ar[d] = (value - centre[d]) * (scale if inside else 1.0) + (effect if d == 0 else 0.0)
+    return Fit(fit.sigma, fit.dof, fit.residuals, ar, fit.n, fit.mean_x, fit.sxx, fit.x)
+
+
+def p_values(fits: Sequence[Fit], window: tuple[int, int]) -> dict[str, float]:
+    """Two-sided p-values of five tests."""
+    n = len(fits)
+    cars = [f.car(window) for f in fits]
+    scars = [f.car(window) / f.se(window) for f in fits]
+    return {
+        "cross_sectional_t": _of_mean(cars),
+        "bmp": _of_mean(scars),
+        "patell": _normal(sum(scars) / math.sqrt(sum(f.dof / (f.dof - 2) for f in fits))),
+        "sign": float(stats.binomtest(sum(c > 0 for c in cars), n).pvalue),
+        "corrado_zivney": _corrado_zivney(fits, window),
+    }
+
+
+def _of_mean(values: Sequence[float]) -> float:
+    n = len(values)
+    mean = sum(values) / n
+    sd = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
+    return float(2 * stats.t.sf(abs(math.sqrt(n) * mean / sd), n - 1))
+
+
+def _normal(z: float) -> float:
+    return float(2 * stats.norm.sf(abs(z)))
+
+
+def _corrado_zivney(fits: Sequence[Fit], window: tuple[int, int]) -> float:
+    scores: dict[int, list[float]] = {}
+    for f in fits:
+        own = f.residuals | f.ar
+        for day, value in own.items():
+            rank = 1 + sum(v < value for v in own.values()) + 0.5 * (sum(v == value for v in own.values()) - 1)
+            scores.setdefault(day, []).append(rank / (1 + len(own)) - 0.5)
+    daily = {day: sum(u) / math.sqrt(len(u)) for day, u in scores.items()}
+    s = math.sqrt(sum(z * z for z in daily.values()) / len(daily))
+    days = range(window[0], window[1] + 1)
+    return _normal(sum(daily[d] for d in days) / (math.sqrt(len(days)) * s))
+
+
+def spread_ratio(fits: Sequence[Fit], window: tuple[int, int]) -> float:
+    """The cross-sectional sd of standardised abnormal returns on the days of the window over that of estimation days."""
+
+    def variance(values: Sequence[float]) -> float:
+        mean = sum(values) / len(values)
+        return sum((v - mean) ** 2 for v in values) / (len(values) - 1)
+
+    inside = []
+    for d in range(window[0], window[1] + 1):
+        inside.append(variance([f.ar[d] / f.se((d, d)) for f in fits]))
+    outside = []
+    for d in sorted({d for f in fits for d in f.residuals}):
+        known = [f.residuals[d] / f.sigma for f in fits if d in f.residuals]
+        if len(known) > 1:
+            outside.append(variance(known))
+    return max(math.sqrt(sum(inside) / len(inside)) / math.sqrt(sum(outside) / len(outside)), 1.0)
+
+
+def wilson(rejected: int, draws_: int, independent: int) -> tuple[float, float]:
+    """Wilson's 99 % interval of a share whose draws count for no more than so many."""
+    share, n, z = rejected / draws_, min(draws_, independent), float(stats.norm.isf(0.005))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
