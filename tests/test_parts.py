@@ -179,6 +179,17 @@ def test_a_study_in_parts_is_the_study_in_memory(tmp_path: Path, case: str, kern
     assert large.tables["quality"]["kind"].to_list() == ["no_influence", "not_checked"]
 
 
+def test_every_other_event_of_a_listing_is_named(tmp_path: Path) -> None:
+    """However many they are: a listing with hundreds of events, surroundings made by both kernels."""
+    folder = made(tmp_path / "study", tests=("cross_sectional_t",))
+    table = events().filter(pl.col("symbol") != "NONE").with_columns(pl.lit("S001").alias("symbol"))
+    table.unique("event_id", keep="first", maintain_order=True).head(400).write_csv(folder / "events.csv")
+    compiled, batched = in_parts(folder, NUMBA).whole(), in_parts(folder, "numpy").whole()
+    found = compiled.tables["contamination"]
+    assert max(found.group_by("event_id").len()["len"]) > 64
+    assert found.equals(batched.tables["contamination"])
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_same_bytes_for_any_cores_and_any_cut(tmp_path: Path, kernel: str) -> None:
     """Row groups of other sizes, which cut through securities, change only sums over events in their last digits."""

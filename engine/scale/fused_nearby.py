@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True}
-MOST = 4_096  # other events of one listing in the windows of a pair
+FEW = 32  # other events of one listing in the windows of a pair, which are sorted in place
 
 
 @numba.njit(**OPTIONS)
@@ -46,22 +46,27 @@ def rows_of(
     listed: (M,) the row of each. gap_first, gap_last: (P,) as keys, increasing. dates: (S,) day numbers of the sessions.
     """
     n, room, sessions = 0, row.shape[0], dates.shape[0]
-    others = np.empty(MOST, np.int64)
+    others = np.empty(FEW, np.int64)
     for i in range(begin, end):
         p = position[i]
         if inverse[i] >= 0:
             low = min(own[i, 0] - window_end, window_start)
             high = max(own[i, 1] - window_start, window_end)
             at, m, here = inverse[i], 0, base[i] + p
-            a = at
+            a, z = at, at
             while a > 0 and keys[a - 1] >= here + low:
                 a -= 1
-            while a < keys.shape[0] and keys[a] <= here + high and m < MOST:
-                if listed[a] != i:
-                    others[m] = a
+            while z < keys.shape[0] and keys[z] <= here + high:
+                z += 1
+            if z - a > others.shape[0]:
+                others = np.empty(2 * (z - a), np.int64)
+            for one in range(a, z):
+                if listed[one] != i:
+                    others[m] = one
                     m += 1
-                a += 1
-            for j in range(1, m):  # by the row that they name; they are few
+            if m > FEW:  # by the row that they name
+                others[:m] = others[:m][np.argsort(listed[others[:m]])]
+            for j in range(1, m if m <= FEW else 0):
                 one, q = others[j], j
                 while q > 0 and listed[others[q - 1]] > listed[one]:
                     others[q] = others[q - 1]
