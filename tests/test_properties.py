@@ -360,7 +360,8 @@ def test_one_core_and_two_cores_give_equal_bytes(tmp_path: Path) -> None:
         subprocess.run(command, check=True, env=os.environ | threads, timeout=60)
         outputs.append({p.name: p.read_bytes() for p in out.iterdir()})
     assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 13
+    assert len(outputs[0]) == 14
+    assert "influence.csv" in outputs[0]
 
 
 def test_a_seed_gives_the_same_draws_and_another_seed_others(tmp_path: Path) -> None:
