@@ -112,20 +112,14 @@ def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_re
     Barber & Lyon (1997), eq. 2.
     """
     columns = window.within(abnormal.window)
-    complete = abnormal.complete(columns)
-
-    def part(values: Floats) -> Floats:
-        """The columns of the window; a session that a later return covers adds nothing of its own."""
-        inside = np.ascontiguousarray(values[:, columns])
-        return inside if abnormal.spans is None else np.nan_to_num(inside)
+    complete, bridged = abnormal.complete(columns), abnormal.spans is not None
 
     def whole(values: Floats) -> Floats:
         return np.where(complete, values, np.nan)
 
-    car = whole(part(abnormal.ar).sum(axis=1))
-    basis = np.ascontiguousarray(part(fits.forecast_basis).transpose(0, 2, 1)).sum(axis=2)
-    se = whole(fits.sigma * np.sqrt(len(window) + (basis**2).sum(axis=1)))
-    actual, expected = part(abnormal.actual), part(abnormal.expected)
+    car = whole(_part(abnormal.ar, columns, bridged).sum(axis=1))
+    se = whole(standard_errors(fits, columns))
+    actual, expected = _part(abnormal.actual, columns, bridged), _part(abnormal.expected, columns, bridged)
     if log_returns:
         bhar = whole(np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1)))
     else:
@@ -134,6 +128,25 @@ def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_re
     if len(window) > LONG:
         ways = whole(three_ways(actual, expected, log_returns))
     return Cars(window, car, se, car / se, bhar, complete, fits.dof, np.zeros(len(car), bool), *ways)
+
+
+def _part(values: Floats, columns: slice, bridged: bool) -> Floats:
+    """The columns of a window; a session that a later return covers adds nothing of its own."""
+    inside = np.ascontiguousarray(values[:, columns])
+    return np.nan_to_num(inside) if bridged else inside
+
+
+def standard_errors(fits: NormalFits, columns: slice) -> Floats:
+    """(N,) the standard errors of the CARs over the columns of a complete window."""
+    basis = _part(fits.forecast_basis, columns, fits.spans is not None)
+    sums = np.ascontiguousarray(basis.transpose(0, 2, 1)).sum(axis=2)
+    return np.asarray(fits.sigma * np.sqrt(columns.stop - columns.start + (sums**2).sum(axis=1)))
+
+
+def sums(abnormal: AbnormalReturns, ar: Floats, columns: slice) -> Floats:
+    """(N,) the CARs over the columns with ``ar`` in the place of the abnormal returns, NaN where those are not complete."""
+    complete = abnormal.complete(columns)
+    return np.where(complete, _part(ar, columns, abnormal.spans is not None).sum(axis=1), np.nan)
 
 
 def three_ways(actual: Floats, expected: Floats, log_returns: bool) -> Floats:

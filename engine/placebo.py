@@ -304,8 +304,7 @@ def _feasible(panel: EventPanel, members: Ints, tables: Mapping[tuple[int, int, 
 
 def side_by_side(places: Ints, length: int) -> int:
     """How many windows of ``length`` sessions at the given increasing positions fit without overlap."""
-    count, free = 0, -1
-    for place in places.tolist():
-        if place >= free:
-            count, free = count + 1, place + length
+    following, count, at = np.searchsorted(places, places + length).tolist(), 0, 0
+    while at < len(following):
+        count, at = count + 1, following[at]
     return count

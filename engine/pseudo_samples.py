@@ -6,23 +6,75 @@ gaps that it meets. Pairs of a cluster stay together (`engine.placebo`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import AbnormalReturns, abnormal_returns
+from engine.lines import Line
 from engine.models import NormalFits
 from engine.models.fits import assemble
 from engine.panel import EventPanel
-from engine.placebo import PseudoDates, around_sessions, estimable
+from engine.placebo import CHUNK, PseudoDates, estimable
 from engine.sessions import Window
 from engine.significance.batch.correlation import Placed
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+NO_DAY = 100_000  # between the days beyond the end of a line, which no other line has
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The lines of a panel end to end, with days without values around each, so that any window around any of their sessions
+    is one slice.
+
+    start: (lines,) where the first session of each stands. seen: (P,) returns that an estimation row may be, in excess of the
+    risk-free rate, as returns are; regressors: (K, P); riskfree: (P,). days: (P,) day numbers, days of their own beyond a line.
+    """
+
+    start: Ints
+    seen: Floats
+    returns: Floats
+    regressors: Floats
+    riskfree: Floats
+    days: Ints
+
+    @classmethod
+    def of(cls, panel: EventPanel, dates: PseudoDates) -> Strip:
+        """With room for the estimation and event windows of the panel."""
+        first = min(panel.estimation_rows.start, panel.event_window.start, 0)
+        last = max(panel.estimation_rows.end, panel.event_window.end, 0)
+
+        def laid(values: Callable[[Line], Floats]) -> Floats:
+            parts = []
+            for line in panel.lines:
+                one = values(line)
+                edges = [(0, 0)] * (one.ndim - 1) + [(-first, last)]
+                parts.append(np.pad(one, edges, constant_values=np.nan))
+            return np.concatenate(parts, axis=-1)
+
+        lengths = np.array([len(line.dates) + last - first for line in panel.lines])
+        return cls(
+            start=np.cumsum(lengths) - lengths - first,
+            seen=laid(lambda line: estimable(line, dates.design) - line.riskfree),
+            returns=laid(lambda line: line.returns - line.riskfree),
+            regressors=laid(lambda line: line.regressors),
+            riskfree=laid(lambda line: line.riskfree),
+            days=np.concatenate([_days(line, -first, last) for line in panel.lines]),
+        )
+
+
+def _days(line: Line, before: int, after: int) -> Ints:
+    """The day numbers of a line, with days of their own before and after."""
+    days = line.dates.astype(np.int64)
+    return np.concatenate(
+        [days[0] - NO_DAY * np.arange(before, 0, -1), days, days[-1] + NO_DAY * np.arange(1, after + 1)]
+    )
 
 
 @dataclass(frozen=True)
@@ -40,6 +92,25 @@ class Subject:
     @property
     def n(self) -> int:
         return len(self.panel.pairs)
+
+    @cached_property
+    def strip(self) -> Strip:
+        """The lines of the pairs."""
+        return Strip.of(self.panel, self.dates)
+
+    @cached_property
+    def calendars(self) -> tuple[Ints, Ints]:
+        """(N,) the number of each pair's calendar, and (C, C, S) where each session of a calendar is on another one, -1 where
+        it is not."""
+        dates = [self.panel.lines[line].dates for line in self.panel.line]
+        names: dict[bytes, int] = {}
+        calendar = np.array([names.setdefault(d.tobytes(), len(names)) for d in dates])
+        each = [dates[int(np.flatnonzero(calendar == number)[0])] for number in range(len(names))]
+        counterparts = np.full((len(each), len(each), max(map(len, each))), -1)
+        for a, one in enumerate(each):
+            for b, other in enumerate(each):
+                counterparts[a, b, : len(one)] = _counterparts(one, other)
+        return calendar, counterparts
 
     def take(self, members: Ints) -> Subject:
         """The chosen pairs."""
@@ -69,34 +140,23 @@ class PseudoSamples:
 
     def days(self, window: Window) -> Ints:
         """(D, N, len(window)) the day number of each day of a window around day 0; a day of its own where a line ends."""
-        panel = self.subject.panel
-        place = self.position[:, :, None] + window.days
-        found = np.empty(place.shape, np.int64)
-        for i, line in enumerate(panel.line):
-            dates = panel.lines[line].dates.astype(np.int64)
-            at = place[:, i]
-            held = np.clip(at, 0, len(dates) - 1)
-            found[:, i] = np.where(at == held, dates[held], dates[held] + 100_000 * (at - held))
+        strip, panel = self.subject.strip, self.subject.panel
+        found: Ints = strip.days[(strip.start[panel.line] + self.position)[:, :, None] + window.days]
         return found
 
     def placed(self) -> Placed:
         """Where the residuals lie, for their correlations."""
-        panel = self.subject.panel
-        dates = [panel.lines[line].dates for line in panel.line]
-        names: dict[bytes, int] = {}
-        calendar = np.array([names.setdefault(d.tobytes(), len(names)) for d in dates])
-        each = [dates[int(np.flatnonzero(calendar == number)[0])] for number in range(len(names))]
-        counterparts = np.full((len(each), len(each), max(map(len, each))), -1)
-        for a, one in enumerate(each):
-            for b, other in enumerate(each):
-                counterparts[a, b, : len(one)] = _counterparts(one, other)
         residuals = self.fits.residuals.reshape(*self.position.shape, -1)
-        return Placed(residuals, self.position + panel.estimation_rows.start, calendar, counterparts)
+        return Placed(residuals, self.position + self.subject.panel.estimation_rows.start, *self.subject.calendars)
 
-    def other(self, centre: Floats, scale: float, columns: slice) -> AbnormalReturns:
-        """The abnormal returns less (N, E) means, those of the columns times ``scale``; expected returns as they are."""
+    def other(self, centre: Floats, scale: float, columns: slice) -> Floats:
+        """(D N, E) abnormal returns less (N, E) means, those of the columns times ``scale``."""
         ar = self.abnormal.ar - np.tile(centre, (self.draws, 1))
         ar[:, columns] *= scale
+        return ar
+
+    def with_returns(self, ar: Floats) -> AbnormalReturns:
+        """These abnormal returns on expected returns as they are."""
         return abnormal_returns(self.abnormal.expected + ar, self.fits, self.abnormal.window)
 
 
@@ -109,31 +169,33 @@ def _counterparts(one: npt.NDArray[np.datetime64], other: npt.NDArray[np.datetim
 
 def pseudo_samples(subject: Subject, position: Ints, keep_regressors: bool = False) -> PseudoSamples:
     """Fit the model with day 0 of every pair at (D, N) positions on its line."""
-    panel, design = subject.panel, subject.dates.design
+    panel, strip, model = subject.panel, subject.strip, subject.dates.design.model
     draws, n = position.shape
     rows, event_window = panel.estimation_rows, panel.event_window
-    views: dict[tuple[int, Window], Sequence[Floats]] = {}
-    parts: list[tuple[Ints, slice, NormalFits]] = []
-    returns = np.empty((draws * n, len(event_window)))
-    riskfree = np.empty((draws * n, len(event_window)))
+    at = (strip.start[panel.line] + position).ravel()
     shape = (draws * n, panel.regressors.shape[1])
     kept = (np.full((*shape, len(rows)), np.nan), np.empty((*shape, len(event_window)))) if keep_regressors else None
-    for i in range(n):
-        line, own = panel.lines[panel.line[i]], Window(*panel.own[i].tolist())
-        around = views.get((panel.line[i], own))
-        if around is None:
-            around = views[panel.line[i], own] = around_sessions(line, own, estimable(line, design), design)
-        at = position[:, i]
-        cut = [np.ascontiguousarray(view[at]) for view in around]
-        fits = design.model(*cut[:3])
-        chosen = np.arange(draws) * n + i
-        parts.append((chosen, own.within(rows), fits))
-        returns[chosen], riskfree[chosen] = cut[3], cut[4]
-        if kept is not None:
-            kept[0][chosen, :, own.within(rows)] = cut[1]
-            kept[1][chosen] = cut[2]
+    parts: list[tuple[Ints, slice, NormalFits]] = []
+    for own in np.unique(panel.own, axis=0):
+        window = Window(*own.tolist())
+        alike = np.flatnonzero(np.tile((panel.own == own).all(axis=1), draws))
+        for begin in range(0, len(alike), CHUNK):
+            chosen = alike[begin : begin + CHUNK]
+            ahead = _cut(strip.regressors, at[chosen], event_window)
+            around = _cut(strip.regressors, at[chosen], window)
+            parts.append((chosen, window.within(rows), model(_cut(strip.seen, at[chosen], window), around, ahead)))
+            if kept is not None:
+                kept[0][chosen, :, window.within(rows)] = around
+                kept[1][chosen] = ahead
     fits = assemble(parts, draws * n, len(rows))
+    returns, riskfree = _cut(strip.returns, at, event_window), _cut(strip.riskfree, at, event_window)
     returns[np.tile(subject.missing, (draws, 1))] = np.nan
     fits = replace(fits, expected=fits.expected + riskfree)
     abnormal = abnormal_returns(returns + riskfree, fits, event_window)
     return PseudoSamples(subject, position, fits, abnormal, *(kept or (None, None)))
+
+
+def _cut(values: Floats, at: Ints, window: Window) -> Floats:
+    """(len(at), ..., len(window)) of values (..., P) around each place."""
+    around = np.lib.stride_tricks.sliding_window_view(values, len(window), axis=-1)
+    return np.ascontiguousarray(np.moveaxis(around[..., at + window.start, :], -2, 0))

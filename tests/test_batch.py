@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,7 @@ def made(subject: Subject, window: Window) -> tuple[Batch, PseudoSamples, Cars]:
     samples = pseudo_samples(subject, draws.position[:DRAWS])
     cars = cumulate(samples.abnormal, samples.fits, window, False)
     days = samples.days(subject.panel.event_window)
-    batch = chunk._batch(
-        asked, samples, samples.abnormal, cars, TAUS, chunk._related(samples, days), days, {}, {}
-    )  # fmt: skip
+    batch = replace(chunk._batch(asked, samples, chunk._related(samples, days), days, {}, {}), taus=TAUS)
     return batch, samples, cars
 
 
@@ -140,7 +139,7 @@ def test_the_spread_is_put_on_the_days_of_the_window_alone(subject: Subject) -> 
     samples = pseudo_samples(subject, drawn(subject, 50, np.random.default_rng(3)).position[:3])
     centre = np.stack(subject.dates.means)
     window = Window(-1, 1).within(samples.abnormal.window)
-    found = samples.other(centre, 2.5, window).ar.reshape(3, subject.n, -1)
+    found = samples.other(centre, 2.5, window).reshape(3, subject.n, -1)
     plain = samples.abnormal.ar.reshape(3, subject.n, -1) - centre
     plain[:, :, window] *= 2.5
     assert np.allclose(found, plain, rtol=0, atol=1e-15, equal_nan=True)
@@ -170,3 +169,62 @@ def test_pseudo_samples_are_fitted_as_the_study_would_be(subject: Subject) -> No
             assert samples.abnormal.ar[row].tolist() == pytest.approx(expected.tolist(), nan_ok=True, abs=1e-16)
             day = samples.days(Window(0, 0))[number, i, 0]
             assert line.dates[at].astype(np.int64) == day
+
+
+def plain_series(rows: list[dict[int, float]], days: int, scored: Any) -> list[float]:
+    """The daily sums of scores, of ranks that are counted one by one."""
+    series = [0.0] * days
+    for own in rows:
+        for day, value in own.items():
+            rank = 1 + sum(v < value for v in own.values()) + 0.5 * (sum(v == value for v in own.values()) - 1)
+            series[day] += scored(rank, len(own))
+    return series
+
+
+def test_ranks_with_ties_gaps_and_effects_in_any_order() -> None:
+    """Daily series of made-up rows of few whole numbers, against ranks counted one by one."""
+    from engine.significance.batch.compiled import gather, score_one_more, score_residuals, score_rows
+
+    rng = np.random.default_rng(3)
+    draws, n, before, late, column = 3, 4, 9, 5, 2
+    residuals = rng.integers(-3, 4, (draws, n, before)).astype(float)
+    ar = rng.integers(-3, 4, (draws, n, late)).astype(float)
+    residuals[0, 1, 3] = residuals[0, 1, 4] = residuals[2, 0, 0] = ar[1, 2, 4] = ar[2, 0, 0] = np.nan
+    inserted = rng.integers(-4, 5, (6, draws, n)).astype(float)
+    values, columns = np.empty(residuals.shape), np.empty(residuals.shape, np.int32)
+    gather(residuals, np.argsort(residuals, axis=2), values, columns)
+    known, many = np.isfinite(residuals).sum(axis=2), np.isfinite(ar).sum(axis=2)
+
+    def scores(of: Any, k: int, d: int, put: bool) -> list[float]:
+        rows = []
+        for i in range(n):
+            own = {t: v for t, v in enumerate([*residuals[d, i], *(ar[d, i] if put else [])]) if np.isfinite(v)}
+            rows.append(own | {before + (column if put else 0): inserted[k, d, i]})
+        return plain_series(rows, before + (late if put else 1), of)
+
+    ways = (lambda rank, m: rank - (m + 1) / 2, lambda rank, m: rank / (1 + m) - 0.5)
+    count = known + many
+    slope, centre = np.stack([np.ones(count.shape), 1 / (1 + count)]), (count + 1) / 2
+    divisor, weight = rng.uniform(1, 2, (2, draws, before + late)), rng.uniform(0, 1, (draws, before + late))
+    base = np.zeros((2, draws, before))
+    score_residuals(values, columns, known, slope, centre, base)
+    out, squares = np.empty((2, 6, draws, late)), np.empty((2, 6, draws))
+    turn = np.argsort(ar, axis=2)
+    score_rows(
+        values, columns, known, base, ar, turn, many, column, inserted, slope, centre, divisor, weight, out, squares
+    )
+    for s, of in enumerate(ways):
+        for k, d in np.ndindex(6, draws):
+            wanted = np.array(scores(of, k, d, True)) / divisor[s, d]
+            assert out[s, k, d] == pytest.approx(wanted[before:], abs=1e-12)
+            assert squares[s, k, d] == pytest.approx(float((weight[d] * wanted**2).sum()), abs=1e-12)
+    alone, last, total = np.zeros((1, draws, before)), np.empty((6, draws, 1)), np.empty((6, draws))
+    score_residuals(values, columns, known, 1 / (2 + known)[None], (known + 2) / 2, alone)
+    divisor, weight = divisor[0, :, : before + 1], weight[:, : before + 1]
+    score_one_more(
+        values, columns, known, alone[0], inserted, 1 / (2 + known), (known + 2) / 2, divisor, weight, last, total
+    )
+    for k, d in np.ndindex(6, draws):
+        wanted = np.array(scores(ways[1], k, d, False)) / divisor[d]
+        assert last[k, d, 0] == pytest.approx(wanted[-1], abs=1e-12)
+        assert total[k, d] == pytest.approx(float((weight[d] * wanted**2).sum()), abs=1e-12)

@@ -157,6 +157,7 @@ def _together(
     if resampling is not None:
         draws_each = min(resampling.draws, MOST_RESAMPLES)
         resampling = replace(resampling, cluster=subject.dates.cluster, draws=draws_each)
+    apart = {(source, len(w.window)): d.apart(len(w.window), subject) for w in wanted for source, d in draws.items()}
     values = ask(
         subject, asked, draws, measured.log_returns, ask_one(measured.alpha, resampling), rule.resampled, on_progress
     )  # fmt: skip
@@ -170,7 +171,7 @@ def _together(
             few=one.few,
             p=_of_window(values, w.window),
             caars={null: values.caars[null, w.window] for null in NULLS},
-            apart={null: draws[_source(null)].apart(len(w.window), subject) for null in NULLS},
+            apart={null: apart[_source(null), len(w.window)] for null in NULLS},
             distinct={null: draws[_source(null)].distinct() for null in NULLS},
             unmatched=unmatched,
             reasons=reasons[w.window],

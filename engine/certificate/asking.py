@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.abnormal import AbnormalReturns, Cars, cumulate
+from engine.abnormal import AbnormalReturns, Cars, cumulate, standard_errors, sums
 from engine.certificate.draws import Drawn, panel_scale
 from engine.pseudo_samples import PseudoSamples, Subject, pseudo_samples
 from engine.sessions import Window
@@ -145,20 +145,20 @@ class _Chunk:
         days = samples.days(self.subject.panel.event_window)
         related = self._related(samples, days)
         found: dict[tuple[object, ...], Floats] = {}
-        common: Kept = {}
-        kept: Kept = {}
+        kept, common, of_few = Kept(), Kept(), Kept()
         centre = np.stack(self.subject.dates.means)
         for one in self.asked:
-            plain = np.zeros(1)
-            cars = cumulate(samples.abnormal, samples.fits, one.window, self.log_returns)
-            found[null, one.window] = cars.car.reshape(position.shape).mean(axis=1)
-            self._all(found, null, one, samples, samples.abnormal, plain, plain, related, days, kept, common, few)
+            plain = self._batch(one, samples, related, days, kept, common)
+            found[null, one.window] = plain.car.mean(axis=1)
+            _ask_batch(found, null, one, plain, few, of_few)
+            self._ask_single(found, null, one, samples, samples.abnormal, np.zeros(1), few)
             if null == AS_THEY_ARE:
-                columns = one.window.within(samples.abnormal.window)
-                other = samples.other(centre, one.scale, columns)
-                self._all(found, SCALED, one, samples, other, one.taus, one.few, related, days, {}, common, few)
-                scaled = cumulate(other, samples.fits, one.window, self.log_returns)
-                found[SCALED, one.window] = scaled.car.reshape(position.shape).mean(axis=1)
+                ar = samples.other(centre, one.scale, plain.columns)
+                scaled = _with_spread(plain, samples, ar, one.taus)
+                found[SCALED, one.window] = scaled.car.mean(axis=1)
+                _ask_batch(found, SCALED, one, scaled, few, of_few)
+                if one.single:
+                    self._ask_single(found, SCALED, one, samples, samples.with_returns(ar), one.few, few)
         return found
 
     def _related(self, samples: PseudoSamples, days: Ints) -> Correlations | None:
@@ -172,51 +172,24 @@ class _Chunk:
         first, last = (samples.days(Window(day, day))[:, :, 0] for day in (rows.start, rows.end))
         return correlations(samples.placed(), (first, last))
 
-    def _all(
-        self, found: dict[tuple[object, ...], Floats], null: str, one: Asked, samples: PseudoSamples,
-        abnormal: AbnormalReturns, taus: Floats, few_taus: Floats, related: Correlations | None, days: Ints, kept: Kept,
-        common: Kept, few: Ints,
-    ) -> None:  # fmt: skip
-        """Ask every test of a window under one null."""
-        cars = cumulate(abnormal, samples.fits, one.window, self.log_returns)
-        batch = self._batch(one, samples, abnormal, cars, taus, related, days, kept, common)
-        each = [("group", BATCHED, test, batch) for test in one.tests]
-        each += [("event", BATCHED_EVENTS, test, batch.take(few)) for test in one.events]
-        for kind, registry, test, samples_of in each:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                answers: Answers = registry[test](samples_of)
-                for alternative in one.alternatives:
-                    p = np.where(np.isfinite(answers.statistic), answers.p(alternative), np.nan)
-                    found[null, one.window, kind, test, alternative] = p.reshape(len(taus), -1)
-                    if answers.order is not None:
-                        order = answers.order(alternative)
-                        found[null, one.window, kind, test, f"{alternative}{ORDER}"] = order
-        for test in one.single:
-            for alternative in one.alternatives:
-                p = np.full((len(few_taus), len(few)), np.nan)
-                for k, tau in enumerate(few_taus):
-                    moved = _with_effect(abnormal, samples, one.day, tau)
-                    theirs = cumulate(moved, samples.fits, one.window, self.log_returns)
-                    p[k] = [self.single(samples, moved, theirs, int(d), test, alternative) for d in few]
-                found[null, one.window, "group", test, alternative] = p
-
     def _batch(
-        self, one: Asked, samples: PseudoSamples, abnormal: AbnormalReturns, cars: Cars, taus: Floats,
-        related: Correlations | None, days: Ints, kept: Kept, common: Kept,
+        self, one: Asked, samples: PseudoSamples, related: Correlations | None, days: Ints, kept: Kept, common: Kept
     ) -> Batch:  # fmt: skip
-        shape = samples.position.shape
-        none, tests = np.zeros(shape[0]), set(one.tests)
-        window_days = np.ascontiguousarray(days[:, :, one.window.within(abnormal.window)])
+        """The pseudo-events of a chunk as they are."""
+        shape, abnormal = samples.position.shape, samples.abnormal
+        columns, none, tests = one.window.within(abnormal.window), np.zeros(samples.draws), set(one.tests)
+        window_days = np.ascontiguousarray(days[:, :, columns])
+        car, se = sums(abnormal, abnormal.ar, columns), standard_errors(samples.fits, columns)
         return Batch(
             window=one.window,
             event_window=abnormal.window,
-            taus=taus,
+            taus=np.zeros(1),
             day=one.day - abnormal.window.start,
-            car=cars.car.reshape(shape),
-            car_se=cars.se.reshape(shape),
-            scar=cars.scar.reshape(shape),
+            car=car.reshape(shape),
+            car_se=se.reshape(shape),
+            scar=(car / se).reshape(shape),
             sigma=samples.fits.sigma.reshape(shape),
-            dof=cars.dof.reshape(shape),
+            dof=samples.fits.dof.reshape(shape),
             ar=abnormal.ar.reshape(*shape, -1),
             residuals=samples.fits.residuals.reshape(*shape, -1),
             dates=samples.days(Window(0, 0))[:, :, 0],
@@ -229,6 +202,45 @@ class _Chunk:
             kept=kept,
             common=common,
         )
+
+    def _ask_single(
+        self, found: dict[tuple[object, ...], Floats], null: str, one: Asked, samples: PseudoSamples,
+        abnormal: AbnormalReturns, taus: Floats, few: Ints,
+    ) -> None:  # fmt: skip
+        """Ask the tests of a window that have no batched form."""
+        for test in one.single:
+            for alternative in one.alternatives:
+                p = np.full((len(taus), len(few)), np.nan)
+                for k, tau in enumerate(taus):
+                    moved = _with_effect(abnormal, samples, one.day, tau)
+                    theirs = cumulate(moved, samples.fits, one.window, self.log_returns)
+                    p[k] = [self.single(samples, moved, theirs, int(d), test, alternative) for d in few]
+                found[null, one.window, "group", test, alternative] = p
+
+
+def _ask_batch(
+    found: dict[tuple[object, ...], Floats], null: str, one: Asked, batch: Batch, few: Ints, of_few: Kept
+) -> None:
+    """Ask the tests of a window that have a batched form, those of one event at a few of the draws."""
+    some = batch.take(few, of_few) if one.events else batch
+    each = [("group", BATCHED, test, batch) for test in one.tests]
+    each += [("event", BATCHED_EVENTS, test, some) for test in one.events]
+    for kind, registry, test, samples in each:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            answers: Answers = registry[test](samples)
+            for alternative in one.alternatives:
+                p = np.where(np.isfinite(answers.statistic), answers.p(alternative), np.nan)
+                found[null, one.window, kind, test, alternative] = p.reshape(len(batch.taus), -1)
+                if answers.order is not None:
+                    found[null, one.window, kind, test, f"{alternative}{ORDER}"] = answers.order(alternative)
+
+
+def _with_spread(batch: Batch, samples: PseudoSamples, ar: Floats, taus: Floats) -> Batch:
+    """The batch with other abnormal returns (D N, E), and effects."""
+    expected, shape = samples.abnormal.expected, batch.car.shape
+    ar = (expected + ar) - expected  # as they are when they come with their returns
+    car = sums(samples.abnormal, ar, batch.columns).reshape(shape)
+    return replace(batch, taus=taus, ar=ar.reshape(*shape, -1), car=car, scar=car / batch.car_se, kept={})
 
 
 def _with_effect(abnormal: AbnormalReturns, samples: PseudoSamples, day: int, tau: float) -> AbnormalReturns:

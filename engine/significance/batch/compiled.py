@@ -14,12 +14,12 @@ OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 @numba.njit(**OPTIONS)
-def place(row, order, known, value, equal_too):  # type: ignore[no-untyped-def]
-    """How many of the first ``known`` values of a row, in order, are below ``value``; with ``equal_too`` those equal too."""
+def place(values, known, value, equal_too):  # type: ignore[no-untyped-def]
+    """How many of the first ``known`` values, which are in order, are below ``value``; with ``equal_too`` those equal too."""
     low, high = 0, known
     while low < high:
         middle = (low + high) >> 1
-        seen = row[order[middle]]
+        seen = values[middle]
         if seen < value or (equal_too and seen == value):
             low = middle + 1
         else:
@@ -28,124 +28,226 @@ def place(row, order, known, value, equal_too):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def places(rows, order, known, values, equal_too, out):  # type: ignore[no-untyped-def]
-    """`place` of (K, D, N) values in (D, N, T) rows, into ``out``."""
+def places(ordered, known, values, equal_too, out):  # type: ignore[no-untyped-def]
+    """`place` of (K, D, N) values in (D, N, R) rows, each in order, into ``out``."""
     for k in range(values.shape[0]):
         for d in range(values.shape[1]):
             for i in range(values.shape[2]):
-                out[k, d, i] = place(rows[d, i], order[d, i], known[d, i], values[k, d, i], equal_too)
+                out[k, d, i] = place(ordered[d, i], known[d, i], values[k, d, i], equal_too)
 
 
 @numba.njit(**OPTIONS)
-def score_ranks(rows, order, known, slope, offset, out):  # type: ignore[no-untyped-def]
-    """Add slope rank + offset of every value of every row to its column of ``out`` (S, D, T), for S ways to score.
-
-    rows: (D, N, T). order: (D, N, T) columns by value, the ``known`` (D, N) first. slope, offset: (S, D, N). Ties have mid-ranks.
-    """
+def gather(rows, order, values, columns):  # type: ignore[no-untyped-def]
+    """Values of (D, N, R) rows in order, and their columns."""
     for d in range(rows.shape[0]):
         for i in range(rows.shape[1]):
-            row, turn, m = rows[d, i], order[d, i], known[d, i]
-            first = 0
-            while first < m:
-                last = first
-                while last + 1 < m and row[turn[last + 1]] == row[turn[first]]:
-                    last += 1
-                for r in range(first, last + 1):
-                    for s in range(out.shape[0]):
-                        out[s, d, turn[r]] += slope[s, d, i] * (1 + 0.5 * (first + last)) + offset[s, d, i]
-                first = last + 1
+            for r in range(rows.shape[2]):
+                columns[d, i, r] = order[d, i, r]
+                values[d, i, r] = rows[d, i, order[d, i, r]]
 
 
 @numba.njit(**OPTIONS)
-def score_inserted(rows, order, known, inserted, column, slope, offset, out):  # type: ignore[no-untyped-def]
-    """Add to ``out`` (S, K, D, T) what (K, D, N) values change that are put into a column left out of the rows.
+def among(values, columns, count, centre, score):  # type: ignore[no-untyped-def]
+    """Mid-ranks less ``centre`` of the first ``count`` values, which are in order, into their columns of ``score``."""
+    first = 0
+    while first < count:
+        last = first
+        while last + 1 < count and values[last + 1] == values[first]:
+            last += 1
+        for r in range(first, last + 1):
+            score[columns[r]] = 1 + 0.5 * (first + last) - centre
+        first = last + 1
 
-    Each has a score of its own, and lifts the values above it by one rank, its equals by half. As in `score_ranks` otherwise.
+
+@numba.njit(**OPTIONS)
+def find(values, count, value, low):  # type: ignore[no-untyped-def]
+    """How many of the first ``count`` values in order are below ``value``, and how many below or equal; from ``low`` on foot."""
+    while low < count and values[low] < value:
+        low += 1
+    while low > 0 and values[low - 1] >= value:
+        low -= 1
+    high = low
+    while high < count and values[high] == value:
+        high += 1
+    return low, high
+
+
+@numba.njit(**OPTIONS)
+def lift(columns, low, high, low_before, high_before, slope, out):  # type: ignore[no-untyped-def]
+    """Add to the columns what a value changes that has ``low`` values below it and ``high`` not above, in place of one before.
+
+    It lifts those above by one rank and its equals by half: half for all from ``low`` on, half for all from ``high`` on.
+    """
+    if low == high and low_before == high_before:
+        for r in range(low, low_before):
+            out[columns[r]] += slope
+        for r in range(low_before, low):
+            out[columns[r]] -= slope
+        return
+    for r in range(low, low_before):
+        out[columns[r]] += 0.5 * slope
+    for r in range(low_before, low):
+        out[columns[r]] -= 0.5 * slope
+    for r in range(high, high_before):
+        out[columns[r]] += 0.5 * slope
+    for r in range(high_before, high):
+        out[columns[r]] -= 0.5 * slope
+
+
+@numba.njit(**OPTIONS)
+def insert(values, columns, count, inserted, slope, own, change):  # type: ignore[no-untyped-def]
+    """Add slope times the number of values below each of K inserted ones, equals half, to ``own`` (K,), and what they lift.
+
+    values, columns: (count,) in order. change: (K, T) what each adds to every column beside the one before it, so that K values
+    cost little more than one where they are near.
+    """
+    low_before, high_before, low = count, count, place(values, count, inserted[0], False)
+    for k in range(len(inserted)):
+        if inserted[k] != inserted[k]:
+            own[k] = np.nan
+            continue
+        low, high = find(values, count, inserted[k], low)
+        own[k] += slope * 0.5 * (low + high)
+        lift(columns, low, high, low_before, high_before, slope, change[k])
+        low_before, high_before = low, high
+
+
+@numba.njit(**OPTIONS)
+def enter(ordered, order, known, late, turn, many, left_out, centre, slope, values, columns, step, base):  # type: ignore[no-untyped-def]
+    """Put late values, all but one, among the ``known`` ordered ones: their scores and lifts into ``base``; how many, in order
+    with their columns in ``values`` and ``columns``.
+
+    turn: the columns of the late values by value, ``many`` of them. step: (known + 1,) to work with.
+    """
+    count, rows = 0, len(ordered)
+    for b in range(many):
+        if turn[b] != left_out:
+            values[count], columns[count] = late[turn[b]], rows + turn[b]
+            count += 1
+    step[:] = 0.0
+    low = 0
+    for b in range(count):
+        low, high = find(ordered, known, values[b], low)
+        step[low] += 0.5
+        step[high] += 0.5
+        base[columns[b]] += slope * 0.5 * (low + high)
+    lifts = 0.0
+    for r in range(known):
+        lifts += step[r]
+        base[order[r]] += slope * lifts
+    first = 0
+    while first < count:
+        last = first
+        while last + 1 < count and values[last + 1] == values[first]:
+            last += 1
+        for r in range(first, last + 1):
+            base[columns[r]] += slope * (1 + 0.5 * (first + last) - centre)
+        first = last + 1
+    return count
+
+
+@numba.njit(**OPTIONS)
+def squared(base, own, change, column, divisor, weight, first, late, squares):  # type: ignore[no-untyped-def]
+    """The daily series of K inserted values over a divisor: weighted sums of squares, and the days from ``first`` on.
+
+    base: (T,) without them, overwritten; own: (K,) of the inserted values, put in ``column``. late: (K, T - first).
+    """
+    share, days = weight / (divisor * divisor), len(base)
+    for k in range(len(own)):
+        for t in range(days):
+            base[t] += change[k, t]
+        if column >= 0:
+            base[column] = own[k]
+        a, b, c, e = 0.0, 0.0, 0.0, 0.0  # four sums, since one waits for itself
+        for t in range(0, days - 3, 4):
+            a += share[t] * base[t] * base[t]
+            b += share[t + 1] * base[t + 1] * base[t + 1]
+            c += share[t + 2] * base[t + 2] * base[t + 2]
+            e += share[t + 3] * base[t + 3] * base[t + 3]
+        for t in range(days - days % 4, days):
+            a += share[t] * base[t] * base[t]
+        squares[k] = a + b + c + e
+        for t in range(first, days):
+            late[k, t - first] = base[t] / divisor[t]
+
+
+@numba.njit(**OPTIONS)
+def score_residuals(ordered, order, known, slope, centre, out):  # type: ignore[no-untyped-def]
+    """Add to ``out`` (S, D, R) the daily sums over events of slope (rank - centre), ranks among the row's own values.
+
+    ordered, order: (D, N, R), the first ``known`` (D, N) of them values and their columns in order. slope: (S, D, N), centre:
+    (D, N).
+    """
+    score = np.empty(out.shape[2])
+    for d in range(known.shape[0]):
+        for i in range(known.shape[1]):
+            score[:] = 0.0
+            among(ordered[d, i], order[d, i], known[d, i], centre[d, i], score)
+            for s in range(out.shape[0]):
+                for t in range(out.shape[2]):
+                    out[s, d, t] += slope[s, d, i] * score[t]
+
+
+@numba.njit(**OPTIONS)
+def score_rows(  # type: ignore[no-untyped-def]
+    ordered, order, known, residuals, late, turn, many, column, inserted, slope, centre, divisor, weight, out, squares
+):
+    """Daily sums over events of slope (rank - centre), for S slopes, each over a divisor: the late days and sums of squares.
+
+    ordered, order, known: as in `score_residuals`, whose sums are ``residuals``. late, turn: (D, N, E), many: (D, N). column:
+    of ``late``, where the (K, D, N) inserted values are in the place of what is there; -1 for none. slope: (S, D, N), first 1.
+    divisor: (S, D, R + E); weight: (D, R + E). out: (S, K, D, E); squares: (S, K, D).
     """
     ways, effects, draws, days = out.shape
-    below, up_to = np.empty(effects, np.int64), np.empty(effects, np.int64)
+    events, rows = known.shape[1], ordered.shape[2]
+    values, columns, step = np.empty(days), np.empty(days, order.dtype), np.empty(rows + 1)
+    at = rows + column if column >= 0 else -1
     for d in range(draws):
-        lifts = np.zeros((ways, effects + 1, days))  # of values with so many effects below them
-        for i in range(rows.shape[1]):
-            row, turn, m = rows[d, i], order[d, i], known[d, i]
-            rising = _between(row, turn, m, inserted[:, d, i], below, up_to)
-            for k in range(effects):
-                for s in range(ways):
-                    out[s, k, d, column] += slope[s, d, i] * (1 + 0.5 * (below[k] + up_to[k])) + offset[s, d, i]
-                    for r in range(below[k], up_to[k]):
-                        out[s, k, d, turn[r]] += 0.5 * slope[s, d, i]
-            if rising:
-                passed = 0
-                for r in range(m):
-                    while passed < effects and up_to[passed] <= r:
-                        passed += 1
-                    if passed:
-                        for s in range(ways):
-                            lifts[s, passed, turn[r]] += slope[s, d, i]
-            else:
-                for k in range(effects):
-                    for r in range(up_to[k], m):
-                        for s in range(ways):
-                            out[s, k, d, turn[r]] += slope[s, d, i]
-        for s in range(ways):
-            for t in range(days):
-                above = 0.0
-                for k in range(effects - 1, -1, -1):
-                    above += lifts[s, k + 1, t]
-                    out[s, k, d, t] += above
-
-
-@numba.njit(**OPTIONS)
-def _between(row, turn, known, values, below, up_to):  # type: ignore[no-untyped-def]
-    """How many values of a row are below each of some, and below or equal; whether those rise, so that one walk finds all."""
-    rising = True
-    for k in range(1, values.shape[0]):
-        rising = rising and values[k] >= values[k - 1]
-    if not rising or values.shape[0] < 4:
-        for k in range(values.shape[0]):
-            below[k] = place(row, turn, known, values[k], False)
-            up_to[k] = place(row, turn, known, values[k], True)
-        return rising
-    low, high = 0, 0
-    for k in range(values.shape[0]):
-        while low < known and row[turn[low]] < values[k]:
-            low += 1
-        high = max(high, low)
-        while high < known and row[turn[high]] <= values[k]:
-            high += 1
-        below[k], up_to[k] = low, high
-    return True
-
-
-@numba.njit(**OPTIONS)
-def merge_columns(rows, order, known, first, left_out, out, counts):  # type: ignore[no-untyped-def]
-    """Order whole rows (D, N, T) whose columns before ``first`` are in order already, the ``known`` (D, N) of them first.
-
-    out: (D, N, T) the columns by value, without ``left_out`` and missing ones; counts: (D, N) how many.
-    """
-    draws, events, days = rows.shape
-    late = np.empty(days - first, np.int64)
-    for d in range(draws):
+        base, own = np.zeros((ways, rows + days)), np.zeros((ways, effects))
+        change, least = np.zeros((ways, effects, rows + days)), np.zeros(ways)
+        for s in range(1, ways):
+            least[s] = slope[s, d].min()
         for i in range(events):
-            row, m = rows[d, i], 0
-            for t in range(first, days):
-                if t == left_out or row[t] != row[t]:
+            m, middle = known[d, i], centre[d, i]
+            for s in range(ways):
+                one = slope[s, d, i] - least[s]
+                if (
+                    one == 0
+                ):  # most events of a sample have a slope in common: the first sums have it all but for a factor
                     continue
-                at = m
-                while at > 0 and row[late[at - 1]] > row[t]:
-                    late[at] = late[at - 1]
-                    at -= 1
-                late[at] = t
-                m += 1
-            a, b = 0, 0
-            for r in range(known[d, i] + m):
-                if b == m or (a < known[d, i] and row[order[d, i, a]] <= row[late[b]]):
-                    out[d, i, r] = order[d, i, a]
-                    a += 1
-                else:
-                    out[d, i, r] = late[b]
-                    b += 1
-            counts[d, i] = known[d, i] + m
+                count = enter(
+                    ordered[d, i], order[d, i], m, late[d, i], turn[d, i], many[d, i], column, middle, one, values, columns,
+                    step[: m + 1], base[s],
+                )  # fmt: skip
+                if column >= 0:
+                    own[s] += one * (1 - middle)
+                    insert(ordered[d, i], order[d, i], m, inserted[:, d, i], one, own[s], change[s])
+                    insert(values, columns, count, inserted[:, d, i], one, own[s], change[s])
+        for s in range(1, ways):
+            base[s] += least[s] * base[0]
+            own[s] += least[s] * own[0]
+            change[s] += least[s] * change[0]
+        for s in range(ways):
+            base[s, :rows] += residuals[s, d]
+            squared(base[s], own[s], change[s], at, divisor[s, d], weight[d], rows, out[s, :, d], squares[s, :, d])
+
+
+@numba.njit(**OPTIONS)
+def score_one_more(ordered, order, known, residuals, inserted, slope, centre, divisor, weight, out, squares):  # type: ignore[no-untyped-def]
+    """`score_rows` with one day behind the rows, which holds the (K, D, N) inserted values and nothing else.
+
+    residuals: (D, R); slope: (D, N). divisor, weight: (D, R + 1). out: (K, D, 1); squares: (K, D).
+    """
+    effects, draws, _ = out.shape
+    rows = ordered.shape[2]
+    base = np.zeros(rows + 1)
+    for d in range(draws):
+        own, change = np.zeros(effects), np.zeros((effects, rows + 1))
+        for i in range(known.shape[1]):
+            own += slope[d, i] * (1 - centre[d, i])
+            insert(ordered[d, i], order[d, i], known[d, i], inserted[:, d, i], slope[d, i], own, change)
+        base[:rows] = residuals[d]
+        squared(base, own, change, rows, divisor[d], weight[d], rows, out[:, d], squares[:, d])
 
 
 @numba.njit(**OPTIONS)
@@ -158,17 +260,22 @@ def correlate(residuals, shift, counterparts, calendar, draw, one, other, out): 
     rows, sessions = residuals.shape[2], counterparts.shape[2]
     for p in range(draw.shape[0]):
         d, i, j = draw[p], one[p], other[p]
+        row_a, row_b, alike = residuals[d, i], residuals[d, j], calendar[i] == calendar[j]
         to, count, mean_a, mean_b = counterparts[calendar[i], calendar[j]], 0, 0.0, 0.0
+        gap = shift[d, i] - shift[d, j]
+        first, end = (max(0, -gap), min(rows, rows - gap)) if alike else (0, rows)
         for step in range(2):
             aa, bb, ab = 0.0, 0.0, 0.0
-            for c in range(rows):
-                at = shift[d, i] + c
-                if at < 0 or at >= sessions or to[at] < 0:
-                    continue
-                e = to[at] - shift[d, j]
-                if e < 0 or e >= rows:
-                    continue
-                a, b = residuals[d, i, c], residuals[d, j, e]
+            for c in range(first, end):
+                e = c + gap
+                if not alike:
+                    at = shift[d, i] + c
+                    if at < 0 or at >= sessions or to[at] < 0:
+                        continue
+                    e = to[at] - shift[d, j]
+                    if e < 0 or e >= rows:
+                        continue
+                a, b = row_a[c], row_b[e]
                 if a != a or b != b:
                     continue
                 if step == 0:

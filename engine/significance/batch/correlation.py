@@ -87,9 +87,10 @@ def _blocks(placed: Placed) -> Ints:
     whole = (count == end - start) & (count >= 3)
     draw = np.broadcast_to(np.arange(len(known))[:, None], count.shape)
     calendar = np.broadcast_to(placed.calendar, count.shape)
-    keys = np.stack([draw, calendar, placed.first, start, end], axis=2).reshape(-1, 5)
-    _, label, size = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    label = label.reshape(count.shape)
+    key = np.zeros(count.shape, np.int64)  # one number for all five: whole rows sort a hundred times slower
+    for part in (draw, calendar, placed.first - placed.first.min(), start, end):
+        key = key * (int(part.max()) + 1) + part
+    _, label, size = np.unique(key, return_inverse=True, return_counts=True)
     complete = np.bincount(label.ravel(), weights=(~whole).ravel(), minlength=len(size)) == 0
     return np.where((size[label] > 1) & complete[label], label, -1)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.significance.batch.rank import residual_order
+from engine.significance.batch.rank import sorted_residuals
 from engine.significance.batch.sample import Answers, Batch, Floats, of_t
 from engine.significance.sample import empirical_p
 
@@ -22,11 +22,12 @@ def sq(batch: Batch) -> Answers:
         return Answers(np.full(batch.cars.shape, np.nan), lambda alternative: np.full(batch.cars.shape, np.nan))
     from engine.significance.batch.compiled import places
 
-    order, known = residual_order(batch)
+    rows = sorted_residuals(batch)
+    known = rows.known
     ar = batch.ar[:, :, batch.day] + batch.taus[:, None, None]
     less, up_to = np.empty(ar.shape, np.int64), np.empty(ar.shape, np.int64)
-    places(batch.residuals, order, known, ar, False, less)
-    places(batch.residuals, order, known, ar, True, up_to)
+    places(rows.values, known, ar, False, less)
+    places(rows.values, known, ar, True, up_to)
 
     def p(alternative: str) -> Floats:
         above = known - less

@@ -14,24 +14,23 @@ Bools = npt.NDArray[np.bool_]
 
 
 def cross_sectional_t(batch: Batch) -> Answers:
-    return of_t(_t_of_mean(batch.cars), batch.n - 1)
+    return of_t(np.sqrt(batch.n) * batch.means / _sd(batch), batch.n - 1)
 
 
 def skewness_adjusted_t(batch: Batch) -> Answers:
-    n, cars = batch.n, batch.cars
+    n, means = batch.n, batch.means
     if n < 3:
-        return of_normal(np.full(cars.shape[:2], np.nan))
-    mean = cars.mean(axis=2)
-    apart = cars - mean[..., None]
-    variance = (apart**2).mean(axis=2)
-    sd = unlike_zero(np.sqrt(variance * n / (n - 1)), np.abs(cars).max(axis=2))
-    s, g = mean / sd, (apart**3).mean(axis=2) / variance**1.5 * np.sqrt(n * (n - 1)) / (n - 2)
+        return of_normal(np.full(means.shape, np.nan))
+    apart = batch.car - batch.car.mean(axis=1)[:, None]
+    variance = (apart**2).mean(axis=1)
+    g = (apart**3).mean(axis=1) / variance**1.5 * np.sqrt(n * (n - 1)) / (n - 2)
+    s = means / _sd(batch)
     return of_normal(np.sqrt(n) * (s + g * s**2 / 3 + g**2 * s**3 / 27 + g / (6 * n)))
 
 
 def crude_dependence_t(batch: Batch) -> Answers:
-    spread, days = once(batch.common, "spread of the mean", lambda: _spread_of_the_mean(batch.residuals))
-    return of_t(batch.cars.mean(axis=2) / (np.sqrt(len(batch.window)) * spread), days - 1)
+    spread, days = once(batch.common, "spread of the mean", lambda: _spread_of_the_mean(batch))
+    return of_t(batch.means / (np.sqrt(len(batch.window)) * spread), days - 1)
 
 
 def patell(batch: Batch) -> Answers:
@@ -43,15 +42,15 @@ def adjusted_patell(batch: Batch) -> Answers:
 
 
 def bmp(batch: Batch) -> Answers:
-    return of_t(_t_of_mean(batch.scars), batch.n - 1)
+    return of_t(_t_of_scars(batch), batch.n - 1)
 
 
 def kolari_pynnonen(batch: Batch) -> Answers:
-    return of_t(_t_of_mean(batch.scars) * _narrower(batch.r, batch.n), batch.n - 1)
+    return of_t(_t_of_scars(batch) * _narrower(batch.r, batch.n), batch.n - 1)
 
 
 def kolari_pape_pynnonen(batch: Batch) -> Answers:
-    return of_t(_t_of_mean(batch.scars) * _narrower(batch.shared_r, batch.n), batch.n - 1)
+    return of_t(_t_of_scars(batch) * _narrower(batch.shared_r, batch.n), batch.n - 1)
 
 
 def jackknife(batch: Batch) -> Answers:
@@ -107,9 +106,19 @@ def _t_of_mean(values: Floats) -> Floats:
     return np.asarray(np.sqrt(values.shape[-1]) * values.mean(axis=-1) / sd)
 
 
-def _spread_of_the_mean(residuals: Floats) -> tuple[Floats, Ints]:
+def _t_of_scars(batch: Batch) -> Floats:
+    return batch.once("t of scars", lambda: _t_of_mean(batch.scars))
+
+
+def _sd(batch: Batch) -> Floats:
+    """(K, D) the sd of the CARs, on which a constant effect has no bearing but for what rounding can leave of it."""
+    sd = batch.once("sd", lambda: batch.car.std(axis=1, ddof=1))
+    return unlike_zero(sd, np.abs(batch.car).max(axis=1) + np.abs(batch.taus[:, None]))
+
+
+def _spread_of_the_mean(batch: Batch) -> tuple[Floats, Ints]:
     """(D,) the sd over the estimation days of the mean residual, ddof 1, and how many days there are."""
-    present = np.isfinite(residuals)
+    residuals, present = batch.residuals, batch.present
     per_day = present.sum(axis=1)
     used = per_day > 0
     days = used.sum(axis=1)
@@ -164,7 +173,6 @@ def _variance(batch: Batch, same: Bools) -> Floats:
 
 
 def _clustered(batch: Batch, variance: Floats, fewest: Floats) -> Answers:
-    cars = batch.cars
     se = unlike_zero(np.sqrt(np.maximum(variance, 0.0)), np.abs(batch.car).max(axis=1))
-    statistic = cars.mean(axis=2) / np.where(fewest > 1, se, np.nan)
+    statistic = batch.means / np.where(fewest > 1, se, np.nan)
     return of_t(statistic, np.maximum(fewest - 1, 1).astype(np.int64))

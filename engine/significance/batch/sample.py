@@ -14,6 +14,7 @@ from engine.significance.sample import empirical_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Tail = Callable[[str], Floats]
 
 
@@ -32,13 +33,13 @@ class Compared:
     def p(self, value: Floats, alternative: str) -> Floats:
         """(1 + b)/(1 + B), b the values at least as extreme (`sample.empirical_p`)."""
         many = len(self.ordered)
-        return empirical_p(
-            np.searchsorted(self.ordered, value, side="right"),
-            many - np.searchsorted(self.ordered, value, side="left"),
-            many - np.searchsorted(self.sizes, np.abs(value), side="left"),
-            many,
-            alternative,
-        )
+        if alternative == "less":
+            b = np.searchsorted(self.ordered, value, side="right")
+        elif alternative == "greater":
+            b = many - np.searchsorted(self.ordered, value, side="left")
+        else:
+            b = many - np.searchsorted(self.sizes, np.abs(value), side="left")
+        return empirical_p(b, b, b, many, alternative)
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ class Batch:
     def n(self) -> int:
         return int(self.car.shape[1])
 
-    def take(self, draws: Ints) -> Batch:
-        """The samples chosen."""
+    def take(self, draws: Ints, common: dict[str, Any]) -> Batch:
+        """The samples chosen; common: of these."""
         each = ("car", "car_se", "scar", "sigma", "dof", "ar", "residuals", "dates", "window_days", "r", "shared_r")
-        return replace(self, **{name: getattr(self, name)[draws] for name in each}, kept={}, common={})
+        return replace(self, **{name: getattr(self, name)[draws] for name in each}, kept={}, common=common)
 
     @property
     def columns(self) -> slice:
@@ -94,9 +95,31 @@ class Batch:
         return np.asarray(self.car + self.taus[:, None, None])
 
     @property
+    def means(self) -> Floats:
+        """(K, D) mean CARs with each effect."""
+        return np.asarray(self.car.mean(axis=1) + self.taus[:, None])
+
+    @property
     def scars(self) -> Floats:
         """(K, D, N) standardised CARs with each effect."""
-        return np.asarray(self.scar + self.taus[:, None, None] / self.car_se)
+        return self.once("scars", lambda: np.asarray(self.scar + self.taus[:, None, None] / self.car_se))
+
+    @property
+    def present(self) -> Bools:
+        """(D, N, R) whether there is a residual."""
+        found: Bools = once(self.common, "present", lambda: np.isfinite(self.residuals))
+        return found
+
+    @property
+    def known(self) -> Ints:
+        """(D, N) how many residuals there are."""
+        found: Ints = once(self.common, "known", lambda: self.present.sum(axis=2))
+        return found
+
+    def once(self, name: str, make: Callable[[], Floats]) -> Floats:
+        """What several tests of this window share, made once."""
+        found: Floats = once(self.kept, f"{name} {self.window}", make)
+        return found
 
 
 def once(kept: dict[str, Any], name: str, make: Callable[[], Any]) -> Any:

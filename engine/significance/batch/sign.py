@@ -14,21 +14,25 @@ def sign(batch: Batch) -> Answers:
     from scipy import special
 
     n = batch.n
-    positive = (batch.cars > 0).sum(axis=2)
+    positive = _positive(batch)
     at_least = np.where(positive > 0, special.bdtrc(np.maximum(positive - 1, 0), n, 0.5), 1.0)
     return of_tails((positive - n / 2) / np.sqrt(n / 4), special.bdtr(positive, n, 0.5), at_least)
 
 
 def generalized_sign(batch: Batch) -> Answers:
     n = batch.n
-    share = once(batch.common, "share above zero", lambda: _share_above_zero(batch.residuals))
-    positive = (batch.cars > 0).sum(axis=2)
+    share = once(batch.common, "share above zero", lambda: _share_above_zero(batch))
+    positive = _positive(batch)
     return of_normal((positive - n * share) / np.sqrt(n * share * (1 - share)))
 
 
-def _share_above_zero(residuals: Floats) -> Floats:
-    known = np.isfinite(residuals).sum(axis=2)
-    share = ((residuals > 0).sum(axis=2) / np.maximum(known, 1)).mean(axis=1)
+def _positive(batch: Batch) -> Floats:
+    """(K, D) how many CARs are above zero."""
+    return batch.once("positive", lambda: (batch.cars > 0).sum(axis=2))
+
+
+def _share_above_zero(batch: Batch) -> Floats:
+    share = ((batch.residuals > 0).sum(axis=2) / np.maximum(batch.known, 1)).mean(axis=1)
     return np.where((share > 0) & (share < 1), share, np.nan)
 
 
@@ -59,5 +63,5 @@ def wilcoxon(batch: Batch) -> Answers:
 
 def permutation(batch: Batch) -> Answers:
     """The mean CARs among the reference, as `engine.significance.resampling.permutation` among the pseudo-dates."""
-    means = batch.cars.mean(axis=2)
+    means = batch.means
     return Answers(means, lambda alternative: batch.reference.p(means, alternative), by_size(means))
