@@ -149,6 +149,12 @@ def sums(abnormal: AbnormalReturns, ar: Floats, columns: slice) -> Floats:
     return np.where(complete, _part(ar, columns, abnormal.spans is not None).sum(axis=1), np.nan)
 
 
+def per_session(abnormal: AbnormalReturns, ar: Floats) -> Floats:
+    """(N, E) ``ar`` in the place of the abnormal returns, each over the root of the sessions that it covers, which has the spread
+    of one session."""
+    return ar if abnormal.spans is None else ar / np.sqrt(abnormal.spans)
+
+
 def three_ways(actual: Floats, expected: Floats, log_returns: bool) -> Floats:
     """(3, N) abnormal returns (N, L) cumulated arithmetically, in logs and by compounding; R, E the simple returns.
 

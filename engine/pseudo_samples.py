@@ -81,7 +81,8 @@ def _days(line: Line, before: int, after: int) -> Ints:
 class Subject:
     """The N pairs of a group, as they are and where they may stand instead.
 
-    missing: (N, E) days of the real event window without a return. firms: (N,) codes.
+    missing: (N, E) days of the real event window without a return; where returns run over such days, the listing's own gaps
+    at the other date stand for them, and these are not looked at. firms: (N,) codes.
     """
 
     panel: EventPanel
@@ -189,7 +190,8 @@ def pseudo_samples(subject: Subject, position: Ints, keep_regressors: bool = Fal
                 kept[1][chosen] = ahead
     fits = assemble(parts, draws * n, len(rows))
     returns, riskfree = _cut(strip.returns, at, event_window), _cut(strip.riskfree, at, event_window)
-    returns[np.tile(subject.missing, (draws, 1))] = np.nan
+    if not subject.dates.design.bridged:
+        returns[np.tile(subject.missing, (draws, 1))] = np.nan
     fits = replace(fits, expected=fits.expected + riskfree)
     abnormal = abnormal_returns(returns + riskfree, fits, event_window)
     return PseudoSamples(subject, position, fits, abnormal, *(kept or (None, None)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.abnormal import AbnormalReturns, Cars
+from engine.abnormal import AbnormalReturns, Cars, per_session
 from engine.firm_placebo import FirmPlacebo, firm_pseudo_events
 from engine.inputs import Study, group_columns
 from engine.models import PSEUDO_DATES, REFIT, NormalFits, model_of
@@ -127,7 +127,7 @@ def sample_of(
         bhar=cars.bhar[inside],
         sigma=fits.sigma[inside],
         dof=cars.dof[inside],
-        ar=abnormal.ar[inside] if spans is None else abnormal.ar[inside] / np.sqrt(spans),
+        ar=per_session(abnormal, abnormal.ar)[inside],
         spans=spans,
         residuals=fits.residuals[inside],
         residual_days=panel.estimation_days[inside],

@@ -85,7 +85,7 @@ def batches(subject: Subject, chunk: int, seed: int) -> Iterator[Batch]:
     for window in WINDOWS:
         cars = cumulate(samples.abnormal, samples.fits, window, False)
         yield Batch(
-            window=window, event_window=EVENT, taus=EFFECTS, day=-EVENT.start,
+            window=window, event_window=EVENT, taus=EFFECTS, on=0,
             car=cars.car[seat].reshape(shape), car_se=cars.se[seat].reshape(shape), scar=cars.scar[seat].reshape(shape),
             sigma=samples.fits.sigma[seat].reshape(shape), dof=cars.dof[seat].reshape(shape),
             ar=samples.abnormal.ar[seat].reshape(*shape, -1),

@@ -48,6 +48,9 @@ class Fit:
         length = window[1] - window[0] + 1
         return self.sigma * math.sqrt(length + length**2 / self.n + apart**2 / self.sxx)
 
+    def sar(self, day: int) -> float:
+        return self.ar[day] / self.se((day, day))
+
 
 Series = Sequence[float | None]
 
@@ -154,7 +157,7 @@ def _corrado_zivney(fits: Sequence[Fit], window: tuple[int, int]) -> float:
     daily = {day: sum(u) / math.sqrt(len(u)) for day, u in scores.items()}
     s = math.sqrt(sum(z * z for z in daily.values()) / len(daily))
     days = range(window[0], window[1] + 1)
-    return _normal(sum(daily[d] for d in days) / (math.sqrt(len(days)) * s))
+    return _normal(sum(daily.get(d, 0.0) for d in days) / (math.sqrt(len(days)) * s))
 
 
 def spread_ratio(fits: Sequence[Fit], window: tuple[int, int]) -> float:
@@ -166,7 +169,9 @@ def spread_ratio(fits: Sequence[Fit], window: tuple[int, int]) -> float:
 
     inside = []
     for d in range(window[0], window[1] + 1):
-        inside.append(variance([f.ar[d] / f.se((d, d)) for f in fits]))
+        known = [f.sar(d) for f in fits if d in f.ar]
+        if len(known) > 1:
+            inside.append(variance(known))
     outside = []
     for d in sorted({d for f in fits for d in f.residuals}):
         known = [f.residuals[d] / f.sigma for f in fits if d in f.residuals]
@@ -181,3 +186,86 @@ def wilson(rejected: int, draws_: int, independent: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+# Returns from one trade to the next
+
+
+@dataclass(frozen=True)
+class Thin:
+    """A fit of returns that run over n sessions each: as `Fit`, with ``ar`` over sqrt(n), and whole abnormal returns beside it.
+
+    spans, market: n and the benchmark's return over the same sessions. inverse: (X'X)^-1 of the weighted regression.
+    """
+
+    sigma: float
+    dof: int
+    residuals: dict[int, float]
+    whole: dict[int, float]
+    spans: dict[int, int]
+    market: dict[int, float]
+    inverse: np.ndarray
+
+    @property
+    def ar(self) -> dict[int, float]:
+        return {d: value / math.sqrt(self.spans[d]) for d, value in self.whole.items()}
+
+    def car(self, window: tuple[int, int]) -> float:
+        return sum(value for d, value in self.whole.items() if window[0] <= d <= window[1])
+
+    def se(self, window: tuple[int, int]) -> float:
+        days = [d for d in self.whole if window[0] <= d <= window[1]]
+        x = np.array([sum(self.spans[d] for d in days), sum(self.market[d] for d in days)])
+        return self.sigma * math.sqrt(window[1] - window[0] + 1 + float(x @ self.inverse @ x))
+
+    def sar(self, day: int) -> float:
+        x = np.array([self.spans[day], self.market[day]])
+        return self.whole[day] / (self.sigma * math.sqrt(self.spans[day] + float(x @ self.inverse @ x)))
+
+
+def between_trades(y: Series, x: Series) -> dict[int, tuple[float, int, float]]:
+    """At each session with a price and one before it: the log return, its sessions, and the benchmark's over them."""
+    found, before = {}, None
+    for at, price in enumerate(y):
+        if price is None:
+            continue
+        if before is not None:
+            found[at] = (math.log(price / y[before]), at - before, math.log(x[at] / x[before]))  # type: ignore[operator]
+        before = at
+    return found
+
+
+def fitted_thin(y: Series, x: Series, at: int, design: Design, windows: Sequence[tuple[int, int]]) -> Thin | None:
+    """Weighted least squares of r/sqrt(n) on sqrt(n) and m/sqrt(n); None where a window is not covered to its ends."""
+    for first, last in windows:
+        ends = (at + first - 1, at + last)
+        if ends[0] < 0 or at + design.event[0] < 0 or at + design.event[1] >= len(y) or any(y[e] is None for e in ends):
+            return None
+    trades = between_trades(y, x)
+    rows = {d: trades[at + d] for d in range(design.estimation[0], design.estimation[1] + 1) if at + d in trades}
+    if len(rows) < design.min_days:
+        return None
+    left = np.array([[math.sqrt(n), m / math.sqrt(n)] for _, n, m in rows.values()])
+    right = np.array([r / math.sqrt(n) for r, n, _ in rows.values()])
+    (alpha, beta), *_ = np.linalg.lstsq(left, right, rcond=None)
+    errors = right - left @ np.array([alpha, beta])
+    ahead = {d: trades[at + d] for d in range(design.event[0], design.event[1] + 1) if at + d in trades}
+    return Thin(
+        sigma=math.sqrt(float(errors @ errors) / (len(rows) - 2)),
+        dof=len(rows) - 2,
+        residuals=dict(zip(rows, errors.tolist(), strict=True)),
+        whole={d: r - alpha * n - beta * m for d, (r, n, m) in ahead.items()},
+        spans={d: n for d, (_, n, _) in ahead.items()},
+        market={d: m for d, (_, _, m) in ahead.items()},
+        inverse=np.linalg.inv(left.T @ left),
+    )
+
+
+def moved_thin(fit: Thin, centre: dict[int, float], scale: float, window: tuple[int, int], effect: float = 0.0) -> Thin:
+    """As `moved`; the effect comes with the return that covers day 0."""
+    covering = min(d for d in fit.whole if d >= 0)
+    whole = {}
+    for d, value in fit.whole.items():
+        inside = window[0] <= d <= window[1]
+        whole[d] = (value - centre[d]) * (scale if inside else 1.0) + (effect if d == covering else 0.0)
+    return Thin(fit.sigma, fit.dof, fit.residuals, whole, fit.spans, fit.market, fit.inverse)

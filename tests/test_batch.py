@@ -91,8 +91,7 @@ def made(subject: Subject, window: Window) -> tuple[Batch, PseudoSamples, Cars]:
 
 def single(samples: PseudoSamples, batch: Batch, number: int, tau: float, test: str, side: str) -> Any:
     """The sample as the tests of the registry see it, with an effect on the day of the batch."""
-    day = int(batch.event_window.days[batch.day])
-    moved = _with_effect(samples.abnormal, samples, day, tau)
+    moved = _with_effect(samples.abnormal, samples, batch.on, tau)
     cars = cumulate(moved, samples.fits, batch.window, False)
     sample = one_sample(samples, moved, cars, number, test, side, 0.05, None)
     reference = batch.reference.ordered
@@ -209,9 +208,9 @@ def test_ranks_with_ties_gaps_and_effects_in_any_order() -> None:
     base = np.zeros((2, draws, before))
     score_residuals(values, columns, known, slope, centre, base)
     out, squares = np.empty((2, 6, draws, late)), np.empty((2, 6, draws))
-    turn = np.argsort(ar, axis=2)
+    turn, where = np.argsort(ar, axis=2), np.full(count.shape, column)
     score_rows(
-        values, columns, known, base, ar, turn, many, column, inserted, slope, centre, divisor, weight, out, squares
+        values, columns, known, base, ar, turn, many, where, inserted, slope, centre, divisor, weight, out, squares
     )
     for s, of in enumerate(ways):
         for k, d in np.ndindex(6, draws):

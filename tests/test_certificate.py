@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import second_certificate as second
-from conftest import cell, make_study, rows_of, simulated, texts, weekdays
+from conftest import cell, closes, make_study, rows_of, simulated, texts, weekdays
 
 from engine import load_study, run_study
 from engine.certificate import asking
@@ -152,6 +153,110 @@ def test_the_placebo_holds_every_draw_and_the_real_mean(result: StudyResult, pla
     for mean in means:
         counts[min(int((mean - min(means)) / width), len(rows) - 1)] += 1
     assert rows["draws"].to_list() == counts
+
+
+# Returns from one trade to the next
+
+THIN_CAR = [[-1, 1], [-3, 2]]
+THIN_EVENTS = (("A", 90), ("B", 92), ("C", 92), ("D", 120), ("E", 150), ("A", 161))
+
+
+def thin_prices() -> dict[str, list[float | None]]:
+    """Prices of which one in five is missing, but for those that the real windows end on."""
+    rng = np.random.default_rng(21)
+    series = simulated(11, list("ABCDE"), SESSIONS)
+    made: dict[str, list[float | None]] = {"MKT": np.exp(np.cumsum(series["MKT"]["return"])).tolist()}
+    for symbol in "ABCDE":
+        path = np.exp(np.cumsum(series[symbol]["return"])).tolist()
+        ends = {at + day for s, at in THIN_EVENTS if s == symbol for day in (-4, -2, 1, 2)}
+        made[symbol] = [p if day in ends or rng.random() > 0.2 else None for day, p in enumerate(path)]
+    return made
+
+
+def thin_result(folder: Path, **more: Any) -> StudyResult:
+    prices = thin_prices()
+    events = [{"event_id": f"e{k}", "symbol": s, "announced_at": DATES[at]} for k, (s, at) in enumerate(THIN_EVENTS)]
+    tables: dict[str, Any] = {
+        "prices": {"returns": "log", "missing": "trade_to_trade"},
+        "windows": {"event": [-5, 5], "car": THIN_CAR},
+        "significance": {"tests": TESTS},
+        "certificate": {"seed": 4, "draws": DRAWS, "effects": [0.02, 0.05], "runup": [-20, -2]},
+    }
+    series = {s: closes(DATES, p) for s, p in prices.items()}
+    return run_study(load_study(make_study(folder, events, series, **(tables | more)), data_path=()))
+
+
+def test_returns_between_trades_are_certified_as_plain_loops_do(tmp_path: Path) -> None:
+    """Sizes, calibrated p and power of a thin market: the pseudo-events have the gaps of their own dates."""
+    result, prices = thin_result(tmp_path / "s"), thin_prices()
+    clusters = {90: 0, 92: 1, 120: 2, 150: 3, 161: 4}
+    events = [second.Event(symbol, at, clusters[at]) for symbol, at in THIN_EVENTS]
+    design, windows = second.Design((-60, -11), (-5, 5), 20), [(a, b) for a, b in THIN_CAR]
+
+    def fitted(event: second.Event, at: int) -> Any:
+        return second.fitted_thin(prices[event.symbol], prices["MKT"], at, design, windows)
+
+    places: dict[int, list[int]] = {}
+    for cluster in range(5):
+        members = [e for e in events if e.cluster == cluster]
+        places[cluster] = [
+            at for at in range(SESSIONS)
+            if all(
+                fitted(e, at) is not None
+                and all(abs(at - o.at) >= design.gap for o in events if o.symbol == e.symbol)
+                for e in members
+            )
+        ]  # fmt: skip
+    every = [[fitted(e, at) for at in places[e.cluster]] for e in events]
+    own = [fitted(e, e.at) for e in events]
+    centre = []
+    for fits in every:
+        seen = {d: [f.whole[d] for f in fits if d in f.whole] for d in range(-5, 6)}
+        centre.append({d: sum(values) / len(values) for d, values in seen.items() if values})
+    chosen = second.draws([len(places[c]) for c in range(5)], DRAWS, 4, "as_they_are all")
+    samples = [[every[i][draw[e.cluster]] for i, e in enumerate(events)] for draw in chosen]
+    assert any(d not in f.whole for f in own for d in (-1, 0, 1))  # a real window with a gap
+    for window in windows:
+        scale = second.spread_ratio(own, window)
+
+        def spread(effect: float, window: Any = window, scale: float = scale) -> list[dict[str, float]]:
+            moved = [
+                [second.moved_thin(f, c, scale, window, effect) for f, c in zip(sample, centre, strict=True)]
+                for sample in samples
+            ]
+            return [second.p_values(fits, window) for fits in moved]
+
+        base, mine = spread(0.0), second.p_values(own, window)
+        nulls = {"as_they_are": [second.p_values(fits, window) for fits in samples], "scaled": base}
+        for test in TESTS:
+            for null, found in nulls.items():
+                where = {"window_start": window[0], "test": test, "null": null, "kind": "group"}
+                (row,) = rows_of(result, "certificate", **where).to_dicts()
+                p = [one[test] for one in found]
+                assert row["size"] == pytest.approx(sum(v <= 0.05 for v in p) / DRAWS, abs=1e-15), (test, null)
+                assert row["p_formula"] == pytest.approx(mine[test], rel=1e-9)
+                beyond = sum(v <= mine[test] * (1 + 1e-9) for v in p)
+                assert row["p_calibrated"] == pytest.approx((1 + beyond) / (1 + DRAWS)), (test, null)
+            critical = sorted(one[test] for one in base)[int(0.05 * (1 + DRAWS)) - 1]
+            for effect in (0.02, 0.05):
+                power = sum(one[test] < critical * (1 - 1e-12) for one in spread(effect)) / DRAWS
+                where = {"window_start": window[0], "test": test, "effect": effect, "kind": "group"}
+                assert cell(result, "power", "power", **where) == pytest.approx(power, abs=1e-12), (test, effect)
+
+
+def test_run_ups_between_trades_are_covered_to_their_ends(tmp_path: Path) -> None:
+    """Prices on four of five sessions: the return on the fourth covers two."""
+    line = replace(
+        subject(tmp_path, ["2015-08-10"], ["A"]).panel.lines[0],
+        dates=np.array(DATES[:6], "datetime64[D]"),
+        returns=np.array([np.nan, 0.1, np.nan, 0.3, 0.4, 0.5]),
+        regressors=np.array([[np.nan, 1, np.nan, 2, 1, 1], [np.nan, 0.01, np.nan, 0.03, 0.04, 0.05]]),
+        riskfree=np.zeros(6),
+    )
+    found = runups(line, Window(-2, -1), bridged=True)
+    assert np.isnan(found[[0, 1, 2, 3, 5]]).all()  # two sessions of which the second is covered, or reaches before
+    assert found[4] == pytest.approx(0.27)
+    assert runups(line, Window(-3, -1), bridged=True)[[4, 5]].tolist() == pytest.approx([0.36, 0.63], nan_ok=True)
 
 
 # By hand

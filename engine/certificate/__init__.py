@@ -194,8 +194,6 @@ def _nowhere(measured: OwnSample, inside: Ints, wanted: Sequence[Wanted]) -> str
         return "an event's CAR comes from a joint regression, which has no counterpart at pseudo-dates"
     if measured.places is None:
         return measured.fits.lacks.get(PSEUDO_DATES, "the model is not fitted at pseudo-dates")
-    if measured.places.design.bridged:
-        return "returns over several sessions are not moved to pseudo-dates"
     if len(inside) and min(len(measured.places.places[i]) for i in inside) == 0:
         return "no pseudo-date is free of real events and missing days"
     return ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from engine.abnormal import AbnormalReturns, Cars, cumulate, standard_errors, sums
+from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate, per_session, standard_errors, sums
 from engine.certificate.draws import Drawn, panel_scale
 from engine.pseudo_samples import PseudoSamples, Subject, pseudo_samples
 from engine.sessions import Window
@@ -184,13 +184,13 @@ class _Chunk:
             window=one.window,
             event_window=abnormal.window,
             taus=np.zeros(1),
-            day=one.day - abnormal.window.start,
+            on=one.day,
             car=car.reshape(shape),
             car_se=se.reshape(shape),
             scar=(car / se).reshape(shape),
             sigma=samples.fits.sigma.reshape(shape),
             dof=samples.fits.dof.reshape(shape),
-            ar=abnormal.ar.reshape(*shape, -1),
+            ar=per_session(abnormal, abnormal.ar).reshape(*shape, -1),
             residuals=samples.fits.residuals.reshape(*shape, -1),
             dates=samples.days(Window(0, 0))[:, :, 0],
             window_days=window_days,
@@ -199,6 +199,7 @@ class _Chunk:
             shared_r=related.mean_shared(window_days) if related is not None and tests & SHARED else none,
             reference=self.references[one.window],
             own=self.own.get(one.window, ()),
+            spans=None if abnormal.spans is None else abnormal.spans.reshape(*shape, -1),
             kept=kept,
             common=common,
         )
@@ -240,14 +241,15 @@ def _with_spread(batch: Batch, samples: PseudoSamples, ar: Floats, taus: Floats)
     expected, shape = samples.abnormal.expected, batch.car.shape
     ar = (expected + ar) - expected  # as they are when they come with their returns
     car = sums(samples.abnormal, ar, batch.columns).reshape(shape)
-    return replace(batch, taus=taus, ar=ar.reshape(*shape, -1), car=car, scar=car / batch.car_se, kept={})
+    daily = per_session(samples.abnormal, ar).reshape(*shape, -1)
+    return replace(batch, taus=taus, ar=daily, car=car, scar=car / batch.car_se, kept={})
 
 
 def _with_effect(abnormal: AbnormalReturns, samples: PseudoSamples, day: int, tau: float) -> AbnormalReturns:
-    """The abnormal returns with a constant added on one relative day."""
+    """The abnormal returns with a constant added on one relative day: to the return that covers it."""
     if not tau:
         return abnormal
-    from engine.abnormal import abnormal_returns
-
-    actual = abnormal.actual + tau * (abnormal.window.days == day)
+    actual, column = abnormal.actual.copy(), day - abnormal.window.start
+    covering = column + np.isfinite(actual[:, column:]).argmax(axis=1) if abnormal.spans is not None else column
+    actual[np.arange(len(actual)), covering] += tau
     return abnormal_returns(actual, samples.fits, abnormal.window)

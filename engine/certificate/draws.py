@@ -73,7 +73,7 @@ def matched_by_runup(subject: Subject, runup: Window, share: float) -> tuple[tup
         members = np.flatnonzero(dates.cluster == c)
         distance = np.zeros(len(dates.places[members[0]]))
         for i in members:
-            sums = runups(panel.lines[panel.line[i]], runup)
+            sums = runups(panel.lines[panel.line[i]], runup, dates.design.bridged)
             there, own = sums[dates.places[i]], float(sums[panel.position[i]])
             distance += (
                 ((there - own) / max(float(np.nanstd(there)), 1e-12)) ** 2 if np.isfinite(there).any() else np.nan
@@ -89,17 +89,20 @@ def matched_by_runup(subject: Subject, runup: Window, share: float) -> tuple[tup
     return tuple(found), unmatched
 
 
-def runups(line: Line, window: Window) -> Floats:
-    """(S,) the returns of the line less those of its first regressor, added up over the window around each session; NaN where
-    one is missing."""
-    daily = line.returns - (line.regressors[0] + line.riskfree if len(line.regressors) else 0.0)
+def runups(line: Line, window: Window, bridged: bool = False) -> Floats:
+    """(S,) the returns of the line less those of its benchmark, added up over the window around each session; NaN where one is
+    missing. bridged: a return covers the sessions before it without one, and the window must be covered, and nothing before."""
+    benchmark = line.regressors[int(bridged) :][:1]
+    daily = line.returns - (benchmark[0] + line.riskfree if len(benchmark) else 0.0)
+    covered = np.where(np.isfinite(daily), line.regressors[0] if bridged else 1.0, 0.0)
     total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(daily))])
-    lost = np.concatenate([[0], np.cumsum(~np.isfinite(daily))])
+    reached = np.concatenate([[0.0], np.cumsum(covered)])
     first = np.arange(len(daily)) + window.start
     last = first + len(window)
     inside = (first >= 0) & (last <= len(daily))
     a, b = np.clip(first, 0, len(daily)), np.clip(last, 0, len(daily))
-    return np.where(inside & (lost[a] == lost[b]), total[b] - total[a], np.nan)
+    ends = covered[np.clip(b - 1, 0, None)] > 0
+    return np.where(inside & ends & (reached[b] - reached[a] == len(window)), total[b] - total[a], np.nan)
 
 
 def panel_scale(panel: EventPanel) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.abnormal import AbnormalReturns, Cars
+from engine.abnormal import AbnormalReturns, Cars, per_session
 from engine.pseudo_samples import PseudoSamples
 from engine.samples import regressions_of
 from engine.sessions import Window
@@ -53,7 +53,8 @@ def one_sample(
         bhar=cars.bhar[rows],
         sigma=fits.sigma,
         dof=cars.dof[rows],
-        ar=abnormal.ar[rows],
+        ar=per_session(abnormal, abnormal.ar)[rows],
+        spans=None if abnormal.spans is None else abnormal.spans[rows],
         residuals=fits.residuals,
         residual_days=one.days(panel.estimation_rows)[0],
         event_days=one.days(abnormal.window)[0],

@@ -95,19 +95,17 @@ def lift(columns, low, high, low_before, high_before, slope, out):  # type: igno
 
 
 @numba.njit(**OPTIONS)
-def insert(values, columns, count, inserted, slope, own, change):  # type: ignore[no-untyped-def]
-    """Add slope times the number of values below each of K inserted ones, equals half, to ``own`` (K,), and what they lift.
+def insert(values, columns, count, inserted, column, slope, change):  # type: ignore[no-untyped-def]
+    """Put each of K values in a column: slope times the number of values below it, equals half, and what it lifts them by.
 
     values, columns: (count,) in order. change: (K, T) what each adds to every column beside the one before it, so that K values
-    cost little more than one where they are near.
+    cost little more than one where they are near. A missing one counts as the lowest.
     """
-    low_before, high_before, low = count, count, place(values, count, inserted[0], False)
+    low_before, high_before, low, below = count, count, place(values, count, inserted[0], False), 0
     for k in range(len(inserted)):
-        if inserted[k] != inserted[k]:
-            own[k] = np.nan
-            continue
         low, high = find(values, count, inserted[k], low)
-        own[k] += slope * 0.5 * (low + high)
+        change[k, column] += slope * 0.5 * (low + high - below)
+        below = low + high
         lift(columns, low, high, low_before, high_before, slope, change[k])
         low_before, high_before = low, high
 
@@ -147,17 +145,15 @@ def enter(ordered, order, known, late, turn, many, left_out, centre, slope, valu
 
 
 @numba.njit(**OPTIONS)
-def squared(base, own, change, column, divisor, weight, first, late, squares):  # type: ignore[no-untyped-def]
+def squared(base, change, divisor, weight, first, late, squares):  # type: ignore[no-untyped-def]
     """The daily series of K inserted values over a divisor: weighted sums of squares, and the days from ``first`` on.
 
-    base: (T,) without them, overwritten; own: (K,) of the inserted values, put in ``column``. late: (K, T - first).
+    base: (T,) without them, overwritten. change: (K, T), as in `insert`. late: (K, T - first).
     """
     share, days = weight / (divisor * divisor), len(base)
-    for k in range(len(own)):
+    for k in range(len(change)):
         for t in range(days):
             base[t] += change[k, t]
-        if column >= 0:
-            base[column] = own[k]
         a, b, c, e = 0.0, 0.0, 0.0, 0.0  # four sums, since one waits for itself
         for t in range(0, days - 3, 4):
             a += share[t] * base[t] * base[t]
@@ -195,20 +191,19 @@ def score_rows(  # type: ignore[no-untyped-def]
     """Daily sums over events of slope (rank - centre), for S slopes, each over a divisor: the late days and sums of squares.
 
     ordered, order, known: as in `score_residuals`, whose sums are ``residuals``. late, turn: (D, N, E), many: (D, N). column:
-    of ``late``, where the (K, D, N) inserted values are in the place of what is there; -1 for none. slope: (S, D, N), first 1.
-    divisor: (S, D, R + E); weight: (D, R + E). out: (S, K, D, E); squares: (S, K, D).
+    (D, N) of ``late``, where the (K, D, N) inserted values are in the place of what is there; -1 for none. slope: (S, D, N), the
+    first 1. divisor: (S, D, R + E); weight: (D, R + E). out: (S, K, D, E); squares: (S, K, D).
     """
     ways, effects, draws, days = out.shape
     events, rows = known.shape[1], ordered.shape[2]
     values, columns, step = np.empty(days), np.empty(days, order.dtype), np.empty(rows + 1)
-    at = rows + column if column >= 0 else -1
     for d in range(draws):
-        base, own = np.zeros((ways, rows + days)), np.zeros((ways, effects))
-        change, least = np.zeros((ways, effects, rows + days)), np.zeros(ways)
+        base, change = np.zeros((ways, rows + days)), np.zeros((ways, effects, rows + days))
+        least = np.zeros(ways)
         for s in range(1, ways):
             least[s] = slope[s, d].min()
         for i in range(events):
-            m, middle = known[d, i], centre[d, i]
+            m, middle, left_out = known[d, i], centre[d, i], column[d, i]
             for s in range(ways):
                 one = slope[s, d, i] - least[s]
                 if (
@@ -216,20 +211,20 @@ def score_rows(  # type: ignore[no-untyped-def]
                 ):  # most events of a sample have a slope in common: the first sums have it all but for a factor
                     continue
                 count = enter(
-                    ordered[d, i], order[d, i], m, late[d, i], turn[d, i], many[d, i], column, middle, one, values, columns,
+                    ordered[d, i], order[d, i], m, late[d, i], turn[d, i], many[d, i], left_out, middle, one, values, columns,
                     step[: m + 1], base[s],
                 )  # fmt: skip
-                if column >= 0:
-                    own[s] += one * (1 - middle)
-                    insert(ordered[d, i], order[d, i], m, inserted[:, d, i], one, own[s], change[s])
-                    insert(values, columns, count, inserted[:, d, i], one, own[s], change[s])
+                if left_out >= 0:
+                    at = rows + left_out
+                    base[s, at] += one * (1 - middle)
+                    insert(ordered[d, i], order[d, i], m, inserted[:, d, i], at, one, change[s])
+                    insert(values, columns, count, inserted[:, d, i], at, one, change[s])
         for s in range(1, ways):
             base[s] += least[s] * base[0]
-            own[s] += least[s] * own[0]
             change[s] += least[s] * change[0]
         for s in range(ways):
             base[s, :rows] += residuals[s, d]
-            squared(base[s], own[s], change[s], at, divisor[s, d], weight[d], rows, out[s, :, d], squares[s, :, d])
+            squared(base[s], change[s], divisor[s, d], weight[d], rows, out[s, :, d], squares[s, :, d])
 
 
 @numba.njit(**OPTIONS)
@@ -242,12 +237,11 @@ def score_one_more(ordered, order, known, residuals, inserted, slope, centre, di
     rows = ordered.shape[2]
     base = np.zeros(rows + 1)
     for d in range(draws):
-        own, change = np.zeros(effects), np.zeros((effects, rows + 1))
+        base[:rows], base[rows], change = residuals[d], 0.0, np.zeros((effects, rows + 1))
         for i in range(known.shape[1]):
-            own += slope[d, i] * (1 - centre[d, i])
-            insert(ordered[d, i], order[d, i], known[d, i], inserted[:, d, i], slope[d, i], own, change)
-        base[:rows] = residuals[d]
-        squared(base, own, change, rows, divisor[d], weight[d], rows, out[:, d], squares[:, d])
+            base[rows] += slope[d, i] * (1 - centre[d, i])
+            insert(ordered[d, i], order[d, i], known[d, i], inserted[:, d, i], rows, slope[d, i], change)
+        squared(base, change, divisor[d], weight[d], rows, out[:, d], squares[:, d])
 
 
 @numba.njit(**OPTIONS)

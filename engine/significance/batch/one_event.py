@@ -24,7 +24,7 @@ def sq(batch: Batch) -> Answers:
 
     rows = sorted_residuals(batch)
     known = rows.known
-    ar = batch.ar[:, :, batch.day] + batch.taus[:, None, None]
+    ar = batch.moved
     less, up_to = np.empty(ar.shape, np.int64), np.empty(ar.shape, np.int64)
     places(rows.values, known, ar, False, less)
     places(rows.values, known, ar, True, up_to)

@@ -65,8 +65,8 @@ def corrado_zivney(batch: Batch) -> Answers:
 def variance_rank(batch: Batch) -> Answers:
     """Of absolute values, which an effect moves in no one direction: without one."""
     rows: Sorted = once(batch.common, "sizes in order", lambda: in_order(np.abs(batch.residuals), batch.known))
-    late, nothing = np.abs(batch.ar), np.empty((1, *batch.car.shape))
-    daily = once(batch.kept, "scores of sizes", lambda: daily_scores(batch, "sizes", rows, late, nothing, -1))[
+    late, nothing = np.abs(batch.ar), (np.empty((1, *batch.car.shape)), np.full(batch.car.shape, -1))
+    daily = once(batch.kept, "scores of sizes", lambda: daily_scores(batch, "sizes", rows, late, *nothing))[
         STANDARDISED
     ]
     return of_normal(np.repeat(_statistic(batch, daily), len(batch.taus), axis=0))
@@ -89,9 +89,9 @@ def grank_z(batch: Batch) -> Answers:
 
 
 def daily_scores(
-    batch: Batch, name: str, rows: Sorted, late: Floats, inserted: Floats, column: int
+    batch: Batch, name: str, rows: Sorted, late: Floats, inserted: Floats, column: Ints
 ) -> tuple[Daily, Daily]:
-    """The series of `DEVIATIONS` and of `STANDARDISED` with (K, D, N) values put in a column of the late days, -1 for none.
+    """The series of `DEVIATIONS` and of `STANDARDISED` with (K, D, N) values put in (D, N) columns of the late days, -1 for none.
 
     rows: the estimation days, named; late: (D, N, E) values of the days behind them, NaN where missing.
     """
@@ -129,10 +129,9 @@ def _scores(batch: Batch) -> tuple[Daily, Daily]:
     """Of estimation and event-window abnormal returns."""
 
     def make() -> tuple[Daily, Daily]:
-        inserted = batch.ar[:, :, batch.day] + batch.taus[:, None, None]
-        return daily_scores(batch, "residuals", sorted_residuals(batch), batch.ar, inserted, batch.day)
+        return daily_scores(batch, "residuals", sorted_residuals(batch), batch.ar, batch.moved, batch.day)
 
-    found: tuple[Daily, Daily] = once(batch.kept, f"scores {batch.day}", make)
+    found: tuple[Daily, Daily] = once(batch.kept, f"scores {batch.on}", make)
     return found
 
 
@@ -163,7 +162,8 @@ def _generalised(batch: Batch) -> tuple[Floats, Floats, Ints]:
             rows.values, rows.columns, rows.known, base, inserted, 1 / (1 + n), (n + 1) / 2,
             np.maximum(per_day, 1).astype(np.float64), per_day / batch.n, value, squares,
         )  # fmt: skip
-        return value[:, :, 0], squares, (per_day > 0).sum(axis=1)
+        value = np.where(np.isfinite(inserted).all(axis=2), value[:, :, 0], np.nan)
+        return value, squares, (per_day > 0).sum(axis=1)
 
     found: tuple[Floats, Floats, Ints] = once(batch.kept, f"generalised {batch.window}", make)
     return found

@@ -46,18 +46,19 @@ class Compared:
 class Batch:
     """D samples of the same N events, complete in one window, each with K effects added to every event.
 
-    taus: (K,) effects, increasing, each the same constant on the day in column ``day`` of ``ar``, inside the window.
-    car, car_se, scar: (D, N) before an effect. sigma, dof: (D, N). ar: (D, N, E) of the event window, NaN where missing.
-    residuals: (D, N, R) of the estimation window, NaN where missing. dates: (D, N) day number of day 0; window_days: (D, N, L).
-    firms: (N,). r, shared_r: (D,) the mean residual correlation of all pairs, and with the share of common window days, at
-    least 0. reference: the mean CARs that `permutation` compares with, own: for each event the CARs at its own pseudo-dates,
-    both as `Compared`. kept, common: what several tests of these abnormal returns, of these residuals, share: made once.
+    taus: (K,) effects, each the same constant on the relative day ``on``, inside the window. car, car_se, scar: (D, N) before
+    an effect. sigma, dof: (D, N). ar: (D, N, E) of the event window, NaN where missing. spans: (D, N, E) sessions that each
+    return covers, of which ``ar`` is then over the square root; None where that is one for all. residuals: (D, N, R) of the
+    estimation window, NaN where missing. dates: (D, N) day number of day 0; window_days: (D, N, L). firms: (N,). r, shared_r:
+    (D,) the mean residual correlation of all pairs, and with the share of common window days, at least 0. reference: the mean
+    CARs that `permutation` compares with, own: for each event the CARs at its own pseudo-dates, both as `Compared`. kept,
+    common: what several tests of these abnormal returns, of these residuals, share: made once.
     """
 
     window: Window
     event_window: Window
     taus: Floats
-    day: int
+    on: int
     car: Floats
     car_se: Floats
     scar: Floats
@@ -72,6 +73,7 @@ class Batch:
     shared_r: Floats
     reference: Compared
     own: tuple[Compared, ...] = ()
+    spans: Floats | None = None
     kept: dict[str, Any] = field(default_factory=dict)
     common: dict[str, Any] = field(default_factory=dict)
 
@@ -82,7 +84,8 @@ class Batch:
     def take(self, draws: Ints, common: dict[str, Any]) -> Batch:
         """The samples chosen; common: of these."""
         each = ("car", "car_se", "scar", "sigma", "dof", "ar", "residuals", "dates", "window_days", "r", "shared_r")
-        return replace(self, **{name: getattr(self, name)[draws] for name in each}, kept={}, common=common)
+        spans = None if self.spans is None else self.spans[draws]
+        return replace(self, **{name: getattr(self, name)[draws] for name in each}, spans=spans, kept={}, common=common)
 
     @property
     def columns(self) -> slice:
@@ -93,6 +96,22 @@ class Batch:
     def cars(self) -> Floats:
         """(K, D, N) CARs with each effect."""
         return np.asarray(self.car + self.taus[:, None, None])
+
+    @property
+    def day(self) -> Ints:
+        """(D, N) the columns of ``ar`` that effects are put on: of the return that covers the day."""
+        day = self.on - self.event_window.start
+        if self.spans is None:
+            return np.full(self.car.shape, day)
+        return np.asarray(day + np.isfinite(self.ar[:, :, day:]).argmax(axis=2))
+
+    @property
+    def moved(self) -> Floats:
+        """(K, D, N) the values of ``ar`` there, with each effect."""
+        day = self.day[:, :, None]
+        there = np.take_along_axis(self.ar, day, axis=2)[:, :, 0]
+        size = 1.0 if self.spans is None else 1 / np.sqrt(np.take_along_axis(self.spans, day, axis=2)[:, :, 0])
+        return np.asarray(there + self.taus[:, None, None] * size)
 
     @property
     def means(self) -> Floats:
