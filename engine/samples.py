@@ -148,13 +148,14 @@ def sample_of(
 def regressions_of(panel: EventPanel, fits: NormalFits, chosen: Ints) -> Regressions:
     """What the chosen pairs were regressed on: of constant, benchmark and factors as many as there are coefficients."""
     k = len(fits.names)
-
-    def with_constant(regressors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        constant = np.ones((len(regressors), 1, regressors.shape[2]))
-        return np.concatenate([constant, regressors], axis=1)[:, :k]
-
     return Regressions(
-        with_constant(panel.regressors[chosen]),
-        with_constant(panel.event_regressors[chosen]),
+        with_constant(panel.regressors[chosen], k),
+        with_constant(panel.event_regressors[chosen], k),
         fits.coefficients[chosen],
     )
+
+
+def with_constant(regressors: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+    """(N, k, R) the constant and the regressors (N, K, R), as many as there are coefficients."""
+    constant = np.ones((len(regressors), 1, regressors.shape[2]))
+    return np.concatenate([constant, regressors], axis=1)[:, :k]

@@ -13,7 +13,7 @@ from simulated_markets import without_intervals
 
 from engine import load_study
 from engine.abnormal import Cars, cumulate
-from engine.certificate.asking import Asked, _Chunk, _own, _references, _with_effect
+from engine.certificate.asking import Asked, _Chunk, _own, _references, _regressions, _with_effect
 from engine.certificate.draws import drawn
 from engine.certificate.single import one_sample
 from engine.models import fit
@@ -82,10 +82,12 @@ def made(subject: Subject, window: Window) -> tuple[Batch, PseudoSamples, Cars]:
         subject, (asked,), False, _references(subject, draws, [asked]), {window: _own(subject, window)},
         lambda *_: float("nan"),
     )  # fmt: skip
-    samples = pseudo_samples(subject, draws.position[:DRAWS])
+    samples = pseudo_samples(subject, draws.position[:DRAWS], keep_regressors=True)
     cars = cumulate(samples.abnormal, samples.fits, window, False)
     days = samples.days(subject.panel.event_window)
-    batch = replace(chunk._batch(asked, samples, chunk._related(samples, days), days, {}, {}), taus=TAUS)
+    batch = replace(
+        chunk._batch(asked, samples, chunk._related(samples, days), days, _regressions(samples), {}, {}), taus=TAUS
+    )
     return batch, samples, cars
 
 
@@ -121,6 +123,7 @@ def test_a_batch_answers_as_its_samples_do_alone(subject: Subject, window: Windo
 
 @pytest.mark.parametrize("window", [Window(0, 0), Window(-1, 1)], ids=str)
 def test_tests_of_one_event_too(subject: Subject, window: Window) -> None:
+    assert set(BATCHED_EVENTS) == set(EVENT_TESTS)
     batch, samples, _ = made(subject, window)
     for test in BATCHED_EVENTS:
         answers = BATCHED_EVENTS[test](batch)

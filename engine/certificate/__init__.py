@@ -25,7 +25,7 @@ from engine.placebo import PseudoDates
 from engine.pseudo_samples import Subject
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, NEEDS, SIGNIFICANCE_TESTS, VARIANCE_TESTS, Resampling
-from engine.significance.batch import BATCHED, BATCHED_EVENTS
+from engine.significance.batch import BATCHED
 from engine.spec import CertificateRule
 
 __all__ = ["AS_THEY_ARE", "NULLS", "RUNUP", "SCALED", "Certified", "OwnSample", "Wanted", "certify", "why_not"]
@@ -109,8 +109,6 @@ def why_not(kind: str, test: str, n: int, lacks: Mapping[str, str]) -> str:
         return reason
     if test == "firm_permutation":
         return "its null is other listings on the same dates, not other dates"
-    if kind == "event" and test not in BATCHED_EVENTS:
-        return "fits every event again under each effect: not asked at pseudo-dates"
     return ""
 
 

@@ -16,7 +16,9 @@ import numpy.typing as npt
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate, per_session, standard_errors, sums
 from engine.certificate.draws import Drawn, panel_scale
 from engine.pseudo_samples import PseudoSamples, Subject, pseudo_samples
+from engine.samples import with_constant
 from engine.sessions import Window
+from engine.significance import REGRESSION_TESTS
 from engine.significance.batch import BATCHED, BATCHED_EVENTS, Answers, Batch
 from engine.significance.batch.correlation import Correlations, correlations
 from engine.significance.batch.sample import Compared
@@ -140,15 +142,16 @@ class _Chunk:
 
     def ask(self, null: str, position: Ints, few: Ints) -> dict[tuple[object, ...], Floats]:
         """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws."""
-        again = any(one.single for one in self.asked)
+        again = any(one.single or REGRESSION_TESTS & set(one.events) for one in self.asked)
         samples = pseudo_samples(self.subject, position, keep_regressors=again)
         days = samples.days(self.subject.panel.event_window)
         related = self._related(samples, days)
         found: dict[tuple[object, ...], Floats] = {}
         kept, common, of_few = Kept(), Kept(), Kept()
+        refits = _regressions(samples) if again else (None, None)
         centre = np.stack(self.subject.dates.means)
         for one in self.asked:
-            plain = self._batch(one, samples, related, days, kept, common)
+            plain = self._batch(one, samples, related, days, refits, kept, common)
             found[null, one.window] = plain.car.mean(axis=1)
             _ask_batch(found, null, one, plain, few, of_few)
             self._ask_single(found, null, one, samples, samples.abnormal, np.zeros(1), few)
@@ -173,7 +176,8 @@ class _Chunk:
         return correlations(samples.placed(), (first, last))
 
     def _batch(
-        self, one: Asked, samples: PseudoSamples, related: Correlations | None, days: Ints, kept: Kept, common: Kept
+        self, one: Asked, samples: PseudoSamples, related: Correlations | None, days: Ints,
+        refits: tuple[Floats | None, Floats | None], kept: Kept, common: Kept,
     ) -> Batch:  # fmt: skip
         """The pseudo-events of a chunk as they are."""
         shape, abnormal = samples.position.shape, samples.abnormal
@@ -200,6 +204,8 @@ class _Chunk:
             reference=self.references[one.window],
             own=self.own.get(one.window, ()),
             spans=None if abnormal.spans is None else abnormal.spans.reshape(*shape, -1),
+            rows=refits[0],
+            event_rows=refits[1],
             kept=kept,
             common=common,
         )
@@ -234,6 +240,16 @@ def _ask_batch(
                 found[null, one.window, kind, test, alternative] = p.reshape(len(batch.taus), -1)
                 if answers.order is not None:
                     found[null, one.window, kind, test, f"{alternative}{ORDER}"] = answers.order(alternative)
+
+
+def _regressions(samples: PseudoSamples) -> tuple[Floats | None, Floats | None]:
+    """(D, N, C, R) and (D, N, C, E) what the coefficients stand before; None for samples without their regressors."""
+    shape, c = samples.position.shape, len(samples.fits.names)
+    rows, event_rows = (
+        None if each is None else with_constant(each, c).reshape(*shape, c, each.shape[2])
+        for each in (samples.regressors, samples.event_regressors)
+    )
+    return rows, event_rows
 
 
 def _with_spread(batch: Batch, samples: PseudoSamples, ar: Floats, taus: Floats) -> Batch:

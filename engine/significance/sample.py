@@ -13,6 +13,7 @@ from engine.sessions import Window
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+NOISE = 16 * float(np.finfo(np.float64).eps)  # of the largest value: what rounding alone can leave
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class EventSignificance:
 
 def noise(values: Floats) -> float:
     """The largest spread that rounding alone can leave among equal values of this size; NaN is passed over."""
-    return 16 * float(np.finfo(np.float64).eps) * float(np.nanmax(np.abs(values)))
+    return NOISE * float(np.nanmax(np.abs(values)))
 
 
 def normal_p(z: float, alternative: str) -> float:

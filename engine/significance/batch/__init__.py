@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.significance.batch.one_event import forecast_error_t, own_permutation, sq
+from engine.significance.batch.one_event import conformal, forecast_error_t, own_permutation, sq
 from engine.significance.batch.parametric import (
     adjusted_patell,
     bmp,
@@ -60,6 +60,7 @@ BATCHED_EVENTS: dict[str, Callable[[Batch], Answers]] = {
     "forecast_error_t": forecast_error_t,
     "sq": sq,
     "permutation": own_permutation,
+    "conformal": conformal,
 }
 
 __all__ = ["BATCHED", "BATCHED_EVENTS", "Answers", "Batch"]

@@ -5,11 +5,16 @@ The formulas and their sources stand with `engine.significance.single_event` and
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
+from engine.orthonormal import orthonormal
 from engine.significance.batch.rank import sorted_residuals
-from engine.significance.batch.sample import Answers, Batch, Floats, of_t
-from engine.significance.sample import empirical_p
+from engine.significance.batch.sample import Answers, Batch, Floats, Ints, of_t
+from engine.significance.regression import DEPENDENT
+from engine.significance.sample import NOISE, empirical_p
 
 
 def forecast_error_t(batch: Batch) -> Answers:
@@ -46,3 +51,78 @@ def own_permutation(batch: Batch) -> Answers:
         return np.stack(each, axis=2)
 
     return Answers(cars, p)
+
+
+AT_ONCE = 256  # events fitted again at once
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Events with equally many estimation days, fitted again: where they are, (B,) of D N, and the (B, M + L) sums of their null
+    residuals over every block of L days, the window's last but L - 1; unit: what an effect of 1 adds; size: (B,) the largest
+    value but that of the day with the effect, day: (B,) that one."""
+
+    at: Ints
+    sums: Floats
+    unit: Floats
+    size: Floats
+    day: Floats
+
+
+def conformal(batch: Batch) -> Answers:
+    """Refitted once for all effects: what an effect adds to a block sum is a multiple of what 1 adds."""
+    shape, length = (len(batch.taus), *batch.car.shape), len(batch.window)
+    known = batch.known.ravel()
+    groups = [np.flatnonzero(known == m) for m in np.unique(known)]
+    parts = [_blocks(batch, at[b : b + AT_ONCE]) for at in groups for b in range(0, len(at), AT_ONCE)]
+
+    def each(measure: Callable[[Floats, Floats, Floats], Floats]) -> Floats:
+        """A number of the block sums, the window's own and the tie, for every effect and event."""
+        found = np.empty((len(batch.taus), known.size))
+        for part in parts:
+            for k, tau in enumerate(batch.taus):
+                sums = part.sums + tau * part.unit
+                tie = NOISE * length * np.maximum(part.size, np.abs(part.day + tau))
+                found[k, part.at] = measure(sums, sums[:, -length, None], tie[:, None])
+        return found.reshape(shape)
+
+    extreme: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
+        "greater": lambda sums, own, tie: (sums >= own - tie).mean(axis=1),
+        "less": lambda sums, own, tie: (sums <= own + tie).mean(axis=1),
+        "two-sided": lambda sums, own, tie: (np.abs(sums) >= np.abs(own) - tie).mean(axis=1),
+    }
+    rank = each(lambda sums, own, tie: 1.0 + (sums < own - tie).sum(axis=1))
+    return Answers(rank, lambda alternative: each(extreme[alternative]))
+
+
+def _blocks(batch: Batch, at: Ints) -> Blocks:
+    """Fit some events again, all with equally many estimation days."""
+    assert batch.rows is not None
+    assert batch.event_rows is not None
+    draw, event = np.unravel_index(at, batch.car.shape)
+    length, window = len(batch.window), batch.columns
+    days = np.nonzero(batch.present[draw, event])[1].reshape(len(at), -1)
+    there = np.take_along_axis(batch.residuals[draw, event], days, axis=1)
+    values = np.concatenate([there, batch.ar[draw, event, window]], axis=1)
+    rows = np.take_along_axis(batch.rows[draw, event], days[:, None], axis=2)
+    design = np.concatenate([rows, batch.event_rows[draw, event][:, :, window]], axis=2)
+    unit = orthonormal(design, design[:, :, :0], DEPENDENT)[0]
+    effect, column = np.zeros(values.shape), days.shape[1] + batch.on - batch.window.start
+    effect[:, column] = 1.0
+    others = np.abs(np.delete(values, column, axis=1)).max(axis=1)
+    return Blocks(
+        at, _block_sums(_left(values, unit), length), _block_sums(_left(effect, unit), length), others, values[:, column]
+    )  # fmt: skip
+
+
+def _left(values: Floats, unit: Floats) -> Floats:
+    """(B, T) what (B, C, T) orthonormal columns leave."""
+    for j in range(unit.shape[1]):
+        values = values - (unit[:, j] * values).sum(axis=1)[:, None] * unit[:, j]
+    return values
+
+
+def _block_sums(values: Floats, length: int) -> Floats:
+    """(B, T) the sum of each block of ``length`` values, the first of them following the last."""
+    around = np.concatenate([values, values[:, : length - 1]], axis=1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(around, length, axis=1).sum(axis=2))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.sessions import Window
-from engine.significance.sample import empirical_p
+from engine.significance.sample import NOISE, empirical_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -52,7 +52,8 @@ class Batch:
     estimation window, NaN where missing. dates: (D, N) day number of day 0; window_days: (D, N, L). firms: (N,). r, shared_r:
     (D,) the mean residual correlation of all pairs, and with the share of common window days, at least 0. reference: the mean
     CARs that `permutation` compares with, own: for each event the CARs at its own pseudo-dates, both as `Compared`. kept,
-    common: what several tests of these abnormal returns, of these residuals, share: made once.
+    common: what several tests of these abnormal returns, of these residuals, share: made once. rows, event_rows: (D, N, C, R) and
+    (D, N, C, E) what the C coefficients of the model stand before, None unless a test fits again.
     """
 
     window: Window
@@ -74,6 +75,8 @@ class Batch:
     reference: Compared
     own: tuple[Compared, ...] = ()
     spans: Floats | None = None
+    rows: Floats | None = None
+    event_rows: Floats | None = None
     kept: dict[str, Any] = field(default_factory=dict)
     common: dict[str, Any] = field(default_factory=dict)
 
@@ -84,8 +87,9 @@ class Batch:
     def take(self, draws: Ints, common: dict[str, Any]) -> Batch:
         """The samples chosen; common: of these."""
         each = ("car", "car_se", "scar", "sigma", "dof", "ar", "residuals", "dates", "window_days", "r", "shared_r")
-        spans = None if self.spans is None else self.spans[draws]
-        return replace(self, **{name: getattr(self, name)[draws] for name in each}, spans=spans, kept={}, common=common)
+        some = ("spans", "rows", "event_rows")
+        chosen = {name: getattr(self, name)[draws] for name in (*each, *some) if getattr(self, name) is not None}
+        return replace(self, **chosen, kept={}, common=common)
 
     @property
     def columns(self) -> slice:
@@ -196,5 +200,4 @@ def _symmetric(statistic: Floats, below: Callable[[Floats], Floats]) -> Answers:
 
 def unlike_zero(value: Floats, scale: Floats) -> Floats:
     """The value where it is more than rounding can leave among numbers of this size, else NaN (`sample.noise`)."""
-    noise = 16 * float(np.finfo(np.float64).eps) * scale
-    return np.asarray(np.where(value > noise, value, np.nan))
+    return np.asarray(np.where(value > NOISE * scale, value, np.nan))
