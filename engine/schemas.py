@@ -141,7 +141,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "equity": {
         "date": DAY, "positions": WHOLE, "gross_exposure": NUMBER, "net_exposure": NUMBER, "profit": NUMBER,
-        "cost": NUMBER, "equity": NUMBER, "drawdown": NUMBER,
+        "cost": NUMBER, "equity": NUMBER, "drawdown": NUMBER, "placebo_low": NUMBER, "placebo_high": NUMBER,
     },
     "backtest": {
         "leg": TEXT, "measure": TEXT, "n": WHOLE, "value": NUMBER, "se": NUMBER, "low": NUMBER, "high": NUMBER,

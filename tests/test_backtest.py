@@ -620,7 +620,7 @@ DRAWN = {"resampling": {"seed": 5, "draws": 999}}
 def test_a_pseudo_trade_is_the_trade_of_an_event_on_that_date(tmp_path: Path) -> None:
     """One event: its placebo means are the net returns of the same study with the event moved."""
     from engine.backtest.positions import tapes_of
-    from engine.backtest.pseudo import placebo_means
+    from engine.backtest.pseudo import pseudo_trades
     from engine.backtest.signals import book_of
     from engine.plan import real_days
 
@@ -639,14 +639,46 @@ def test_a_pseudo_trade_is_the_trade_of_an_event_on_that_date(tmp_path: Path) ->
     assert study.spec.backtest is not None
     book = book_of(study, plan, opens=True)
     made = traded(study, plan, study.spec.backtest)
-    drawn = placebo_means(
+    trades = pseudo_trades(
         study, book, tapes_of(study, book), study.spec.backtest, made.positions, real_days(plan), 5000, np.random.default_rng(1)
-    )["all"]  # fmt: skip
+    )  # fmt: skip
+    drawn = trades.means["all"]
+    assert made.positions[0].weight * drawn == pytest.approx(trades.profits[0])
     for day in (90, 128, 163, 200, 240):
         net = run(study_on(day, f"on{day}")).tables["trades"]["net"].item()
         assert np.isclose(np.unique(drawn), net, rtol=1e-9).sum() == 1
     touching = run(study_on(152, "near")).tables["trades"]["net"].item()
     assert not np.isclose(np.unique(drawn), touching, rtol=1e-9).any()
+
+
+def test_the_placebo_band_books_each_profit_on_the_day_the_real_position_is_left() -> None:
+    """Three positions, two left on one day; four draws, by hand."""
+    from engine.backtest.pseudo import PseudoTrades
+
+    days = np.array(["2021-03-01", "2021-03-02", "2021-03-03", "2021-03-04"], "datetime64[D]")
+    profits = np.array([[0.01, 0.02, 0.03, 0.04], [0.1, 0.0, -0.1, 0.0], [0.0, 0.2, 0.0, -0.1]])
+    band = PseudoTrades({}, days[[1, 3, 3]], profits).band(days, (0.0, 0.5, 1.0))
+    low, middle, high = band.tolist()
+    assert low == pytest.approx([1.0, 1.01, 1.01, 0.93])
+    assert middle == pytest.approx([1.0, 1.025, 1.025, 1.025])
+    assert high == pytest.approx([1.0, 1.04, 1.04, 1.22])
+    assert np.isnan(PseudoTrades({}, days[:0], np.empty((0, 4))).band(days, (0.5,))).all()
+
+
+def test_the_placebo_band_ends_at_the_profits_of_all_placebo_trades(tmp_path: Path) -> None:
+    """On the last day the capital is 1 and the sum of the sizes times what each position earns at its pseudo-date."""
+    result = run(
+        random_study(tmp_path / "a", 4, {"entry": "close", "hold": 3, "cost_bp": 1.0, "borrow_bp": 0.0}, **DRAWN)
+    )
+    closed = result.tables["trades"].filter(pl.col("exit_day").is_not_null())
+    equity = result.tables["equity"]
+    before = equity.filter(pl.col("date") < closed["exit_day"].min())
+    assert set(before["placebo_low"]) | set(before["placebo_high"]) == {1.0}
+    assert (equity["placebo_low"] <= equity["placebo_high"]).all()
+    (size,) = set(closed["size"])
+    low, high = (measure(result, "placebo_mean_net", end) for end in ("low", "high"))
+    assert equity["placebo_low"][-1] == pytest.approx(1 + size * len(closed) * low, rel=1e-9)
+    assert equity["placebo_high"][-1] == pytest.approx(1 + size * len(closed) * high, rel=1e-9)
 
 
 def test_placebo_and_bytes(tmp_path: Path) -> None:

@@ -38,14 +38,38 @@ class Way:
     at_open: bool
 
 
-def placebo_means(
+@dataclass(frozen=True)
+class PseudoTrades:
+    """What the closed positions earn at B joint draws of pseudo-dates.
+
+    means: (B,) the mean net return for every leg and ``all``. left: (P,) the days on which the real positions are left, in the
+    order of time; profits: (P, B) of each in shares of the first capital. Without entries, and P = 0, where a cluster has no
+    pseudo-date at which all of its positions can be traded.
+    """
+
+    means: dict[str, Floats]
+    left: Days
+    profits: Floats
+
+    def band(self, days: Days, shares: Sequence[float]) -> Floats:
+        """(len(shares), T) quantiles of the capital on each day, each profit booked on the day the real position is left; NaN
+        without pseudo-trades."""
+        found = np.full((len(shares), len(days)), np.nan if not len(self.left) else 1.0)
+        capital, done = np.ones(self.profits.shape[1]), 0
+        for t in np.searchsorted(days, np.unique(self.left)):
+            until = int(np.searchsorted(self.left, days[t], side="right"))
+            for profit in self.profits[done:until]:
+                capital = capital + profit
+            done = until
+            found[:, t:] = np.quantile(capital, shares)[:, None]
+        return found
+
+
+def pseudo_trades(
     study: Study, book: Book, tapes: Sequence[Tape], rule: Backtest, positions: Sequence[Position],
     real: Mapping[str, Days], draws: int, rng: np.random.Generator,
-) -> dict[str, Floats]:  # fmt: skip
-    """(B,) the mean net return of the closed positions at joint draws of pseudo-dates, for every leg and ``all``.
-
-    real: the event days of each symbol. Empty where a cluster has no pseudo-date at which all of its positions can be traded.
-    """
+) -> PseudoTrades:  # fmt: skip
+    """The same rule at joint draws of pseudo-dates. real: the event days of each symbol."""
     assert book.panel is not None
     traded = [s for s in book.signals if not s.reason]
     ways = sorted({way for s in traded for way in _ways(s, rule)}, key=lambda w: (w.leg, w.side, w.offset, w.at_open))
@@ -54,24 +78,32 @@ def placebo_means(
         for kind in sorted({kind_of(book.panel, i) for i in range(len(traded))})
     }
     drawn = joint_draws(book.panel, tables, (), draws, rng)
-    closed = {(p.signal.event_id, p.signal.symbol, p.leg) for p in positions if p.closed}
-    found, total, n = {}, np.zeros(draws), 0
+    row_of = {(s.event_id, s.symbol): i for i, s in enumerate(traded)}
+    column_of = [{way.leg: ways.index(way) for way in _ways(s, rule)} for s in traded]
+    closed = [p for p in positions if p.closed]
+    rows = [row_of[p.signal.event_id, p.signal.symbol] for p in closed]
+    earned = [_earned(drawn, i, column_of[i][p.leg], draws) for i, p in zip(rows, closed, strict=True)]
+    found, total = {}, np.zeros(draws)
     for leg in rule.named_legs:
-        members = [i for i, s in enumerate(traded) if (s.event_id, s.symbol, leg) in closed]
-        columns = [ways.index(next(w for w in _ways(traded[i], rule) if w.leg == leg)) for i in members]
-        summed = _summed(drawn, members, columns, draws)
-        found[leg] = summed / max(len(members), 1)
-        total, n = total + summed, n + len(members)
-    return {name: means for name, means in {"all": total / max(n, 1), **found}.items() if np.isfinite(means).all()}
+        own = sorted((i, k) for k, (i, p) in enumerate(zip(rows, closed, strict=True)) if p.leg == leg)
+        summed = np.zeros(draws)
+        for _, k in own:
+            summed += earned[k]
+        found[leg] = summed / max(len(own), 1)
+        total = total + summed
+    means = {"all": total / max(len(closed), 1), **found}
+    left = np.array(
+        [tapes[p.signal.line].dates[p.fills.exit[p.i]] for p in closed if p.fills is not None], "datetime64[D]"
+    )
+    order = np.argsort(left, kind="stable") if np.isfinite(total).all() else np.empty(0, np.int64)
+    profits = np.array([closed[k].weight * earned[k] for k in order]).reshape(len(order), draws)
+    return PseudoTrades({name: m for name, m in means.items() if np.isfinite(m).all()}, left[order], profits)
 
 
-def _summed(drawn: Placebo, members: Sequence[int], columns: Sequence[int], draws: int) -> Floats:
-    """(B,) the sum over pairs of what each earns at its cluster's pseudo-date; NaN where one has none."""
-    total = np.zeros(draws)
-    for i, column in zip(members, columns, strict=True):
-        earned = drawn.events[i][:, column]
-        total += earned[drawn.draws[drawn.cluster[i]]] if len(earned) else np.nan
-    return total
+def _earned(drawn: Placebo, i: int, column: int, draws: int) -> Floats:
+    """(B,) what a pair earns at its cluster's pseudo-date; NaN where it has none."""
+    table = drawn.events[i][:, column]
+    return table[drawn.draws[drawn.cluster[i]]] if len(table) else np.full(draws, np.nan)
 
 
 def _ways(signal: Signal, rule: Backtest) -> list[Way]:

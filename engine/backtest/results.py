@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from engine.backtest.measures import (
     wilson,
 )
 from engine.backtest.positions import Equity, Position, equity_of, positions_of_book, tapes_of
-from engine.backtest.pseudo import placebo_means
+from engine.backtest.pseudo import PseudoTrades, pseudo_trades
 from engine.backtest.signals import Book, book_of
 from engine.backtest.tape import Tape
 from engine.inputs import Study
@@ -93,10 +93,13 @@ def backtest_tables(study: Study, plan: Plan, trials: Trials | None) -> dict[str
     rule = study.spec.backtest
     assert rule is not None
     made = traded(study, plan, rule)
+    drawn, why = _drawn(study, plan, made)
     tables = {
         "trades": rows_table("trades", [_trade_row(p, made) for p in made.positions]),
-        "equity": rows_table("equity", list(_equity_rows(made.equity))),
-        "backtest": rows_table("backtest", list(_summary(study, plan, made, trials))),
+        "equity": rows_table("equity", list(_equity_rows(made.equity, drawn, study.spec.significance.alpha))),
+        "backtest": rows_table(
+            "backtest", list(_summary(study, plan, made, trials, drawn.means if drawn else {}, why))
+        ),
     }
     return tables | ({"trials": rows_table("trials", trials.rows)} if trials is not None else {})
 
@@ -128,22 +131,29 @@ def _trade_row(p: Position, made: Traded) -> dict[str, Any]:
     return row
 
 
-def _equity_rows(equity: Equity | None) -> Iterator[dict[str, Any]]:
+def _equity_rows(equity: Equity | None, drawn: PseudoTrades | None, alpha: float) -> Iterator[dict[str, Any]]:
     if equity is None:
         return
     capital, below = drawdowns(equity.profits)
+    band = np.full((2, len(equity.dates)), np.nan)
+    if drawn is not None:
+        band = drawn.band(equity.dates, (alpha / 2, 1 - alpha / 2))
     for t, day in enumerate(equity.dates):
         yield {
             "date": day, "positions": int(equity.positions[t]), "gross_exposure": equity.gross[t],
             "net_exposure": equity.net[t], "profit": equity.profits[t], "cost": equity.costs[t], "equity": capital[t],
-            "drawdown": below[t],
+            "drawdown": below[t], "placebo_low": band[0, t], "placebo_high": band[1, t],
         }  # fmt: skip
 
 
-def _summary(study: Study, plan: Plan, made: Traded, trials: Trials | None) -> Iterator[dict[str, Any]]:
-    """The rows of ``backtest.csv``: for all legs and each, what the trades earned; for all, what the capital did."""
+def _summary(
+    study: Study, plan: Plan, made: Traded, trials: Trials | None, draws: Mapping[str, Floats], why: str
+) -> Iterator[dict[str, Any]]:
+    """The rows of ``backtest.csv``: for all legs and each, what the trades earned; for all, what the capital did.
+
+    draws: the mean net return at pseudo-dates by leg. why: there are none.
+    """
     alpha = study.spec.significance.alpha
-    draws, why = _draws(study, plan, made)
     cluster = _clusters(plan)
     legs = list(made.rule.named_legs)
     for leg in ["all", *(legs if len(legs) > 1 else [])]:
@@ -263,15 +273,15 @@ def _clusters(plan: Plan) -> dict[tuple[str, str], int]:
     return {(p.event_id, p.symbol): int(c) for p, c in zip(plan.pairs, label, strict=True)}
 
 
-def _draws(study: Study, plan: Plan, made: Traded) -> tuple[dict[str, Floats], str]:
-    """The mean net return at pseudo-dates by leg, and why there are none."""
+def _drawn(study: Study, plan: Plan, made: Traded) -> tuple[PseudoTrades | None, str]:
+    """The trades at pseudo-dates, and why there are none."""
     rule = study.spec.resampling
     if rule is None:
-        return {}, "needs [resampling] with seed and draws"
+        return None, "needs [resampling] with seed and draws"
     if made.book.panel is None or not any(p.closed for p in made.positions):
-        return {}, "no position was entered and left"
+        return None, "no position was entered and left"
     rng = np.random.default_rng(np.random.SeedSequence(rule.seed, spawn_key=STREAM))
-    found = placebo_means(
+    found = pseudo_trades(
         study, made.book, made.tapes, made.rule, made.positions, real_days(plan), rule.draws, rng
     )  # fmt: skip
     return found, "some cluster has no other date on which all of its positions can be traded"

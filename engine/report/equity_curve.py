@@ -8,16 +8,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from engine.report.backtest import backtest_title, measures, rule_words
 from engine.report.chartwords import percent_axis, source
 from engine.report.findings import Findings, Row
-from engine.report.formats import one_line, percent, typeset
+from engine.report.formats import level_text, one_line, percent, typeset
 from engine.report.style import GREY, GRID, GROUP_COLOURS, MAIN, Words, blank, compose, tell
 
 BELOW, GAP, NARROW = 0.85, 0.10, 5.0  # inches: of the drawdown, above it, and the width of a narrow sheet
+BAND, BANDED = ("placebo_low", "placebo_high"), "#DDE3EA"
 BOUGHT, SOLD = GROUP_COLOURS[1], GROUP_COLOURS[0]
+
+
+BAND_NOTE = "Band: the same rule at dates without a signal, each profit booked on the day the real position was left. "
 
 
 def draw(found: Findings) -> Figure:
@@ -39,6 +44,9 @@ def draw(found: Findings) -> Figure:
     lower = figure.add_axes((box.x0, box.y0, box.width, box.height * low), sharex=upper)
     days = table["date"].to_numpy()
     upper.axhline(0, color="#4D4D4D", linewidth=0.9, zorder=2)
+    if _has_band(found):
+        ends = [table[name].to_numpy() - 1 for name in BAND]
+        upper.fill_between(days, ends[0], ends[1], color=BANDED, linewidth=0, step="post", zorder=1)
     upper.plot(days, table["equity"].to_numpy() - 1, color=MAIN, linewidth=1.6, zorder=4)
     lower.fill_between(days, table["drawdown"].to_numpy(), 0, color=GREY, alpha=0.35, linewidth=0, step="post")
     lower.set_ylim(min(1.08 * float(table["drawdown"].to_numpy().min()), -0.001), 0)
@@ -53,6 +61,12 @@ def draw(found: Findings) -> Figure:
     upper.tick_params(axis="x", labelbottom=False, bottom=False)
     upper.spines["bottom"].set_visible(False)
     return figure
+
+
+def _has_band(found: Findings) -> bool:
+    """Whether the capital at pseudo-dates is known; results of an earlier version do not have it."""
+    table = found.result.tables.get("equity")
+    return table is not None and BAND[0] in table.columns and table[BAND[0]].null_count() < len(table)
 
 
 def _entries(axes: Axes, found: Findings) -> None:
@@ -78,6 +92,11 @@ def _words(found: Findings) -> Words:
     known = measures(found)
     legend: list[tuple[Any, str]] = [
         (Line2D([], [], color=MAIN, linewidth=1.6), "capital less its start, net of costs"),
+        *(
+            [(Patch(color=BANDED, linewidth=0), f"{level_text(1 - found.alpha)} of placebo calendars")]
+            if _has_band(found)
+            else []
+        ),
         (Line2D([], [], color=BOUGHT, marker="|", markersize=7, linewidth=0), "listing bought"),
         (Line2D([], [], color=SOLD, marker="|", markersize=7, linewidth=0), "listing sold short"),
     ]
@@ -86,6 +105,7 @@ def _words(found: Findings) -> Words:
     notes = (
         f"Notes: each position {percent(rule['size'], 0)} % of the first capital, not reinvested; {cost}. "
         + (f"Deepest drawdown {percent(deepest, 1)} %. " if deepest is not None else "")
+        + (BAND_NOTE if _has_band(found) else "")
         + "The past of a rule that was written after it."
     )
     return Words(typeset(backtest_title(found)), typeset(rule_words(found)), typeset(notes), source(found), legend)
