@@ -82,13 +82,15 @@ class Subject:
     """The N pairs of a group, as they are and where they may stand instead.
 
     missing: (N, E) days of the real event window without a return; where returns run over such days, the listing's own gaps
-    at the other date stand for them, and these are not looked at. firms: (N,) codes.
+    at the other date stand for them, and these are not looked at. firms: (N,) codes. blank: (N, R) estimation rows that are left
+    out at any date, None for none.
     """
 
     panel: EventPanel
     dates: PseudoDates
     missing: Bools
     firms: Ints
+    blank: Bools | None = None
 
     @property
     def n(self) -> int:
@@ -115,8 +117,9 @@ class Subject:
 
     def take(self, members: Ints) -> Subject:
         """The chosen pairs."""
+        blank = None if self.blank is None else self.blank[members]
         return Subject(
-            self.panel.take(members), self.dates.take(members), self.missing[members], self.firms[members]
+            self.panel.take(members), self.dates.take(members), self.missing[members], self.firms[members], blank
         )  # fmt: skip
 
 
@@ -182,14 +185,17 @@ def pseudo_samples(subject: Subject, position: Ints, keep_regressors: bool = Fal
         alike = np.flatnonzero(np.tile((panel.own == own).all(axis=1), draws))
         for begin in range(0, len(alike), CHUNK):
             chosen = alike[begin : begin + CHUNK]
-            ahead = _cut(strip.regressors, at[chosen], event_window)
-            around = _cut(strip.regressors, at[chosen], window)
-            parts.append((chosen, window.within(rows), model(_cut(strip.seen, at[chosen], window), around, ahead)))
+            ahead = cut(strip.regressors, at[chosen], event_window)
+            around = cut(strip.regressors, at[chosen], window)
+            seen = cut(strip.seen, at[chosen], window)
+            if subject.blank is not None:
+                seen[subject.blank[chosen % n, window.within(rows)]] = np.nan
+            parts.append((chosen, window.within(rows), model(seen, around, ahead)))
             if kept is not None:
                 kept[0][chosen, :, window.within(rows)] = around
                 kept[1][chosen] = ahead
     fits = assemble(parts, draws * n, len(rows))
-    returns, riskfree = _cut(strip.returns, at, event_window), _cut(strip.riskfree, at, event_window)
+    returns, riskfree = cut(strip.returns, at, event_window), cut(strip.riskfree, at, event_window)
     if not subject.dates.design.bridged:
         returns[np.tile(subject.missing, (draws, 1))] = np.nan
     fits = replace(fits, expected=fits.expected + riskfree)
@@ -197,7 +203,7 @@ def pseudo_samples(subject: Subject, position: Ints, keep_regressors: bool = Fal
     return PseudoSamples(subject, position, fits, abnormal, *(kept or (None, None)))
 
 
-def _cut(values: Floats, at: Ints, window: Window) -> Floats:
+def cut(values: Floats, at: Ints, window: Window) -> Floats:
     """(len(at), ..., len(window)) of values (..., P) around each place."""
     around = np.lib.stride_tricks.sliding_window_view(values, len(window), axis=-1)
     return np.ascontiguousarray(np.moveaxis(around[..., at + window.start, :], -2, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -130,7 +130,7 @@ def run_study(
     if SHOWS_TRADING in spec.report.charts:
         tables["trading"] = trading_table(panel, study.series)
     assured = assurance_of(
-        study, _own_sample(used, firms, draws, spec), groups, samples, tables["significance"], certify,
+        study, _own_sample(used, firms, draws, spec, plan.firms.joint), groups, samples, tables["significance"], certify,
         lambda done, total: on_progress("pseudo-samples", done, total),
     )  # fmt: skip
     tables |= assured.tables
@@ -138,11 +138,13 @@ def run_study(
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, manifest)
 
 
-def _own_sample(used: Measured, firms: Ints, draws: Draws, spec: StudySpec) -> OwnSample:
+def _own_sample(
+    used: Measured, firms: Ints, draws: Draws, spec: StudySpec, joint: Mapping[tuple[str, str], int]
+) -> OwnSample:
     """What the certificate starts from."""
     return OwnSample(
         used.panel, used.fits, used.abnormal, {c.window: c for c in used.cars}, firms, draws.places,
-        spec.prices.returns == "log", spec.significance.alpha, draws.clusters,
+        spec.prices.returns == "log", spec.significance.alpha, draws.clusters, spec.model.name, joint,
     )  # fmt: skip
 
 

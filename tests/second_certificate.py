@@ -124,6 +124,11 @@ def moved(fit: Fit, centre: dict[int, float], scale: float, window: tuple[int, i
 
 def p_values(fits: Sequence[Fit], window: tuple[int, int]) -> dict[str, float]:
     """Two-sided p-values of five tests."""
+    return of_cars(fits, window) | {"corrado_zivney": _corrado_zivney(fits, window)}
+
+
+def of_cars(fits: Sequence[Fit], window: tuple[int, int]) -> dict[str, float]:
+    """Two-sided p-values of the four tests that look at CARs alone."""
     n = len(fits)
     cars = [f.car(window) for f in fits]
     scars = [f.car(window) / f.se(window) for f in fits]
@@ -132,7 +137,6 @@ def p_values(fits: Sequence[Fit], window: tuple[int, int]) -> dict[str, float]:
         "bmp": _of_mean(scars),
         "patell": _normal(sum(scars) / math.sqrt(sum(f.dof / (f.dof - 2) for f in fits))),
         "sign": float(stats.binomtest(sum(c > 0 for c in cars), n).pvalue),
-        "corrado_zivney": _corrado_zivney(fits, window),
     }
 
 
@@ -269,3 +273,46 @@ def moved_thin(fit: Thin, centre: dict[int, float], scale: float, window: tuple[
         inside = window[0] <= d <= window[1]
         whole[d] = (value - centre[d]) * (scale if inside else 1.0) + (effect if d == covering else 0.0)
     return Thin(fit.sigma, fit.dof, fit.residuals, whole, fit.spans, fit.market, fit.inverse)
+
+
+# Events in overlapping windows
+
+
+@dataclass(frozen=True)
+class Shared:
+    """CAR, standard error and degrees of freedom of one event of a regression with a dummy for each."""
+
+    total: float
+    error: float
+    dof: int
+
+    def car(self, window: tuple[int, int]) -> float:
+        return self.total
+
+    def se(self, window: tuple[int, int]) -> float:
+        return self.error
+
+
+def expected(y: Series, x: Series, at: int, design: Design, days: Sequence[int]) -> dict[int, float]:
+    """The market model of the estimation rows before ``at``, on some days."""
+    rows = [t for t in range(at + design.estimation[0], at + design.estimation[1] + 1) if t >= 0 and y[t] is not None]
+    left = np.array([[1.0, x[t]] for t in rows], float)
+    (alpha, beta), *_ = np.linalg.lstsq(left, np.array([y[t] for t in rows], float), rcond=None)
+    return {t: alpha + beta * float(x[t]) for t in days}  # type: ignore[arg-type]
+
+
+def joined(
+    y: Series, x: Series, places: Sequence[int], design: Design, window: tuple[int, int], instead: dict[int, float]
+) -> list[Shared]:
+    """One least-squares fit over the estimation rows of the first event and all windows' days, with the returns of some days
+    replaced."""
+    days = [range(at + window[0], at + window[1] + 1) for at in places]
+    first = range(places[0] + design.estimation[0], places[0] + design.estimation[1] + 1)
+    rows = sorted({t for t in first if t >= 0 and y[t] is not None} | {t for own in days for t in own})
+    right = np.array([instead.get(t, y[t]) for t in rows], float)
+    left = np.array([[1.0, x[t], *(float(t in own) for own in days)] for t in rows], float)
+    solved, *_ = np.linalg.lstsq(left, right, rcond=None)
+    errors, dof = right - left @ solved, len(rows) - 2 - len(places)
+    variances = float(errors @ errors) / dof * np.diag(np.linalg.inv(left.T @ left))
+    length = window[1] - window[0] + 1
+    return [Shared(length * solved[2 + e], length * math.sqrt(variances[2 + e]), dof) for e in range(len(places))]

@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "placebo": ARRAYS | {"lines", "panel", "abnormal"},
     "firm_placebo": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
     "pseudo_samples": ARRAYS | {"lines", "panel", "abnormal", "placebo"},
-    "certificate": CORE | {"spec", "samples", "pseudo_samples"},
+    "certificate": CORE | {"spec", "samples", "pseudo_samples", "joint"},
     "assurance": CORE | TABLES | {"inputs", "certificate"},
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from engine.abnormal import AbnormalReturns, Cars
 from engine.certificate.asking import AS_THEY_ARE, ORDER, RUNUP, SCALED, Asked, PValues, ask
 from engine.certificate.draws import Drawn, drawn, matched_by_runup
+from engine.certificate.parted import Cluster, parted, standing_apart
 from engine.certificate.scale import spread_ratio
 from engine.certificate.single import ask_one
 from engine.certificate.summary import ladder
@@ -53,7 +54,7 @@ class Wanted:
 @dataclass(frozen=True)
 class OwnSample:
     """The study's own sample, as it was measured. cars: by window. firms: (N,) codes. places: None for a model that has no
-    pseudo-dates."""
+    pseudo-dates. model: its name. joint: the cluster of every pair that is in a joint regression, by event and symbol."""
 
     panel: EventPanel
     fits: NormalFits
@@ -64,6 +65,8 @@ class OwnSample:
     log_returns: bool
     alpha: float
     resampling: Resampling | None
+    model: str
+    joint: Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -142,23 +145,25 @@ def _together(
     on_progress: Callable[[int, int], None],
 ) -> list[Certified]:  # fmt: skip
     """What was found in windows that have the same events. everyone: None for a model without pseudo-dates."""
-    why = _nowhere(measured, inside, wanted)
+    subject, clusters, why = _standing(measured, everyone, inside, wanted)
     n, cars = len(inside), {w.window: measured.cars[w.window] for w in wanted}
     caars = {window: float(c.car[inside].mean()) if n else np.nan for window, c in cars.items()}
-    reasons = {w.window: _reasons(w, n, why, measured.fits.lacks) for w in wanted}
-    if why or not n or everyone is None:
+    reasons = {w.window: _reasons(w, n, why, measured.fits.lacks, len(clusters) > 0) for w in wanted}
+    if why or not n or subject is None:
         return [Certified(w, n, caars[w.window], reasons=reasons[w.window]) for w in wanted]
-    subject = everyone.take(inside)
     draws, unmatched = _drawn(subject, rule, seed, wanted[0].group)
     asked = [_asked(measured, subject, inside, w, reasons[w.window], draws[AS_THEY_ARE], rule) for w in wanted]
     resampling = measured.resampling
     if resampling is not None:
         draws_each = min(resampling.draws, MOST_RESAMPLES)
         resampling = replace(resampling, cluster=subject.dates.cluster, draws=draws_each)
-    apart = {(source, len(w.window)): d.apart(len(w.window), subject) for w in wanted for source, d in draws.items()}
-    values = ask(
-        subject, asked, draws, measured.log_returns, ask_one(measured.alpha, resampling), rule.resampled, on_progress
-    )  # fmt: skip
+    longer = max((int(c.offset.max()) for c in clusters), default=0)  # windows that overlap stand side by side as one
+    apart = {
+        (null, len(w.window)): d.apart(len(w.window) + longer, subject) for w in wanted for null, d in draws.items()
+    }
+    joint = {a.window: tuple(parted(subject, c, measured.model, a.window, a.day) for c in clusters) for a in asked}
+    single = ask_one(measured.alpha, resampling)
+    values = ask(subject, asked, draws, measured.log_returns, single, rule.resampled, on_progress, joint)
     return [
         Certified(
             wanted=w,
@@ -186,23 +191,43 @@ def _of_window(values: PValues, window: Window) -> dict[tuple[str, str, str, str
     return {(null, *rest): p for (null, w, *rest), p in values.p.items() if w == window}  # type: ignore[misc]
 
 
-def _nowhere(measured: OwnSample, inside: Ints, wanted: Sequence[Wanted]) -> str:
-    """Why these events have no pseudo-samples, "" if they have."""
-    if measured.cars[wanted[0].window].shared[inside].any():
-        return "an event's CAR comes from a joint regression, which has no counterpart at pseudo-dates"
-    if measured.places is None:
-        return measured.fits.lacks.get(PSEUDO_DATES, "the model is not fitted at pseudo-dates")
-    if len(inside) and min(len(measured.places.places[i]) for i in inside) == 0:
-        return "no pseudo-date is free of real events and missing days"
-    return ""
+def _standing(
+    measured: OwnSample, everyone: Subject | None, inside: Ints, wanted: Sequence[Wanted]
+) -> tuple[Subject | None, list[Cluster], str]:
+    """The events where they may stand, those of joint regressions, and why there is nothing, "" if there is."""
+    if everyone is None or measured.places is None:
+        return None, [], measured.fits.lacks.get(PSEUDO_DATES, "the model is not fitted at pseudo-dates")
+    subject, clusters, why = (
+        everyone.take(inside),
+        list[Cluster](),
+        "no pseudo-date is free of real events and missing days",
+    )
+    if len(inside) and measured.cars[wanted[0].window].shared[inside].any():
+        subject, clusters = standing_apart(subject, measured.panel, measured.joint, inside)
+        why = "no other date has the events of a joint regression as many sessions apart, free of real events and missing days"
+    nowhere = len(inside) > 0 and min(len(places) for places in subject.dates.places) == 0
+    return subject, clusters, why if nowhere else ""
 
 
-def _reasons(wanted: Wanted, n: int, why: str, lacks: Mapping[str, str]) -> dict[tuple[str, str], str]:
+def _reasons(wanted: Wanted, n: int, why: str, lacks: Mapping[str, str], joint: bool) -> dict[tuple[str, str], str]:
     each = [("group", t) for t in wanted.tests] + [("event", t) for t in wanted.events]
     said = {(kind, test): why or why_not(kind, test, n, lacks) for kind, test in each}
     if len(wanted.window) > 1 and ("event", "sq") in said:
         said["event", "sq"] = said["event", "sq"] or "tests one day only"
+    for kind, test in each if joint else ():
+        said[kind, test] = said[kind, test] or _without_joint(kind, test)
     return {key: reason for key, reason in said.items() if reason}
+
+
+def _without_joint(kind: str, test: str) -> str:
+    """Why a test is not asked of CARs from joint regressions, "" if it is."""
+    if test in ("permutation", "conformal"):
+        return "has no answer for the CAR of a joint regression"
+    if test in ("corrado", "corrado_zivney"):
+        return "ranks the days of each event's own fit, in which the effects of its neighbours are"
+    if kind == "group" and test not in BATCHED:
+        return "sees one event's own fit at a time, not the joint regression"
+    return ""
 
 
 def _drawn(subject: Subject, rule: CertificateRule, seed: int, group: str) -> tuple[dict[str, Drawn], int]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate, per_session, standard_errors, sums
 from engine.certificate.draws import Drawn, panel_scale
+from engine.certificate.parted import Parted, with_joint
 from engine.pseudo_samples import PseudoSamples, Subject, pseudo_samples
 from engine.samples import with_constant
 from engine.sessions import Window
@@ -77,11 +78,12 @@ def ask(
     single: Single,
     resampled: int,
     on_progress: Callable[[int, int], None],
+    joint: Mapping[Window, tuple[Parted, ...]] | None = None,
 ) -> PValues:
     """The p-values of every test in every window under every null.
 
     drawn: the draws of `AS_THEY_ARE`, which `SCALED` shares, and of `RUNUP`. resampled: how many of them, evenly spaced, a test
-    without a batched form is asked at.
+    without a batched form is asked at. joint: by window, the regressions that events in overlapping windows have in common.
     """
     jobs = []
     for null, draws in drawn.items():
@@ -92,10 +94,10 @@ def ask(
         chunks = [
             (null, draws, np.arange(b, min(b + size, len(draws.position)))) for b in range(0, len(draws.position), size)
         ]
-        jobs += [(null, draws.position[at], np.flatnonzero(np.isin(at, spaced))) for null, draws, at in chunks]
+        jobs += [(null, d.position[at], d.place[at], np.flatnonzero(np.isin(at, spaced))) for null, d, at in chunks]
     references = _references(subject, drawn[AS_THEY_ARE], asked)
     own = {one.window: _own(subject, one.window) for one in asked if "permutation" in one.events}
-    chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single)
+    chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single, joint or {})
     found: dict[tuple[object, ...], list[Floats]] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         for done, part in enumerate(pool.map(lambda job: chunk.ask(*job), jobs)):
@@ -139,8 +141,9 @@ class _Chunk:
     references: Mapping[Window, Compared]
     own: Mapping[Window, tuple[Compared, ...]]
     single: Single
+    joint: Mapping[Window, tuple[Parted, ...]] = field(default_factory=dict)
 
-    def ask(self, null: str, position: Ints, few: Ints) -> dict[tuple[object, ...], Floats]:
+    def ask(self, null: str, position: Ints, place: Ints, few: Ints) -> dict[tuple[object, ...], Floats]:
         """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws."""
         again = any(one.single or REGRESSION_TESTS & set(one.events) for one in self.asked)
         samples = pseudo_samples(self.subject, position, keep_regressors=again)
@@ -152,12 +155,17 @@ class _Chunk:
         centre = np.stack(self.subject.dates.means)
         for one in self.asked:
             plain = self._batch(one, samples, related, days, refits, kept, common)
+            parted = self.joint.get(one.window, ())
+            if parted:
+                plain = with_joint(plain, parted, place, None)
             found[null, one.window] = plain.car.mean(axis=1)
             _ask_batch(found, null, one, plain, few, of_few)
             self._ask_single(found, null, one, samples, samples.abnormal, np.zeros(1), few)
             if null == AS_THEY_ARE:
                 ar = samples.other(centre, one.scale, plain.columns)
                 scaled = _with_spread(plain, samples, ar, one.taus)
+                if parted:
+                    scaled = with_joint(scaled, parted, place, one.scale)
                 found[SCALED, one.window] = scaled.car.mean(axis=1)
                 _ask_batch(found, SCALED, one, scaled, few, of_few)
                 if one.single:

@@ -21,9 +21,9 @@ def skewness_adjusted_t(batch: Batch) -> Answers:
     n, means = batch.n, batch.means
     if n < 3:
         return of_normal(np.full(means.shape, np.nan))
-    apart = batch.car - batch.car.mean(axis=1)[:, None]
-    variance = (apart**2).mean(axis=1)
-    g = (apart**3).mean(axis=1) / variance**1.5 * np.sqrt(n * (n - 1)) / (n - 2)
+    apart = batch.apart
+    variance = (apart**2).mean(axis=2)
+    g = (apart**3).mean(axis=2) / variance**1.5 * np.sqrt(n * (n - 1)) / (n - 2)
     s = means / _sd(batch)
     return of_normal(np.sqrt(n) * (s + g * s**2 / 3 + g**2 * s**3 / 27 + g / (6 * n)))
 
@@ -112,7 +112,7 @@ def _t_of_scars(batch: Batch) -> Floats:
 
 def _sd(batch: Batch) -> Floats:
     """(K, D) the sd of the CARs, on which a constant effect has no bearing but for what rounding can leave of it."""
-    sd = batch.once("sd", lambda: batch.car.std(axis=1, ddof=1))
+    sd = batch.once("sd", lambda: (batch.car[None] if batch.push is None else batch.cars).std(axis=2, ddof=1))
     return unlike_zero(sd, np.abs(batch.car).max(axis=1) + np.abs(batch.taus[:, None]))
 
 
@@ -163,9 +163,9 @@ def _factor(groups: Floats) -> Floats:
 
 
 def _quadratic(batch: Batch, weights: Floats | Bools) -> Floats:
-    """(D,) e' W e, e the CARs less their mean, on which a constant effect has no bearing."""
-    error = batch.car - batch.car.mean(axis=1)[:, None]
-    return np.asarray(((error[:, None, :] * weights).sum(axis=2) * error).sum(axis=1))
+    """(K, D) e' W e, e the CARs less their mean; (1, D) where effects have no bearing on them."""
+    error = batch.apart
+    return np.asarray(((error[:, :, None, :] * weights).sum(axis=3) * error).sum(axis=2))
 
 
 def _variance(batch: Batch, same: Bools) -> Floats:

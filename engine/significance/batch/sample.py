@@ -53,7 +53,9 @@ class Batch:
     (D,) the mean residual correlation of all pairs, and with the share of common window days, at least 0. reference: the mean
     CARs that `permutation` compares with, own: for each event the CARs at its own pseudo-dates, both as `Compared`. kept,
     common: what several tests of these abnormal returns, of these residuals, share: made once. rows, event_rows: (D, N, C, R) and
-    (D, N, C, E) what the C coefficients of the model stand before, None unless a test fits again.
+    (D, N, C, E) what the C coefficients of the model stand before, None unless a test fits again. push, errors: (D, N) what an
+    effect of 1 adds to each CAR, and (K, D, N) the standard errors with each effect, where a joint regression makes them; None
+    where the effect itself is added, and the errors stay.
     """
 
     window: Window
@@ -77,6 +79,8 @@ class Batch:
     spans: Floats | None = None
     rows: Floats | None = None
     event_rows: Floats | None = None
+    push: Floats | None = None
+    errors: Floats | None = None
     kept: dict[str, Any] = field(default_factory=dict)
     common: dict[str, Any] = field(default_factory=dict)
 
@@ -87,9 +91,10 @@ class Batch:
     def take(self, draws: Ints, common: dict[str, Any]) -> Batch:
         """The samples chosen; common: of these."""
         each = ("car", "car_se", "scar", "sigma", "dof", "ar", "residuals", "dates", "window_days", "r", "shared_r")
-        some = ("spans", "rows", "event_rows")
+        some = ("spans", "rows", "event_rows", "push")
         chosen = {name: getattr(self, name)[draws] for name in (*each, *some) if getattr(self, name) is not None}
-        return replace(self, **chosen, kept={}, common=common)
+        errors = None if self.errors is None else self.errors[:, draws]
+        return replace(self, **chosen, errors=errors, kept={}, common=common)
 
     @property
     def columns(self) -> slice:
@@ -99,7 +104,14 @@ class Batch:
     @property
     def cars(self) -> Floats:
         """(K, D, N) CARs with each effect."""
-        return np.asarray(self.car + self.taus[:, None, None])
+        push = 1.0 if self.push is None else self.push
+        return np.asarray(self.car + self.taus[:, None, None] * push)
+
+    @property
+    def apart(self) -> Floats:
+        """(K, D, N) CARs less their mean; (1, D, N) where effects have no bearing on that."""
+        cars = self.car[None] if self.push is None else self.cars
+        return np.asarray(cars - cars.mean(axis=2)[..., None])
 
     @property
     def day(self) -> Ints:
@@ -120,11 +132,14 @@ class Batch:
     @property
     def means(self) -> Floats:
         """(K, D) mean CARs with each effect."""
-        return np.asarray(self.car.mean(axis=1) + self.taus[:, None])
+        push = 1.0 if self.push is None else self.push.mean(axis=1)
+        return np.asarray(self.car.mean(axis=1) + self.taus[:, None] * push)
 
     @property
     def scars(self) -> Floats:
         """(K, D, N) standardised CARs with each effect."""
+        if self.errors is not None:
+            return np.asarray(self.cars / self.errors)
         return self.once("scars", lambda: np.asarray(self.scar + self.taus[:, None, None] / self.car_se))
 
     @property
