@@ -10,7 +10,7 @@ Fisher (1935), randomisation; Abadie, Diamond & Hainmueller (2010), section 2.4,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,8 @@ class FirmPlacebo:
     """The cells of a study.
 
     cell: (N,) of each pair, seat: (N,) its place in the cell's pool. firm: (N,) a code for the firm and date cluster of the
-    pair. windows: the W car windows.
+    pair. windows: the W car windows. lines: all that may stand in, of_firm: the firm of each symbol. tables: by line number and
+    first and last estimation day, (S, W) CARs with day 0 at each session of the line, NaN where its firm has events of its own.
     """
 
     windows: tuple[Window, ...]
@@ -60,6 +61,9 @@ class FirmPlacebo:
     cell: Ints
     seat: Ints
     firm: Ints
+    lines: tuple[Line, ...] = ()
+    of_firm: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[tuple[int, int, int], Floats] = field(default_factory=dict)
 
     def sample(self, members: Ints, window: Window) -> PseudoFirms:
         """What `firm_permutation` looks at for the pairs of a group that are complete in a window."""
@@ -123,7 +127,8 @@ def firm_pseudo_events(
         cells.append(Cell(np.array(pool), order, len(holders)))
     cluster = clusters([p.event_id for p in panel.pairs], [p.event_day for p in panel.pairs])
     named = [f"{c} {firms.get(p.symbol, p.symbol)}" for c, p in zip(cluster, panel.pairs, strict=True)]
-    return FirmPlacebo(tuple(design.windows), tuple(cells), cell, seat, np.unique(named, return_inverse=True)[1])
+    firm = np.unique(named, return_inverse=True)[1]
+    return FirmPlacebo(tuple(design.windows), tuple(cells), cell, seat, firm, tuple(lines), firms, tables)
 
 
 def _cells(panel: EventPanel) -> list[tuple[str, Ints]]:

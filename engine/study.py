@@ -144,7 +144,7 @@ def _own_sample(
     """What the certificate starts from."""
     return OwnSample(
         used.panel, used.fits, used.abnormal, {c.window: c for c in used.cars}, firms, draws.places,
-        spec.prices.returns == "log", spec.significance.alpha, draws.clusters, spec.model.name, joint,
+        spec.prices.returns == "log", spec.significance.alpha, draws.clusters, spec.model.name, joint, draws.firms,
     )  # fmt: skip
 
 

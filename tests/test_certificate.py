@@ -256,6 +256,8 @@ def test_run_ups_between_trades_are_covered_to_their_ends(tmp_path: Path) -> Non
     found = runups(line, Window(-2, -1), bridged=True)
     assert np.isnan(found[[0, 1, 2, 3, 5]]).all()  # two sessions of which the second is covered, or reaches before
     assert found[4] == pytest.approx(0.27)
+    late = replace(line, returns=np.where(np.arange(6) == 4, np.nan, line.returns))
+    assert np.isnan(runups(late, Window(-2, -1), bridged=True)[5])  # two sessions, but the second has none yet
     assert runups(line, Window(-3, -1), bridged=True)[[4, 5]].tolist() == pytest.approx([0.36, 0.63], nan_ok=True)
 
 
@@ -448,7 +450,8 @@ def test_tests_that_draw_or_fit_again_are_asked_at_fewer_dates(tmp_path: Path) -
     by = {(r["test"], r["null"]): r for r in rows_of(found, "certificate", kind="group").to_dicts()}
     assert by["bhar_t", "as_they_are"]["draws"] == 30
     assert by["cross_sectional_t", "as_they_are"]["draws"] == 120
-    assert "other listings" in by["firm_permutation", "as_they_are"]["unavailable"]
+    assert by["firm_permutation", "as_they_are"]["draws"] == 30
+    assert by["firm_permutation", "as_they_are"]["unavailable"] is None
     assert "spread" in by["variance_rank", "scaled"]["unavailable"]
     assert by["variance_rank", "as_they_are"]["size"] is not None
     power = {r["test"]: r["power"] for r in rows_of(found, "power", kind="group").to_dicts()}

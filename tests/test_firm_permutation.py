@@ -294,3 +294,86 @@ def test_romano_wolf_over_groups_is_that_of_their_joint_dates(tmp_path: Path) ->
 def test_the_sample_of_the_hand_cases_has_stand_ins() -> None:
     answer = evaluate("firm_permutation", sample_of([0.1, 0.3], np.zeros((2, 5)), pseudo=[-0.2, 0.0, 0.1, 0.4]))
     assert answer.p_value == pytest.approx((1 + 2) / 5)
+
+
+# --- at pseudo-dates ------------------------------------------------------------------------------------------------
+
+
+def standing_in(tmp_path: Path, draws: int) -> tuple[Any, Any]:
+    """Five listings, two events on one date, one on another near it and one far from both; what may stand in for them."""
+    from engine import load_study
+    from engine.certificate.standing_in import StandIns
+    from engine.measured import measure, model_options
+    from engine.placebo import pseudo_dates
+    from engine.plan import plan_study, real_days
+    from engine.pseudo_samples import Subject
+    from engine.samples import design_of, draws_of
+
+    days = weekdays(260)
+    events = [("A", 150), ("B", 150), ("C", 153), ("D", 210)]
+    rows = [{"event_id": f"e{k}", "symbol": s, "announced_at": days[at]} for k, (s, at) in enumerate(events)]
+    folder = make_study(
+        tmp_path / "s", rows, simulated(12, list("ABCDEF"), 260), windows={"event": [-2, 2], "car": [[0, 0], [-1, 1]]},
+        significance={"tests": ["firm_permutation", "cross_sectional_t"]},
+        resampling={"seed": 3, "draws": draws, "controls": ["E", "F"]},
+    )  # fmt: skip
+    study = load_study(folder, data_path=())
+    plan, options = plan_study(study), model_options(study)
+    used = measure(study, plan, "numpy")
+    panel = used.panel
+    drawn = draws_of(study, plan, panel, used.fits, used.cars, options, lambda done, total: None)
+    dates = pseudo_dates(panel, real_days(plan), design_of(study, plan, options))
+    subject = Subject(panel, dates, ~np.isfinite(panel.event_returns), np.arange(4))
+    return StandIns(subject, drawn.firms, draws, 7), used.cars
+
+
+def test_at_the_real_dates_the_pools_are_those_of_the_events(tmp_path: Path) -> None:
+    stand_ins, _ = standing_in(tmp_path, 99)
+    firms, panel = stand_ins.placebo, stand_ins.subject.panel
+    pools = stand_ins.pools(panel.position)
+    assert [p.members.tolist() for p in pools] == [[0, 1], [2], [3]]
+    for pool in pools:
+        cell = firms.cells[firms.cell[pool.members[0]]]
+        assert pool.others.tolist() == cell.cars[cell.own :].tolist()
+    assert [len(p.others) for p in pools] == [
+        3,
+        3,
+        5,
+    ]  # of A and B neither C, three sessions on, nor the other way round
+
+
+def test_a_listing_with_a_pseudo_event_near_stands_in_for_nobody(tmp_path: Path) -> None:
+    stand_ins, _ = standing_in(tmp_path, 99)
+    apart = stand_ins.pools(np.array([100, 100, 120, 220]))
+    near = stand_ins.pools(np.array([100, 100, 104, 220]))
+    assert [len(p.others) for p in apart] == [4, 5, 5]
+    assert [len(p.others) for p in near] == [3, 3, 5]
+
+
+def test_its_p_is_that_of_the_test_with_every_effect(tmp_path: Path) -> None:
+    """Against `firm_permutation` itself at the real dates, and all ways to draw written out: within the error of the draws."""
+    from types import SimpleNamespace
+
+    from engine.certificate.standing_in import firm_answers
+
+    draws = 40_000
+    stand_ins, real = standing_in(tmp_path, draws)
+    window, taus = Window(-1, 1), np.array([0.0, 0.03, -0.05])
+    (cars,) = [c.car for c in real if c.window == window]
+    w = stand_ins.placebo.windows.index(window)
+    batch = SimpleNamespace(window=window, taus=taus, cars=cars + taus[:, None, None])
+    pools = stand_ins.pools(stand_ins.subject.panel.position)
+    answers = firm_answers(batch, stand_ins, [pools], np.array([5]))  # type: ignore[arg-type]
+    for k, tau in enumerate(taus):
+        every = [[*(cars[p.members] + tau), *p.others[:, w]] for p in pools]
+        centre = sum(len(p.members) * np.mean(pool) for p, pool in zip(pools, every, strict=True)) / 4
+        ways = [combinations(pool, len(p.members)) for p, pool in zip(pools, every, strict=True)]
+        null = np.array([sum(map(sum, chosen)) for chosen in product(*ways)]) / 4 - centre
+        value = float(cars.mean() + tau - centre)
+        assert answers.statistic[k, 0] == pytest.approx(value)
+        for side, extreme in (
+            ("greater", null >= value - 1e-12), ("less", null <= value + 1e-12), ("two-sided", np.abs(null) >= abs(value) - 1e-12)
+        ):  # fmt: skip
+            share = float(extreme.mean())
+            error = 4 * np.sqrt(share * (1 - share) / draws) + 2 / draws
+            assert abs(answers.p(side)[k, 0] - share) < error, (tau, side)

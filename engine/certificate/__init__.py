@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import AbnormalReturns, Cars
-from engine.certificate.asking import AS_THEY_ARE, ORDER, RUNUP, SCALED, Asked, PValues, ask
+from engine.certificate.asking import AS_THEY_ARE, FIRMS, ORDER, RUNUP, SCALED, Asked, PValues, ask
 from engine.certificate.draws import Drawn, drawn, matched_by_runup
 from engine.certificate.parted import Cluster, parted, standing_apart
 from engine.certificate.scale import spread_ratio
 from engine.certificate.single import ask_one
+from engine.certificate.standing_in import StandIns
 from engine.certificate.summary import ladder
+from engine.firm_placebo import FirmPlacebo
 from engine.models import PSEUDO_DATES, NormalFits
 from engine.panel import EventPanel
 from engine.placebo import PseudoDates
@@ -54,7 +56,8 @@ class Wanted:
 @dataclass(frozen=True)
 class OwnSample:
     """The study's own sample, as it was measured. cars: by window. firms: (N,) codes. places: None for a model that has no
-    pseudo-dates. model: its name. joint: the cluster of every pair that is in a joint regression, by event and symbol."""
+    pseudo-dates. model: its name. joint: the cluster of every pair that is in a joint regression, by event and symbol. stand_ins:
+    for `firm_permutation`, None where it is not asked."""
 
     panel: EventPanel
     fits: NormalFits
@@ -67,6 +70,7 @@ class OwnSample:
     resampling: Resampling | None
     model: str
     joint: Mapping[tuple[str, str], int]
+    stand_ins: FirmPlacebo | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,6 @@ def why_not(kind: str, test: str, n: int, lacks: Mapping[str, str]) -> str:
         return f"needs at least 2 events, has {n}"
     if reason := lacks.get(NEEDS.get(test, "")):
         return reason
-    if test == "firm_permutation":
-        return "its null is other listings on the same dates, not other dates"
     return ""
 
 
@@ -151,6 +153,9 @@ def _together(
     reasons = {w.window: _reasons(w, n, why, measured.fits.lacks, len(clusters) > 0) for w in wanted}
     if why or not n or subject is None:
         return [Certified(w, n, caars[w.window], reasons=reasons[w.window]) for w in wanted]
+    stand_ins = _stand_ins(measured, subject, seed)
+    for one in reasons.values() if stand_ins is not None and stand_ins.lines() else ():
+        one.setdefault(("group", FIRMS), "several lines of a firm have the same news, which no draw keeps together")
     draws, unmatched = _drawn(subject, rule, seed, wanted[0].group)
     asked = [_asked(measured, subject, inside, w, reasons[w.window], draws[AS_THEY_ARE], rule) for w in wanted]
     resampling = measured.resampling
@@ -163,7 +168,7 @@ def _together(
     }
     joint = {a.window: tuple(parted(subject, c, measured.model, a.window, a.day) for c in clusters) for a in asked}
     single = ask_one(measured.alpha, resampling)
-    values = ask(subject, asked, draws, measured.log_returns, single, rule.resampled, on_progress, joint)
+    values = ask(subject, asked, draws, measured.log_returns, single, rule.resampled, on_progress, joint, stand_ins)
     return [
         Certified(
             wanted=w,
@@ -219,6 +224,13 @@ def _reasons(wanted: Wanted, n: int, why: str, lacks: Mapping[str, str], joint: 
     return {key: reason for key, reason in said.items() if reason}
 
 
+def _stand_ins(measured: OwnSample, subject: Subject, seed: int) -> StandIns | None:
+    """What `firm_permutation` draws from at pseudo-dates; None where the study does not ask for it."""
+    if measured.stand_ins is None or measured.resampling is None:
+        return None
+    return StandIns(subject, measured.stand_ins, min(measured.resampling.draws, MOST_RESAMPLES), seed)
+
+
 def _without_joint(kind: str, test: str) -> str:
     """Why a test is not asked of CARs from joint regressions, "" if it is."""
     if test in ("permutation", "conformal"):
@@ -265,7 +277,8 @@ def _asked(
         window=wanted.window,
         tests=tuple(t for t in tests if t in BATCHED),
         events=tuple(events),
-        single=tuple(t for t in tests if t not in BATCHED),
+        single=tuple(t for t in tests if t not in BATCHED and t != FIRMS),
+        firms=FIRMS in tests,
         scale=scale,
         taus=np.array(sorted(taus)) + 0.0,
         few=np.array(sorted(few)) + 0.0,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate, per_session, standard_errors, sums
 from engine.certificate.draws import Drawn, panel_scale
 from engine.certificate.parted import Parted, with_joint
+from engine.certificate.standing_in import Pool, StandIns, firm_answers
 from engine.pseudo_samples import PseudoSamples, Subject, pseudo_samples
 from engine.samples import with_constant
 from engine.sessions import Window
@@ -31,6 +32,7 @@ Kept = dict[str, object]
 Single = Callable[[PseudoSamples, AbnormalReturns, Cars, int, str, str], float]
 
 AS_THEY_ARE, SCALED, RUNUP = "as_they_are", "scaled", "runup_matched"
+FIRMS = "firm_permutation"
 ORDER = ", order"  # after the alternative: what orders the draws where the p-values end at a smallest one
 AT_ONCE = 4_000_000  # numbers of one chunk
 WORKERS = 2
@@ -43,7 +45,8 @@ class Asked:
     """What to ask in one window. tests: of groups with a batched form; events: of one event; single: of groups without one.
 
     scale: of the window's abnormal returns under `SCALED`. taus: (K,) effects, increasing, zero among them; few: those that
-    tests without a batched form are asked with. alternatives: of the p-values.
+    tests without a batched form are asked with. alternatives: of the p-values. firms: whether to ask `firm_permutation`, with the
+    effects ``few``.
     """
 
     window: Window
@@ -54,6 +57,7 @@ class Asked:
     taus: Floats
     few: Floats
     alternatives: tuple[str, ...]
+    firms: bool = False
 
     @property
     def day(self) -> int:
@@ -79,11 +83,13 @@ def ask(
     resampled: int,
     on_progress: Callable[[int, int], None],
     joint: Mapping[Window, tuple[Parted, ...]] | None = None,
+    stand_ins: StandIns | None = None,
 ) -> PValues:
     """The p-values of every test in every window under every null.
 
     drawn: the draws of `AS_THEY_ARE`, which `SCALED` shares, and of `RUNUP`. resampled: how many of them, evenly spaced, a test
     without a batched form is asked at. joint: by window, the regressions that events in overlapping windows have in common.
+    stand_ins: what `firm_permutation` draws from, None where it is not asked.
     """
     jobs = []
     for null, draws in drawn.items():
@@ -94,10 +100,10 @@ def ask(
         chunks = [
             (null, draws, np.arange(b, min(b + size, len(draws.position)))) for b in range(0, len(draws.position), size)
         ]
-        jobs += [(null, d.position[at], d.place[at], np.flatnonzero(np.isin(at, spaced))) for null, d, at in chunks]
+        jobs += [(null, d.position[at], d.place[at], np.flatnonzero(np.isin(at, spaced)), at) for null, d, at in chunks]
     references = _references(subject, drawn[AS_THEY_ARE], asked)
     own = {one.window: _own(subject, one.window) for one in asked if "permutation" in one.events}
-    chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single, joint or {})
+    chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single, joint or {}, stand_ins)
     found: dict[tuple[object, ...], list[Floats]] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         for done, part in enumerate(pool.map(lambda job: chunk.ask(*job), jobs)):
@@ -142,9 +148,10 @@ class _Chunk:
     own: Mapping[Window, tuple[Compared, ...]]
     single: Single
     joint: Mapping[Window, tuple[Parted, ...]] = field(default_factory=dict)
+    stand_ins: StandIns | None = None
 
-    def ask(self, null: str, position: Ints, place: Ints, few: Ints) -> dict[tuple[object, ...], Floats]:
-        """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws."""
+    def ask(self, null: str, position: Ints, place: Ints, few: Ints, number: Ints) -> dict[tuple[object, ...], Floats]:
+        """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws. number: of each draw."""
         again = any(one.single or REGRESSION_TESTS & set(one.events) for one in self.asked)
         samples = pseudo_samples(self.subject, position, keep_regressors=again)
         days = samples.days(self.subject.panel.event_window)
@@ -153,6 +160,7 @@ class _Chunk:
         kept, common, of_few = Kept(), Kept(), Kept()
         refits = _regressions(samples) if again else (None, None)
         centre = np.stack(self.subject.dates.means)
+        pools = [self.stand_ins.pools(position[d]) for d in few] if self.stand_ins is not None else []
         for one in self.asked:
             plain = self._batch(one, samples, related, days, refits, kept, common)
             parted = self.joint.get(one.window, ())
@@ -160,6 +168,7 @@ class _Chunk:
                 plain = with_joint(plain, parted, place, None)
             found[null, one.window] = plain.car.mean(axis=1)
             _ask_batch(found, null, one, plain, few, of_few)
+            self._ask_firms(found, null, one, plain, few, pools, number)
             self._ask_single(found, null, one, samples, samples.abnormal, np.zeros(1), few)
             if null == AS_THEY_ARE:
                 ar = samples.other(centre, one.scale, plain.columns)
@@ -168,6 +177,7 @@ class _Chunk:
                     scaled = with_joint(scaled, parted, place, one.scale)
                 found[SCALED, one.window] = scaled.car.mean(axis=1)
                 _ask_batch(found, SCALED, one, scaled, few, of_few)
+                self._ask_firms(found, SCALED, one, replace(scaled, taus=one.few), few, pools, number)
                 if one.single:
                     self._ask_single(found, SCALED, one, samples, samples.with_returns(ar), one.few, few)
         return found
@@ -217,6 +227,17 @@ class _Chunk:
             kept=kept,
             common=common,
         )
+
+    def _ask_firms(
+        self, found: dict[tuple[object, ...], Floats], null: str, one: Asked, batch: Batch, few: Ints,
+        pools: Sequence[Sequence[Pool]], number: Ints,
+    ) -> None:  # fmt: skip
+        """Ask `firm_permutation`, whose null is other listings at the same pseudo-dates."""
+        if self.stand_ins is None or not one.firms:
+            return
+        answers = firm_answers(batch.take(few, {}), self.stand_ins, pools, number[few])
+        for alternative in one.alternatives:
+            found[null, one.window, "group", FIRMS, alternative] = answers.p(alternative)
 
     def _ask_single(
         self, found: dict[tuple[object, ...], Floats], null: str, one: Asked, samples: PseudoSamples,
