@@ -233,7 +233,7 @@ def _stand_ins(measured: OwnSample, subject: Subject, seed: int) -> StandIns | N
 
 def _without_joint(kind: str, test: str) -> str:
     """Why a test is not asked of CARs from joint regressions, "" if it is."""
-    if test in ("permutation", "conformal"):
+    if test in ("permutation", "firm_permutation", "conformal"):
         return "has no answer for the CAR of a joint regression"
     if test in ("corrado", "corrado_zivney"):
         return "ranks the days of each event's own fit, in which the effects of its neighbours are"
