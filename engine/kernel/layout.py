@@ -159,12 +159,12 @@ def coefficient_names(model: str, k: int) -> tuple[str, ...]:
     return ("alpha", *(f"beta_{j}" for j in range(k))) if model == "factor" else ()
 
 
-def empty_measured(names: tuple[str, ...], n: int, asked: Asked, ways: bool) -> Measured:
-    """Room for the numbers of N events, NaN so far."""
+def empty_measured(names: tuple[str, ...], n: int, asked: Asked, ways: bool, filled: bool = True) -> Measured:
+    """Room for the numbers of N events, NaN so far, or not ``filled`` with anything."""
     w, length, rows = len(asked.windows), len(asked.event_window), len(asked.rows)
 
     def room(*shape: int) -> Floats:
-        return np.full((n, *shape), np.nan)
+        return np.full((n, *shape), np.nan) if filled else np.empty((n, *shape))
 
     daily = length if asked.days else 0
     return Measured(
