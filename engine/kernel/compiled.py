@@ -29,10 +29,12 @@ def measure_compiled(raw: RawRows, calendar: Calendar, events: RawEvents, asked:
     windows, x = asked.windows, calendar.regressors
     long = np.array([len(w) > LONG for w in windows], np.bool_)
     columns = [w.within(asked.event_window) for w in windows]
+    front = max(-asked.event_window.start, asked.event_window.end + 1, 0)
     given = fused.Given(
         fused.KINDS[asked.model], raw.is_return, asked.log_returns, calendar.days, calendar.skip, x, calendar.riskfree,
         0.0 * calendar.riskfree + 0.0 * x.sum(axis=0), asked.min_days, asked.rows.start, asked.event_window.start,
         len(asked.event_window), np.array([c.start for c in columns]), np.array([c.stop for c in columns]), long,
+        np.pad(x, ((0, 0), (front, front))), np.pad(calendar.riskfree, front), front,
     )  # fmt: skip
     made = empty_measured(
         coefficient_names(asked.model, len(x)), len(events.position), asked, bool(long.any()), filled=False

@@ -17,6 +17,10 @@ import numpy as np
 EPS = float(np.finfo(np.float64).eps)
 LARGEST = float(np.finfo(np.float64).max)
 DEPENDENT = 1e-12
+# Cross products stand for the columns themselves where no column is small beside its mean or nearly a sum of others, and much is
+# left unexplained: nothing is lost then that another way would keep.
+SMALL, APART, NEAR = 1e-6, 1e-2, 1e-8
+MOST = 8  # factors of which cross products are kept
 LANES = 32
 TOGETHER = 64  # rows that are looked at at once
 ENOUGH = 0.5  # of a column's squared length left by one step: less, and a second step takes out what rounding left
@@ -178,6 +182,97 @@ def _difference(y, x, adjusted, out):
     return (8 if rss <= (4 * EPS) ** 2 * squares else 0), rss
 
 
+@numba.njit(**OPTIONS)
+def _explained(y_mean, rss, syy, means, betas, k, numbers):
+    """alpha, and R2 into ``numbers``."""
+    alpha = y_mean
+    for j in range(k):
+        alpha -= betas[j] * means[j]
+    if syy > 0:
+        numbers[2] = 1 - rss / syy
+    return alpha
+
+
+@numba.njit(**OPTIONS)
+def _gram(first, rows, x, around, dx, gram, means):
+    """The cross products (K, K) of the regressors' deviations from their means (K,) over ``rows`` sessions, those left out that
+    lack any; returns how many are left."""
+    there, k = around[first : first + rows], x.shape[0]
+    n = 0
+    for t in range(rows):
+        n += there[t] == 0
+    for j in range(k):
+        one, out, total = x[j, first : first + rows], dx[j, :rows], 0.0
+        for t in range(rows):
+            total += one[t] if there[t] == 0 else 0.0
+        means[j] = total / n
+        for t in range(rows):
+            out[t] = one[t] - means[j] if there[t] == 0 else 0.0
+        for i in range(j + 1):
+            gram[i, j] = _dot(dx[i, :rows], out)
+    return n
+
+
+@numba.njit(**OPTIONS)
+def _without(p, x, centre, upper, sums):
+    """Take the session p out of cross products about ``centre``."""
+    for j in range(x.shape[0]):
+        own = x[j, p] - centre[j]
+        sums[j] += own
+        for i in range(j + 1):
+            upper[i, j] -= (x[i, p] - centre[i]) * own
+
+
+@numba.njit(**OPTIONS)
+def _decomposed(n, gram, centre, sums, means, upper):
+    """Cross products about the mean of n rows decomposed, U'U, in place. sums: of the deviations of the rows that were taken
+    out. False where the columns are too much alike, or too small or too much smaller than before, for this to be exact."""
+    k = sums.shape[0]
+    for j in range(k):
+        for i in range(j + 1):
+            upper[i, j] -= sums[i] * sums[j] / n
+        means[j] = centre[j] - sums[j] / n
+        size = upper[j, j]
+        if not (size > 0.5 * gram[j, j] and size > SMALL * n * means[j] * means[j]):
+            return False
+        for i in range(j):
+            for m in range(i):
+                upper[i, j] -= upper[m, i] * upper[m, j]
+            upper[i, j] /= upper[i, i]
+        left = size
+        for i in range(j):
+            left -= upper[i, j] * upper[i, j]
+        if not left > APART * size:
+            return False
+        upper[j, j] = np.sqrt(left)
+    return True
+
+
+@numba.njit(**OPTIONS)
+def _solved(y, xs, lo, hi, dy, means, upper, betas):
+    """Least squares by U'U: (whether it is exact enough, mean of y, residual and total sum of squares)."""
+    n, k = hi - lo, means.shape[0]
+    left = dy[:n]
+    y_mean, syy, noise = _centre(y[lo:hi], left)
+    for j in range(k):
+        one, share = xs[j, lo:hi], 0.0
+        for t in range(n):
+            share += (one[t] - means[j]) * left[t]
+        for i in range(j):
+            share -= upper[i, j] * betas[i]
+        betas[j] = share / upper[j, j]
+    for j in range(k - 1, -1, -1):
+        for i in range(j + 1, k):
+            betas[j] -= upper[j, i] * betas[i]
+        betas[j] /= upper[j, j]
+    for j in range(k):
+        one = xs[j, lo:hi]
+        for t in range(n):
+            left[t] -= betas[j] * (one[t] - means[j])
+    rss = _dot(left, left)
+    return syy > noise and rss > NEAR * syy, y_mean, rss, syy
+
+
 @numba.njit(inline="always", **OPTIONS)
 def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):
     """One event's fit over the rows lo to hi: its code; ``numbers`` are alpha, sigma, r2 and dof, ``dy`` the residuals."""
@@ -203,10 +298,7 @@ def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):
             code, alpha, rss, syy = _market(y[lo:hi], x[0, lo:hi], dy[: hi - lo], means, upper, betas)
         else:
             code, alpha, rss, syy = _factors(y, x, lo, hi, dy, dx, means, upper, betas)
-        for j in range(k):
-            alpha -= betas[j] * means[j]
-        if syy > 0:
-            numbers[2] = 1 - rss / syy
+        alpha = _explained(alpha, rss, syy, means, betas, k, numbers)
         if code == 0 and dof > 0 and not rss / dof > EPS * syy:
             code = 8
     if dof < 1:
@@ -246,7 +338,7 @@ def _basis(kind, n, x, p, means, upper, basis):
 
 @numba.njit(inline="always", **OPTIONS)
 def _spread(kind, n, x, p, days, means, upper, sums):
-    """The variance of the sum of ``days`` forecast errors from session p on, but for sigma2: that of the days, and of B's sums."""
+    """The variance of the sum of ``days`` forecast errors from session p on, but for sigma2."""
     if kind < MEAN:
         return float(days)
     total = days + days * days / n
@@ -296,8 +388,12 @@ def _grow(ar, actual, expected, log_returns, long, out):
 
 
 class Given(NamedTuple):
-    """What is the same for all events. sessions: (S + skip,) day numbers; x: (K, S); riskfree, around: (S,), around 0 on a session
-    that has all that returns are measured against, else NaN; lows, highs, long: (W,) of the windows, as columns of the event's."""
+    """What is the same for all events.
+
+    sessions: (S + skip,) day numbers. x: (K, S); riskfree: (S,). around: (S,) 0 on a session that has all that returns are
+    measured against, else NaN. lows, highs, long: (W,) of the windows, as columns of the event window's L days. ahead:
+    (K, S + 2F), rates: (S + 2F,) x and riskfree with ``front`` F sessions before and behind that have none.
+    """
 
     kind: int
     is_return: bool
@@ -314,10 +410,13 @@ class Given(NamedTuple):
     lows: np.ndarray
     highs: np.ndarray
     long: np.ndarray
+    ahead: np.ndarray
+    rates: np.ndarray
+    front: int
 
 
 class Numbers(NamedTuple):
-    """Room for what an event gives, as `layout.Measured`."""
+    """Room for what the events give, as `layout.Measured`."""
 
     code: np.ndarray
     n_obs: np.ndarray
@@ -337,14 +436,18 @@ class Numbers(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """Room that every security and event uses again. line: (S + skip,) values, then returns, by session. y, xs, at, count: as of
-    `_compact`. dy, dx: residuals and orthonormal columns. basis: (1 + K, L); wide: (K, L)."""
+    """Room that every security and event uses again.
+
+    line: (S + skip,) values, then returns, by session. y, xs, at, upto: what `_compact` makes of it; holes: as of `_holes`.
+    dy, dx: residuals and orthonormal columns. grams, centres, kept: cross products of the factors by session, and one more.
+    basis: (1 + K, L). actual, expected: (L,).
+    """
 
     line: np.ndarray
     y: np.ndarray
     xs: np.ndarray
     at: np.ndarray
-    count: np.ndarray
+    upto: np.ndarray
     holes: np.ndarray
     dy: np.ndarray
     dx: np.ndarray
@@ -354,22 +457,23 @@ class Desk(NamedTuple):
     four: np.ndarray
     grown: np.ndarray
     sums: np.ndarray
+    grams: np.ndarray
+    centres: np.ndarray
+    kept: np.ndarray
     basis: np.ndarray
     actual: np.ndarray
     expected: np.ndarray
-    wide: np.ndarray
-    rate: np.ndarray
 
 
 @numba.njit(**OPTIONS)
 def _desk(sessions, k, length):
-    most, some = sessions + LANES, max(k, 1)
+    most, some, slots = sessions + LANES, max(k, 1), sessions + 1
     return Desk(
         np.empty(sessions), np.empty(most), np.empty((some, most)), np.empty(most, np.int32), np.empty(most, np.int32),
         np.empty(most, np.int32),
         np.empty(most), np.empty((some, most)), np.empty(some), np.empty(some), np.empty((some, some)),
-        np.empty(4), np.empty(5), np.empty(some), np.zeros((1 + k, length)), np.empty(length), np.empty(length),
-        np.empty((some, length)), np.empty(length),
+        np.empty(4), np.empty(5), np.empty(some), np.empty((slots, k, k)), np.empty((slots, k)), np.zeros(slots, np.int32),
+        np.zeros((1 + k, length)), np.empty(length), np.empty(length),
     )  # fmt: skip
 
 
@@ -462,16 +566,16 @@ def _change(line, log_returns):
 
 
 @numba.njit(**OPTIONS)
-def _compact(line, lo, hi, x, riskfree, around, holes, y, xs, at, count):
-    """The valid returns of the sessions [lo, hi) without holes in y, xs and at, and before each session how many in ``count``."""
+def _compact(line, lo, hi, x, riskfree, around, holes, y, xs, at, upto):
+    """The valid returns of the sessions [lo, hi) without holes in y, xs and at, and before each session how many in ``upto``."""
     own, there = line[lo:hi], around[lo:hi]
     for i in range(hi - lo):
         own[i] += there[i]
     n, m, p = _holes(own, holes), 0, lo
     holes[n] = hi - lo
     for h in range(n + 1):
-        run, shift = lo + holes[h] - p, p - m
-        returns, rate, room, places, before = line[p : p + run], riskfree[p : p + run], y[m:], at[m:], count[p:]
+        run = lo + holes[h] - p
+        returns, rate, room, places, before = line[p : p + run], riskfree[p : p + run], y[m:], at[m:], upto[p:]
         for i in range(run):
             room[i] = returns[i] - rate[i]
         for i in range(run):
@@ -483,88 +587,124 @@ def _compact(line, lo, hi, x, riskfree, around, holes, y, xs, at, count):
             for i in range(run):
                 other[i] = one[i]
         p, m = p + run + 1, m + run
-    count[hi] = m
+    upto[hi] = m
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _blank(e, code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, actual, expected, sar, residuals):
+    """No numbers for an event, so far."""
+    code[e], n_obs[e], dof[e], sigma[e], r2[e] = 0, 0, 0, np.nan, np.nan
+    for j in range(coefficients.shape[1]):
+        coefficients[e, j] = np.nan
+    for w in range(car.shape[1]):
+        car[e, w], se[e, w], bhar[e, w] = np.nan, np.nan, np.nan
+        for i in range(3 if ways.shape[1] else 0):
+            ways[e, w, i] = np.nan
+    for t in range(ar.shape[1]):
+        ar[e, t] = np.nan
+    for t in range(sar.shape[1]):
+        actual[e, t], expected[e, t], sar[e, t] = np.nan, np.nan, np.nan
+    for t in range(residuals.shape[1]):
+        residuals[e, t] = np.nan
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _returned(line, lo, hi, first, actual):
+    """The returns of an event's days into ``actual``; whether there is any."""
+    length, present = actual.shape[0], False
+    if first >= lo and first + length <= hi:
+        inside = line[first : first + length]
+        for t in range(length):
+            actual[t] = inside[t]
+    else:
+        for t in range(length):
+            actual[t] = line[first + t] if lo <= first + t < hi else np.nan
+    for t in range(length):
+        present |= _known(actual[t])
+    return present
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _by_cross_products(
+    first, rows, slot, usual, y, xs, a, b, x, around, lo, holes, grams, centres, kept, dy, dx, sums, means, upper, betas, four
+):  # fmt: skip
+    """`_fit` on several factors by the cross products of all securities' window, less the days that this one lacks; False where
+    that is not exact enough. They are kept in ``slot`` where the window is the ``usual`` one."""
+    k, n = x.shape[0], b - a
+    if not usual or kept[slot] == 0:
+        kept[slot] = _gram(first, rows, x, around, dx, grams[slot], centres[slot])
+    gram, centre = grams[slot], centres[slot]
+    for j in range(k):
+        sums[j] = 0.0
+        for i in range(j + 1):
+            upper[i, j] = gram[i, j]
+    for h in range(first - lo - a, first + rows - lo - b):
+        if around[lo + holes[h]] == 0:
+            _without(lo + holes[h], x, centre, upper, sums)
+    if not _decomposed(n, gram, centre, sums, means, upper):
+        return False
+    sound, y_mean, rss, syy = _solved(y, xs, a, b, dy, means, upper, betas)
+    four[0] = _explained(y_mean, rss, syy, means, betas, k, four)
+    four[1], four[3] = np.sqrt(rss / (n - k - 1)), n - k - 1
+    return sound
 
 
 @numba.njit(**OPTIONS)
 def _events(begin, beyond, sound, position, own, line, lo, hi, given, desk, out):
-    """The numbers of the events [begin, beyond) of one security, whose returns are on the sessions [lo, hi)."""
-    kind, x, riskfree, min_days, before, length = (
-        given.kind, given.x, given.riskfree, given.min_days, given.before, given.length,
-    )  # fmt: skip
-    lows, highs, long, log_returns, rows_start = given.lows, given.highs, given.long, given.log_returns, given.rows_start
-    y, xs, at, count, dy, dx, means, betas, upper = (
-        desk.y, desk.xs, desk.at, desk.count, desk.dy, desk.dx, desk.means, desk.betas, desk.upper,
-    )  # fmt: skip
-    four, grown, sums, basis, actual, expected, wide, rate = (
-        desk.four, desk.grown, desk.sums, desk.basis, desk.actual, desk.expected, desk.wide, desk.rate,
-    )  # fmt: skip
-    codes, all_n, all_dof, coefficients, sigma, r2 = out.code, out.n_obs, out.dof, out.coefficients, out.sigma, out.r2
-    car, se, bhar, ways, ar, all_actual, all_expected, sar, residuals = (
-        out.car, out.se, out.bhar, out.ways, out.ar, out.actual, out.expected, out.sar, out.residuals,
-    )  # fmt: skip
-    k, windows = x.shape[0], lows.shape[0]
+    """The numbers of the events [begin, beyond) of one security, whose returns are on the sessions [lo, hi).
+
+    Arrays are taken out of their tuples once, and what is called in the loop is compiled into it: to hand them on would cost
+    more than the numbers do.
+    """
+    (
+        kind, _, log_returns, _, _, x, _, around, min_days, rows_start, before, length, lows, highs, long, ahead, rates, front,
+    ) = given  # fmt: skip
+    (
+        _, y, xs, at, upto, holes, dy, dx, means, betas, upper, four, grown, sums, grams, centres, kept, basis, actual, expected,
+    ) = desk  # fmt: skip
+    code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, all_actual, all_expected, sar, residuals = out
+    k = x.shape[0]
     for e in range(begin, beyond):
-        sigma[e], r2[e], all_n[e], all_dof[e], codes[e] = np.nan, np.nan, 0, 0, 0
-        for j in range(coefficients.shape[1]):
-            coefficients[e, j] = np.nan
-        for w in range(windows):
-            car[e, w], se[e, w], bhar[e, w] = np.nan, np.nan, np.nan
-            for i in range(ways.shape[2] if ways.shape[1] else 0):
-                ways[e, w, i] = np.nan
-        one = ar[e]
-        for t in range(length):
-            one[t] = np.nan
-        for t in range(sar.shape[1]):
-            all_actual[e, t], all_expected[e, t], sar[e, t] = np.nan, np.nan, np.nan
-        for t in range(residuals.shape[1]):
-            residuals[e, t] = np.nan
+        _blank(
+            e, code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, all_actual, all_expected, sar, residuals
+        )  # fmt: skip
         if not sound:
             continue
-        d = position[e]
-        first, a, b = d + before, count[min(max(d + own[e, 0], lo), hi)], count[min(max(d + own[e, 1] + 1, lo), hi)]
-        n, present = b - a, False
-        all_n[e] = n
-        if first >= lo and first + length <= hi:
-            inside = line[first : first + length]
-            for t in range(length):
-                actual[t] = inside[t]
-        else:
-            for t in range(length):
-                actual[t] = line[first + t] if lo <= first + t < hi else np.nan
-        for t in range(length):
-            present |= _known(actual[t])
-        if not present:
-            codes[e] = 1
+        d, first_row, rows = position[e], position[e] + own[e, 0], own[e, 1] - own[e, 0] + 1
+        a, b = upto[min(max(first_row, lo), hi)], upto[min(max(first_row + rows, lo), hi)]
+        n, first = b - a, d + before
+        n_obs[e] = n
+        if not _returned(line, lo, hi, first, actual):
+            code[e] = 1
             continue
         if n < min_days:
-            codes[e] = 2
+            code[e] = 2
             continue
-        code = _fit(kind, y, xs[:k], a, b, dy, dx, means, upper, betas, four)
-        all_dof[e] = int(four[3])
-        codes[e] = code
-        if code != 0:
+        done = False
+        if kind == FACTOR and k <= MOST and n > 2 * k and first_row >= lo and first_row + rows <= hi:
+            usual = own[e, 0] == own[0, 0] and own[e, 1] == own[0, 1]
+            slot = d if usual else kept.shape[0] - 1
+            done = _by_cross_products(
+                first_row, rows, slot, usual, y, xs, a, b, x, around, lo, holes, grams, centres, kept,
+                dy, dx, sums, means, upper, betas, four,
+            )  # fmt: skip
+        if not done:
+            code[e] = _fit(kind, y, xs[:k], a, b, dy, dx, means, upper, betas, four)
+        dof[e] = int(four[3])
+        if code[e] != 0:
             continue
-        spread = four[1]
+        spread, p = four[1], first + front
         sigma[e], r2[e] = spread, four[2]
         if kind >= MEAN:
             coefficients[e, 0] = four[0]
-        if kind >= MARKET:
-            for j in range(k):
-                coefficients[e, 1 + j] = betas[j]
-        own_x, own_rate, p = x, riskfree, first
-        if first < 0 or first + length > riskfree.shape[0]:
-            own_x, own_rate, p = wide, rate, 0
-            for t in range(length):
-                q = min(max(first + t, 0), riskfree.shape[0] - 1)
-                rate[t] = riskfree[q]
-                for j in range(k):
-                    wide[j, t] = x[j, q]
-        _expect(kind, own_x, own_rate, p, four[0], betas, expected)
+        for j in range(k if kind >= MARKET else 0):
+            coefficients[e, 1 + j] = betas[j]
+        _expect(kind, ahead, rates, p, four[0], betas, expected)
+        one = ar[e]
         for t in range(length):
             one[t] = actual[t] - expected[t]
         if sar.shape[1]:
-            _basis(kind, n, own_x, p, means, upper, basis)
+            _basis(kind, n, ahead, p, means, upper, basis)
             for t in range(length):
                 square = 1.0
                 for j in range(basis.shape[0]):
@@ -572,16 +712,15 @@ def _events(begin, beyond, sound, position, own, line, lo, hi, given, desk, out)
                 all_actual[e, t] = actual[t]
                 all_expected[e, t] = expected[t] if _known(actual[t]) else np.nan
                 sar[e, t] = one[t] / (spread * np.sqrt(square))
-        for w in range(windows):
-            begin_w, end_w = lows[w], highs[w]
-            if _grow(one[begin_w:end_w], actual[begin_w:end_w], expected[begin_w:end_w], log_returns, long[w], grown):
-                variance = _spread(kind, n, own_x, p + begin_w, end_w - begin_w, means, upper, sums)
+        for w in range(lows.shape[0]):
+            i, j = lows[w], highs[w]
+            if _grow(one[i:j], actual[i:j], expected[i:j], log_returns, long[w], grown):
+                variance = _spread(kind, n, ahead, p + i, j - i, means, upper, sums)
                 car[e, w], se[e, w], bhar[e, w] = grown[0], spread * np.sqrt(variance), grown[1]
                 if long[w]:
                     ways[e, w, 0], ways[e, w, 1], ways[e, w, 2] = grown[2], grown[3], grown[4]
-        if residuals.shape[1]:
-            for i in range(n):
-                residuals[e, at[a + i] - d - rows_start] = dy[i]
+        for i in range(n if residuals.shape[1] else 0):
+            residuals[e, at[a + i] - d - rows_start] = dy[i]
 
 
 @numba.njit(**OPTIONS)
@@ -596,7 +735,9 @@ def measure(given, row_start, days, values, event_start, position, own, report, 
         n_gaps = _gaps(own_line[own_lo:own_hi], own_lo, holes, gaps, n_gaps, g)
         if not given.is_return:
             _change(line[lo:hi], given.log_returns)
-        _compact(own_line, own_lo, own_hi, given.x, given.riskfree, given.around, holes, desk.y, desk.xs, desk.at, desk.count)
+        _compact(
+            own_line, own_lo, own_hi, given.x, given.riskfree, given.around, holes, desk.y, desk.xs, desk.at, desk.upto
+        )
         sound = report[0, g] != 1 and report[0, g] != 2  # else the caller says what is wrong
         _events(event_start[g], event_start[g + 1], sound, position, own, own_line, own_lo, own_hi, given, desk, out)
     return n_gaps
