@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from engine.kernel import NUMBA
 from engine.scale.mapping import Mapper
 from engine.scale.work import Task, measured_of
 from engine.significance.sweeps import SWEEPS, Block, Cell, Sums, added, sums_of
 
 Ints = npt.NDArray[np.int64]
-BLOCK = 1_024  # events at once
+BLOCK = 512  # events at once: what they need stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def sweep_work(asked: SweepTask) -> Swept:
     rows = np.flatnonzero(asked.used)
     for begin in range(0, len(rows), BLOCK):
         part = rows[begin : begin + BLOCK]
-        block = Block(measured.residuals[part], measured.ar[part], measured.sigma[part])
+        block = Block(measured.residuals[part], measured.ar[part], measured.sigma[part], asked.task.kernel == NUMBA)
         cells = {}
         for w, window in enumerate(asked.task.asked.windows):
             complete = np.isfinite(measured.car[part, w])
