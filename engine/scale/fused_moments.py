@@ -9,7 +9,7 @@ import numpy as np
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def moments(ar, places, n, mean, squares, positive, run_n, run_mean, run_squares):
-    """The sums of `moments.Moments`, (G, L) each and zero before, of (N, L) abnormal returns. places: (N,) of the groups, or -1."""
+    """The sums of `moments.Moments`, (G, L) each and zero before, of (N, L) returns. places: (N,) of the groups, or -1."""
     events, length = ar.shape
     for e in range(events):
         g, run = places[e], 0.0
