@@ -91,7 +91,7 @@ def run_in_parts(
         windows = tuple(sorted(spec.car_windows))
         short = incomplete(joined, used, windows, spec.event_window)
         on_progress("tests", 2, 4)
-        book = Book(study, joined, np.flatnonzero(used))
+        book = Book(study, joined, np.flatnonzero(used), kernel == NUMBA)
         again = partial(tasks_for, file, pairs, groups, measures.asked, kernel)
         answers = tested(book, groups, windows, measures, again, mapper)
         on_progress("tables", 3, 4)
