@@ -299,8 +299,8 @@ def test_the_sample_of_the_hand_cases_has_stand_ins() -> None:
 # --- at pseudo-dates ------------------------------------------------------------------------------------------------
 
 
-def standing_in(tmp_path: Path, draws: int) -> tuple[Any, Any]:
-    """Five listings, two events on one date, one on another near it and one far from both; what may stand in for them."""
+def standing_in(tmp_path: Path, draws: int, of_d: str = "MKT") -> tuple[Any, Any]:
+    """Two events on one date, one on another near it and one, of D, far from both; what may stand in. of_d: its benchmark."""
     from engine import load_study
     from engine.certificate.standing_in import StandIns
     from engine.measured import measure, model_options
@@ -311,9 +311,13 @@ def standing_in(tmp_path: Path, draws: int) -> tuple[Any, Any]:
 
     days = weekdays(260)
     events = [("A", 150), ("B", 150), ("C", 153), ("D", 210)]
-    rows = [{"event_id": f"e{k}", "symbol": s, "announced_at": days[at]} for k, (s, at) in enumerate(events)]
+    rows = [
+        {"event_id": f"e{k}", "symbol": s, "announced_at": days[at], "benchmark": of_d if s == "D" else "MKT"}
+        for k, (s, at) in enumerate(events)
+    ]
+    series = simulated(12, list("ABCDEF"), 260)
     folder = make_study(
-        tmp_path / "s", rows, simulated(12, list("ABCDEF"), 260), windows={"event": [-2, 2], "car": [[0, 0], [-1, 1]]},
+        tmp_path / "s", rows, series | {"ALT": series["F"]}, windows={"event": [-2, 2], "car": [[0, 0], [-1, 1]]},
         significance={"tests": ["firm_permutation", "cross_sectional_t"]},
         resampling={"seed": 3, "draws": draws, "controls": ["E", "F"]},
     )  # fmt: skip
@@ -377,3 +381,17 @@ def test_its_p_is_that_of_the_test_with_every_effect(tmp_path: Path) -> None:
             share = float(extreme.mean())
             error = 4 * np.sqrt(share * (1 - share) / draws) + 2 / draws
             assert abs(answers.p(side)[k, 0] - share) < error, (tau, side)
+
+
+def test_nobody_stands_in_for_a_listing_with_a_benchmark_of_its_own(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from engine.certificate.standing_in import firm_answers
+
+    stand_ins, _ = standing_in(tmp_path, 99, "ALT")
+    pools = stand_ins.pools(stand_ins.subject.panel.position)
+    assert [len(p.others) for p in pools] == [3, 3, 0]
+    batch = SimpleNamespace(window=Window(0, 0), taus=np.zeros(1), cars=np.zeros((1, 1, 4)))
+    answers = firm_answers(batch, stand_ins, [pools], np.array([0]))  # type: ignore[arg-type]
+    assert np.isnan(answers.statistic).all()
+    assert np.isnan(answers.p("less")).all()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from engine.abnormal import AbnormalReturns, Cars
 from engine.certificate.asking import AS_THEY_ARE, FIRMS, ORDER, RUNUP, SCALED, Asked, PValues, ask
 from engine.certificate.draws import Drawn, drawn, matched_by_runup
-from engine.certificate.parted import Cluster, parted, standing_apart
+from engine.certificate.parted import Cluster, joint_at_dates, standing_apart
 from engine.certificate.scale import spread_ratio
 from engine.certificate.single import ask_one
 from engine.certificate.standing_in import StandIns
@@ -166,7 +166,9 @@ def _together(
     apart = {
         (null, len(w.window)): d.apart(len(w.window) + longer, subject) for w in wanted for null, d in draws.items()
     }
-    joint = {a.window: tuple(parted(subject, c, measured.model, a.window, a.day) for c in clusters) for a in asked}
+    joint = {
+        a.window: tuple(joint_at_dates(subject, c, measured.model, a.window, a.day) for c in clusters) for a in asked
+    }
     single = ask_one(measured.alpha, resampling)
     values = ask(subject, asked, draws, measured.log_returns, single, rule.resampled, on_progress, joint, stand_ins)
     return [

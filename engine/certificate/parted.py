@@ -155,7 +155,7 @@ def _measured(subject: Subject, i: int, places: Ints) -> tuple[Floats, Floats]:
     return np.stack(cars, axis=1), means
 
 
-def parted(subject: Subject, cluster: Cluster, model: str, window: Window, day: int) -> Parted:
+def joint_at_dates(subject: Subject, cluster: Cluster, model: str, window: Window, day: int) -> Parted:
     """The joint regressions of a cluster at its pseudo-dates. day: the relative day that an effect is put on."""
     strip, panel = subject.strip, subject.panel
     m = cluster.members[0]
