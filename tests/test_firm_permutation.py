@@ -390,7 +390,7 @@ def test_nobody_stands_in_for_a_listing_with_a_benchmark_of_its_own(tmp_path: Pa
 
     stand_ins, _ = standing_in(tmp_path, 99, "ALT")
     pools = stand_ins.pools(stand_ins.subject.panel.position)
-    assert [len(p.others) for p in pools] == [3, 3, 0]
+    assert [len(p.others) for p in pools] == [2, 2, 0]
     batch = SimpleNamespace(window=Window(0, 0), taus=np.zeros(1), cars=np.zeros((1, 1, 4)))
     answers = firm_answers(batch, stand_ins, [pools], np.array([0]))  # type: ignore[arg-type]
     assert np.isnan(answers.statistic).all()
