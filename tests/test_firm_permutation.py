@@ -383,15 +383,23 @@ def test_its_p_is_that_of_the_test_with_every_effect(tmp_path: Path) -> None:
             assert abs(answers.p(side)[k, 0] - share) < error, (tau, side)
 
 
-def test_nobody_stands_in_for_a_listing_with_a_benchmark_of_its_own(tmp_path: Path) -> None:
-    from types import SimpleNamespace
-
-    from engine.certificate.standing_in import firm_answers
-
+def test_stand_ins_have_the_benchmark_of_those_they_stand_in_for(tmp_path: Path) -> None:
+    """For D, against a benchmark of its own, E against that one; F is that benchmark."""
     stand_ins, _ = standing_in(tmp_path, 99, "ALT")
     pools = stand_ins.pools(stand_ins.subject.panel.position)
-    assert [len(p.others) for p in pools] == [2, 2, 0]
+    assert [len(p.others) for p in pools] == [2, 2, 1]
+
+
+def test_where_nobody_stands_in_there_is_no_answer(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from engine.certificate.standing_in import Pool, firm_answers
+
+    stand_ins, _ = standing_in(tmp_path, 99)
+    pools = [
+        [*stand_ins.pools(stand_ins.subject.panel.position)[:2], Pool(np.array([3]), np.array([0]), np.empty((0, 2)))]
+    ]
     batch = SimpleNamespace(window=Window(0, 0), taus=np.zeros(1), cars=np.zeros((1, 1, 4)))
-    answers = firm_answers(batch, stand_ins, [pools], np.array([0]))  # type: ignore[arg-type]
+    answers = firm_answers(batch, stand_ins, pools, np.array([0]))  # type: ignore[arg-type]
     assert np.isnan(answers.statistic).all()
     assert np.isnan(answers.p("less")).all()
