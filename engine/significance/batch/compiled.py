@@ -245,6 +245,26 @@ def score_one_more(ordered, order, known, residuals, inserted, slope, centre, di
 
 
 @numba.njit(**OPTIONS)
+def meeting(low, high, block, draw, one, other):  # type: ignore[no-untyped-def]
+    """The pairs of events whose spans ``low`` to ``high`` (D, N) meet, not both of one ``block``, -1 for none; how many.
+
+    draw, one, other: what they are written into, in order, as far as there is room.
+    """
+    count, draws, events = 0, low.shape[0], low.shape[1]
+    for d in range(draws):
+        for i in range(events):
+            for j in range(i + 1, events):
+                if low[d, i] > high[d, j] or low[d, j] > high[d, i]:
+                    continue
+                if block[d, i] >= 0 and block[d, i] == block[d, j]:
+                    continue
+                if count < len(draw):
+                    draw[count], one[count], other[count] = d, i, j
+                count += 1
+    return count
+
+
+@numba.njit(**OPTIONS)
 def correlate(residuals, shift, counterparts, calendar, draw, one, other, out):  # type: ignore[no-untyped-def]
     """Pearson correlations of P pairs of rows of (D, N, R) residuals on the days both have, into ``out``.
 

@@ -65,15 +65,14 @@ def correlations(placed: Placed, spans: tuple[Ints, Ints]) -> Correlations:
     spans: (D, N) the first and the last day number of each event's estimation window; or of its event window, where only
     pairs with common window days count.
     """
-    from engine.significance.batch.compiled import correlate
+    from engine.significance.batch.compiled import correlate, meeting
 
     n = placed.residuals.shape[1]
     block = _blocks(placed)
-    low, high = spans
-    meet = (low[:, :, None] <= high[:, None, :]) & (low[:, None, :] <= high[:, :, None])
-    meet &= np.triu(np.ones((n, n), bool), 1)
-    meet &= (block[:, :, None] != block[:, None, :]) | (block[:, :, None] < 0)
-    draw, one, other = np.nonzero(meet)
+    none = np.empty(0, np.int64)
+    pairs = np.empty((3, meeting(*spans, block, none, none, none)), np.int64)
+    meeting(*spans, block, *pairs)
+    draw, one, other = pairs
     value = np.zeros(len(draw))
     correlate(placed.residuals, placed.first, placed.counterparts, placed.calendar, draw, one, other, value)
     return Correlations(n, _block_sums(placed.residuals, block), draw, one, other, value)

@@ -122,11 +122,12 @@ def _spread_of_the_mean(batch: Batch) -> tuple[Floats, Ints]:
     per_day = present.sum(axis=1)
     used = per_day > 0
     days = used.sum(axis=1)
-    average = np.where(present, residuals, 0.0).sum(axis=1) / np.maximum(per_day, 1)
+    known = np.where(present, residuals, 0.0)
+    average = known.sum(axis=1) / np.maximum(per_day, 1)
     centre = average.sum(axis=1) / np.maximum(days, 1)
     squares = (np.where(used, average - centre[:, None], 0.0) ** 2).sum(axis=1)
     spread = np.where(days > 1, np.sqrt(squares / np.maximum(days - 1, 1)), np.nan)
-    return unlike_zero(spread, np.nanmax(np.abs(residuals), axis=(1, 2))), days
+    return unlike_zero(spread, np.maximum(known.max(axis=(1, 2)), -known.min(axis=(1, 2)))), days
 
 
 def _narrower(r: Floats, n: int) -> Floats:
