@@ -60,7 +60,7 @@ def _facts(
     made += [
         (
             typeset(f"CAR [{r['window_start']}, {r['window_end']}]"),
-            f"{percent(r['car'])} % (t {fixed(r['t'])}, p {p_text(r['p_value'])})",
+            typeset(f"{percent(r['car'])} % (t {fixed(r['t'])}, p {p_text(r['p_value'])})"),
         )
         for r in cars
     ]
