@@ -18,6 +18,7 @@ import polars as pl
 from matplotlib.lines import Line2D
 
 from engine.report import render_chart
+from engine.report.claims import part_words
 from engine.report.style import FAINT, GREY, GRID, Words, blank, compose, save, style
 from engine.results import read_result
 from engine.significance import multiplicity
@@ -25,8 +26,10 @@ from engine.significance import multiplicity
 ROOT = Path(__file__).parents[1]
 STUDIES, README = ROOT / "studies", ROOT / "README.md"
 PAGE, PICTURE = ROOT / "docs" / "claims.md", ROOT / "docs" / "claims.png"
-# The two most telling pictures of the studies, for the README.
+# Pictures of the studies in the README; the last two are the most telling ones.
 TELLING = {
+    "us-acquirers-caar.png": ("us-acquirers", "caar_path"),
+    "venue-days.png": ("crude-and-diamonds", "venue_days"),
     "delistings-size.png": ("delistings-2020-21", "size_plot"),
     "us-measures-equity.png": ("us-measures-chinese-tech", "equity_curve"),
 }
@@ -152,14 +155,8 @@ def verdict_text(part: Part) -> str:
 
 def claim_text(part: Part) -> str:
     """Number, statement and sign, the part where there are several."""
-    of = f" ({part.number} of {part.parts}: {words(part.row)})" if part.parts > 1 else ""
+    of = f" ({part.number} of {part.parts}: {part_words(part.row)})" if part.parts > 1 else ""
     return f"{part.row['statement']}{of}"
-
-
-def words(row: dict[str, Any]) -> str:
-    """What tells a part from the others: its sample, or its window."""
-    name = row["group"].removeprefix("sample=")
-    return name if name != row["group"] else f"[{row['window_start']}, {row['window_end']}]"
 
 
 def detail_table(parts: Sequence[Part]) -> list[str]:
@@ -314,7 +311,9 @@ def label(part: Part) -> str:
     text = f"{part.claim} {part.row['statement']}"
     if part.parts > 1:
         text = (
-            f"{part.claim} part {part.number}: {words(part.row)}" if part.number > 1 else f"{text}: {words(part.row)}"
+            f"{part.claim} part {part.number}: {part_words(part.row)}"
+            if part.number > 1
+            else f"{text}: {part_words(part.row)}"
         )
     middle = len(text) // 2
     spaces = [m.start() for m in re.finditer(" ", text)]

@@ -185,11 +185,9 @@ def certificate_words(found: Findings) -> list[str]:
         )
     good = [t for t in found.settings["significance"]["tests"] if t in tests and not outside(found, t)]
     if tests:
-        said.append(
-            f"{span_text(found.window).capitalize()}, {count(len(good), 'test')} of {len(tests)} "
-            f"{'holds' if len(good) == 1 else 'hold'} {'its' if len(good) == 1 else 'their'} size"
-            + (f": {listed(good)}." if good else ".")
-        )
+        number = f"{count(len(good), 'test')} of {len(tests)}" if good else f"none of {count(len(tests), 'test')}"
+        verb = "hold their size" if len(good) > 1 else "holds its size"
+        said.append(f"{span_text(found.window).capitalize()}, {number} {verb}" + (f": {listed(good)}." if good else "."))
     return said
 
 
