@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from engine.announcements import exchange_of
@@ -27,7 +28,7 @@ def listing_choices(
     cases = table.select("symbol", "exchange", "benchmark", (stamp.str.len_bytes() > len("2020-12-18")).alias("clock"))
     case, first = distinct(cases)
     exchanges, benchmarks = _choices(spec, table[first], listings)
-    found = tuple(exchanges[i] for i in case.tolist()), tuple(benchmarks[i] for i in case.tolist())
+    found = tuple(np.array(exchanges, object)[case].tolist()), tuple(np.array(benchmarks, object)[case].tolist())
     if any(benchmarks) and not all(benchmarks):
         raise SpecError("[benchmark] some listings have a benchmark and some have none. Give all of them one, or none.")
     if spec.sessions.calendar == "benchmark" and set(benchmarks) & set(spec.benchmark.baskets):

@@ -337,6 +337,8 @@ def _check_formulas(spec: StudySpec, columns: Sequence[str], where: str) -> None
 def _check_kinds(spec: StudySpec, announcements: Announcements, where: str) -> None:
     """A column that a formula takes for numbers holds numbers (`check_attributes`)."""
     formulas = spec.crosssection.formulas if spec.crosssection is not None else {}
+    if not formulas:
+        return
     table, attributes = announcements.table, announcements.attributes
     columns = attributes.to_dict(as_series=False) | {c: table[c].to_list() for c in ("event_id", "symbol")}
     texts = {*OWN_GROUPS, "decade"} - set(columns)
@@ -361,6 +363,8 @@ def _check_references(spec: StudySpec, attributes: pl.DataFrame, where: str) -> 
 
 def _check_samples(spec: StudySpec, announcements: Announcements, where: str) -> None:
     """The columns and values of the named samples are in the calendar, and a row has all that its sample asks for."""
+    if not spec.significance.samples:
+        return
     table = announcements.table.select("event_id", "symbol").join(
         announcements.attributes, on=["event_id", "symbol"], how="left", validate="1:1"
     )

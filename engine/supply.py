@@ -70,7 +70,9 @@ def read_market(
             raise SpecError(
                 f"[factors] {taken[0]} is the name of a listing or benchmark too. Rename the listing's file."
             )
-    on_exchange = {symbol: exchange for symbol, exchange in zip(table["symbol"], exchanges, strict=True) if exchange}
+    on_exchange = {
+        symbol: exchange for symbol, exchange in zip(table["symbol"].to_list(), exchanges, strict=True) if exchange
+    }
     auxiliary = [
         *factors,
         *{r.symbol: r for r in rates.values()}.values(),

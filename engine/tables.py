@@ -82,8 +82,13 @@ def canonical(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     whole += (half == 0.5) & (rest > 0)
     whole -= (half == -0.5) & (rest < 0)
     made[plain] = np.copysign(whole / s, values[plain])
-    made[rare] = [float(f"{x:.{DIGITS}g}") for x in values[rare].tolist()]
+    made[rare] = formatted(values[rare])
     return made
+
+
+def formatted(values: npt.NDArray[np.float64]) -> list[float]:
+    """The floats that 15 significant digits name, one by one."""
+    return [float(f"{x:.{DIGITS}g}") for x in values.tolist()]
 
 
 POWERS: npt.NDArray[np.float64] = 10.0 ** np.arange(23, dtype=np.float64)

@@ -212,6 +212,35 @@ def test_against_long_double(case: str, kernel: str, k: int) -> None:
     assert found.sigma[0] > 0
 
 
+@pytest.mark.parametrize("missing", [0, 1, 7])
+@pytest.mark.parametrize("case", ["ordinary", "wild day", "level", "alike", "loud and soft"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_several_factors_against_long_double(kernel: str, case: str, missing: int) -> None:
+    """Whatever the factors, and whatever days the security lacks: also the one that makes nearly all of a factor's variance."""
+    rng = np.random.default_rng(9)
+    x = rng.normal(0.0, 0.01, (4, 400))
+    if case == "wild day":
+        x[1, 200] = 1e5
+    if case == "level":
+        x += 1e6
+    if case == "alike":
+        x[3] = x[0] + 1e-5 * x[3]
+    if case == "loud and soft":
+        x[2] *= 1e-7
+    y = 0.02 * rng.standard_normal(400) + (x - x.mean(axis=1, keepdims=True)).sum(axis=0)
+    gone = np.array([200, 150, 151, 260, 300, 333, 349][:missing], np.int64)
+    y[gone] = np.nan
+    raw, calendar, events = one_series(y, x)
+    what = Asked("factor", Window(-250, -31), EVENT, (EVENT,), 100, False, True)
+    found, _ = measure(kernel, raw, calendar, events, what)
+    rows = np.setdiff1d(np.arange(380 - 250, 380 - 30), gone)
+    assert (REASONS[found.code[0]], found.n_obs[0]) == ("", len(rows))
+    coefficients, s2 = exact_fit(y[rows].astype(np.longdouble), x[:, rows].astype(np.longdouble))
+    tolerance = 1e-12 if case == "ordinary" else 1e-9
+    np.testing.assert_allclose(found.sigma[0] ** 2, s2, rtol=tolerance)
+    np.testing.assert_allclose(found.coefficients[0, 1:], coefficients[1:], rtol=tolerance)
+
+
 def flat(y: Floats, x: Floats) -> None:
     y[:] = 0.001
 
@@ -228,19 +257,28 @@ def twins(y: Floats, x: Floats) -> None:
     x[-1] = 2 * x[0]
 
 
-DEGENERATE = {
-    "constant_returns": flat, "constant_benchmark": flat_market, "exact_fit": exact, "collinear_factors": twins,
-}  # fmt: skip
+def flat_factor(y: Floats, x: Floats) -> None:
+    x[1] = 0.0003
+
+
+DEGENERATE: dict[tuple[str, int], Callable[[Floats, Floats], None]] = {
+    ("constant_returns", 1): flat,
+    ("constant_returns", 3): flat,
+    ("constant_benchmark", 1): flat_market,
+    ("constant_factor", 3): flat_factor,
+    ("exact_fit", 1): exact,
+    ("exact_fit", 3): exact,
+    ("collinear_factors", 3): twins,
+}
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("reason", DEGENERATE)
-def test_degenerate_fits_have_the_reason_of_the_models(reason: str, kernel: str) -> None:
+@pytest.mark.parametrize(("reason", "k"), DEGENERATE)
+def test_degenerate_fits_have_the_reason_of_the_models(reason: str, k: int, kernel: str) -> None:
     rng = np.random.default_rng(6)
-    k = 3 if reason == "collinear_factors" else 1
     x = rng.normal(0, 0.01, (k, 400))
     y = 0.02 * rng.standard_normal(400)
-    DEGENERATE[reason](y, x)
+    DEGENERATE[reason, k](y, x)
     raw, calendar, events = one_series(y, x)
     what = Asked("market" if k == 1 else "factor", Window(-250, -31), EVENT, (EVENT,), 100, False, True)
     found, _ = measure(kernel, raw, calendar, events, what)

@@ -19,6 +19,7 @@ from engine.inputs import Study
 from engine.kernel import KERNELS, NUMBA
 from engine.results import Streamed, StudyResult, read_result, to_csv, write_result
 from engine.scale import in_threads
+from engine.scale.fused_numbers import canonical as compiled_canonical
 from engine.sessions import exchange_sessions
 from engine.study import load_study, run_study
 from engine.tables import canonical
@@ -312,6 +313,7 @@ def test_canonical_floats_are_those_of_fifteen_digits() -> None:
     values *= rng.choice([-1.0, 1.0], len(values))
     one_by_one: list[Any] = [float(f"{v:.15g}") + 0.0 for v in values.tolist()]
     assert canonical(values).tobytes() == np.array(one_by_one).tobytes()
+    assert compiled_canonical(values).tobytes() == np.array(one_by_one).tobytes()
 
 
 def test_a_streamed_table_without_rows_has_its_columns() -> None:

@@ -36,14 +36,15 @@ BATCH = 512  # events at once: what they need stays in the processor's cache
 
 @dataclass(frozen=True)
 class _Aligned:
-    """The valid returns of all securities on one axis: security times the sessions, plus the session.
+    """The returns of all securities on one axis, each from the first session that it has a row on to its last.
 
-    key: (M,) increasing; returns: (M,) never in excess.
+    returns: (M,), never in excess, NaN where there is none. first: (G,) the first session of each; start: (G + 1,) where it
+    stands in ``returns``.
     """
 
-    key: Ints
     returns: Floats
-    sessions: int
+    first: Ints
+    start: Ints
 
 
 def measure_batched(raw: RawRows, calendar: Calendar, events: RawEvents, asked: Asked) -> tuple[Measured, RowReport]:
@@ -75,7 +76,8 @@ def _batch(made: Measured, part: Ints, cut: _Cut, own: npt.NDArray[np.int32], as
         return
     regressors, ahead = cut.regressors(asked.rows)[kept], cut.regressors(asked.event_window)[kept]
     fits = fit(asked.model, returns[kept], regressors, ahead, asked.rows, own[kept].astype(np.int64), ())
-    fits = replace(fits, expected=fits.expected + riskfree[kept])
+    ahead_rate = riskfree[kept] if isinstance(riskfree, np.ndarray) else riskfree
+    fits = replace(fits, expected=fits.expected + ahead_rate)
     made.dof[part[kept]] = fits.dof
     made.code[part[kept]] = [CODE[reason] for reason in fits.degenerate.tolist()]
     good = np.flatnonzero(fits.degenerate == "")
@@ -107,70 +109,94 @@ class _Cut:
     security: Ints
     position: npt.NDArray[np.int32]
 
-    def returns(self, window: Window) -> tuple[Floats, Floats]:
-        """The returns and the risk-free rates (N, len(window)) of their days, NaN where there is no return."""
-        base, sessions = self.security * self.aligned.sessions, self.aligned.sessions
-        day = self.position.astype(np.int64)
-        ends = (np.clip(day + edge, 0, sessions) + base for edge in (window.start, window.end + 1))
-        first, beyond = (np.searchsorted(self.aligned.key, end) for end in ends)
-        count = beyond - first
-        event = np.repeat(np.arange(len(day)), count)
-        row = np.arange(len(event)) + np.repeat(first - np.cumsum(count) + count, count)
-        place = self.aligned.key[row] - base[event]
-        returns, rate = np.full((2, len(day), len(window)), np.nan)
-        column = place - day[event] - window.start
-        returns[event, column] = self.aligned.returns[row]
-        rate[event, column] = self.calendar.riskfree[place]
-        return returns, rate
+    def returns(self, window: Window) -> tuple[Floats, Floats | float]:
+        """The returns (N, len(window)) and the risk-free rates of their days, NaN where there is no return; rates that are all
+        zero as one."""
+        line, security, calendar = self.aligned, self.security, self.calendar
+        day = self.position[:, None] + window.days
+        place = day - line.first[security, None]
+        inside = (place >= 0) & (place < np.diff(line.start)[security, None]) & (day >= 0)
+        place += line.start[security, None]
+        if inside.all():
+            found = line.returns[place]
+        else:
+            found = (
+                np.where(inside, line.returns[np.where(inside, place, 0)], np.nan)
+                if len(line.returns)
+                else place * np.nan
+            )
+        if not calendar.riskfree.any():
+            return found, 0.0
+        rate = calendar.riskfree[np.clip(day, 0, len(calendar.riskfree) - 1)]
+        return found, np.where(np.isnan(found), np.nan, rate)
 
     def regressors(self, window: Window) -> Floats:
         """The regressors (N, K, len(window)) of its days, NaN beyond the sessions."""
         place = self.position[:, None] + window.days
-        inside = (place >= 0) & (place < self.aligned.sessions)
-        held = self.calendar.regressors[:, np.clip(place, 0, self.aligned.sessions - 1)]
+        sessions = len(self.calendar.riskfree)
+        inside = (place >= 0) & (place < sessions)
+        held = self.calendar.regressors[:, np.clip(place, 0, sessions - 1)]
         return np.ascontiguousarray(np.where(inside, held, np.nan).transpose(1, 0, 2))
 
 
 def _align(raw: RawRows, calendar: Calendar, log_returns: bool) -> tuple[_Aligned, RowReport]:
-    """Put every row on its session, make returns of prices, and keep what has a return and all that it is measured against."""
+    """Put every row on its session, make returns of prices, and keep those whose session has all they are measured against."""
     securities, skip = len(raw.start) - 1, calendar.skip
-    security = np.repeat(np.arange(securities), np.diff(raw.start))
-    place = calendar.table
-    offset = raw.days.astype(np.int64) - int(calendar.days[0])
-    inside = (offset >= 0) & (offset < len(place))
-    session = np.where(inside, place[np.where(inside, offset, 0)], -1).astype(np.int64)
-    known = np.isfinite(raw.values) & (raw.is_return | (raw.values > 0))
-    kept = np.flatnonzero(known & (session >= 0))
-    of, at, value = security[kept], session[kept], raw.values[kept]
-    same, apart = np.append(False, of[1:] == of[:-1]), np.diff(at, prepend=0)
-    jumps = np.flatnonzero(same & (apart > 1))
-    jumps = jumps[at[jumps - 1] >= skip]
-    gaps = np.stack([of[jumps], at[jumps - 1] + 1 - skip, at[jumps] - 1 - skip], axis=1).astype(np.int32)
+    security = np.repeat(np.arange(securities, dtype=np.int32), np.diff(raw.start))
+    table = calendar.table
+    offset = raw.days - calendar.days[0]
+    inside = (offset >= 0) & (offset < len(table))
+    session = table[offset] if inside.all() else np.where(inside, table[np.where(inside, offset, 0)], -1)
+    known = np.isfinite(raw.values) if raw.is_return else np.isfinite(raw.values) & (raw.values > 0)
+    on = session >= 0
+    kept: Ints | slice = slice(None) if on.all() else np.flatnonzero(on)
+    of, at, values = security[kept], session[kept], np.where(known, raw.values, np.nan)[kept]
+    many = np.bincount(of, minlength=securities)
+    some, ends = many > 0, np.cumsum(many)
+    first, last = np.zeros(securities, np.int64), np.full(securities, -1)
+    first[some], last[some] = at[(ends - many)[some]], at[ends[some] - 1]
+    start = np.append(0, np.cumsum(np.maximum(last - first + 1, 0)))
+    shift = start[:-1] - first
+    line, place = np.full(int(start[-1]), np.nan), at + np.repeat(shift, many)
+    if not (report := _report(raw, security, known, np.bincount(security[~on], minlength=securities))).state.any():
+        line[place] = values
+    else:  # rows out of order are put nowhere: nobody measures them
+        sound = (report.state[of] == IN_ORDER) | (report.state[of] == INFINITE)
+        line[place[sound]] = values[sound]
+    report = replace(report, gaps=_gaps(line, shift, start, skip))
     if not raw.is_return:
-        before = np.where(same & (apart == 1), np.append(np.nan, value[:-1]), np.nan)
-        value = np.log(value / before) if log_returns else value / before - 1
-    at = at - skip
-    valid = np.isfinite(value) & (at >= 0)
-    held = np.maximum(at, 0)
-    valid &= np.isfinite(calendar.riskfree[held]) & np.isfinite(calendar.regressors[:, held]).all(axis=0)
-    sessions = len(calendar.riskfree)
-    aligned = _Aligned(of[valid] * sessions + at[valid], value[valid], sessions)
-    return aligned, _report(raw, security, known, np.bincount(security[session < 0], minlength=securities), gaps)
+        line[1:] = np.log(line[1:] / line[:-1]) if log_returns else line[1:] / line[:-1] - 1
+        line[start[:-1][some]] = np.nan
+    whole = np.isfinite(calendar.riskfree) & np.isfinite(calendar.regressors).all(axis=0)
+    if not whole.all():
+        at_cell = np.arange(len(line)) - np.repeat(shift, np.diff(start)) - skip
+        line[(at_cell < 0) | ~whole[np.maximum(at_cell, 0)]] = np.nan
+    return _Aligned(line, first - skip, start), report
 
 
-def _report(
-    raw: RawRows, security: Ints, known: npt.NDArray[np.bool_], off: Ints, gaps: npt.NDArray[np.int32]
-) -> RowReport:
+def _gaps(line: Floats, shift: Ints, start: Ints, skip: int) -> npt.NDArray[np.int32]:
+    """The runs of sessions without a value between two with one, as of `RowReport`."""
+    there = np.flatnonzero(~np.isnan(line))
+    jumps = np.flatnonzero(np.diff(there) > 1)
+    before, after = there[jumps], there[jumps + 1]
+    of = np.searchsorted(start, before, side="right") - 1
+    same = (after < start[of + 1]) & (before - shift[of] >= skip)
+    of, before, after = of[same], before[same], after[same]
+    return np.stack([of, before - shift[of] + 1 - skip, after - shift[of] - 1 - skip], axis=1).astype(np.int32)
+
+
+def _report(raw: RawRows, security: npt.NDArray[np.int32], known: npt.NDArray[np.bool_], off: Ints) -> RowReport:
+    """What was seen of the rows, but for gaps."""
     securities = len(raw.start) - 1
     state = np.full(securities, IN_ORDER, np.int8)
-    steps, same = np.diff(raw.days), security[1:] == security[:-1]
-    for wrong in np.flatnonzero(same & (steps <= 0))[::-1]:  # the first decides
+    steps = np.diff(raw.days)
+    back = np.flatnonzero(steps <= 0)  # or another security's first row
+    for wrong in back[security[back + 1] == security[back]][::-1]:  # the first decides
         state[security[wrong]] = TWICE if steps[wrong] == 0 else OUT_OF_ORDER
     state[security[np.isinf(raw.values)]] = INFINITE
     rows = np.flatnonzero(known)
-    of = security[rows]
-    ends = np.searchsorted(of, np.arange(securities)), np.searchsorted(of, np.arange(securities), side="right")
-    some = ends[1] > ends[0]
+    ends = np.searchsorted(rows, raw.start)
+    some = ends[1:] > ends[:-1]
     first, last = np.full((2, securities), -1, np.int32)
-    first[some], last[some] = raw.days[rows[ends[0][some]]], raw.days[rows[ends[1][some] - 1]]
-    return RowReport(state, first, last, off.astype(np.int32), gaps)
+    first[some], last[some] = raw.days[rows[ends[:-1][some]]], raw.days[rows[ends[1:][some] - 1]]
+    return RowReport(state, first, last, off.astype(np.int32), np.empty((0, 3), np.int32))

@@ -26,21 +26,25 @@ def measure_compiled(raw: RawRows, calendar: Calendar, events: RawEvents, asked:
     """All events of the securities, for a model of `COMPILED`."""
     from engine.kernel import fused
 
-    k, windows = len(calendar.regressors), asked.windows
+    windows, x = asked.windows, calendar.regressors
     long = np.array([len(w) > LONG for w in windows], np.bool_)
-    made = empty_measured(coefficient_names(asked.model, k), len(events.position), asked, bool(long.any()))
-    securities = len(raw.start) - 1
-    report = np.empty((4, securities), np.int32)
-    gaps = np.empty((max(len(raw.days), 1), 3), np.int32)  # room that is not touched costs nothing
     columns = [w.within(asked.event_window) for w in windows]
-    found = fused.measure(
-        fused.KINDS[asked.model], raw.start, raw.days, raw.values, raw.is_return, asked.log_returns,
-        int(calendar.days[0]), calendar.table, calendar.skip, calendar.regressors, calendar.riskfree,
-        events.start, events.position, events.own, asked.min_days, asked.rows.start, asked.event_window.start,
+    front = max(-asked.event_window.start, asked.event_window.end + 1, 0)
+    given = fused.Given(
+        fused.KINDS[asked.model], raw.is_return, asked.log_returns, calendar.days, calendar.skip, x, calendar.riskfree,
+        0.0 * calendar.riskfree + 0.0 * x.sum(axis=0), asked.min_days, asked.rows.start, asked.event_window.start,
         len(asked.event_window), np.array([c.start for c in columns]), np.array([c.stop for c in columns]), long,
-        report, gaps, made.code, made.n_obs, made.dof, made.coefficients, made.sigma, made.r2, made.car, made.se,
-        made.bhar, made.ways, made.ar, made.actual, made.expected, made.sar, made.residuals,
+        np.pad(x, ((0, 0), (front, front))), np.pad(calendar.riskfree, front), front,
     )  # fmt: skip
+    made = empty_measured(
+        coefficient_names(asked.model, len(x)), len(events.position), asked, bool(long.any()), filled=False
+    )
+    numbers = fused.Numbers(*(getattr(made, name) for name in fused.Numbers._fields))
+    report = np.empty((4, len(raw.start) - 1), np.int32)
+    gaps = np.empty((max(len(raw.days), 1), 3), np.int32)  # room that is not touched costs nothing
+    found = fused.measure(
+        given, raw.start, raw.days, raw.values, events.start, events.position, events.own, report, gaps, numbers
+    )
     return made, RowReport(report[0].astype(np.int8), report[1], report[2], report[3], gaps[:found].copy())
 
 

@@ -9,7 +9,7 @@ in `engine.orthonormal`. Importing this file takes half a second, so it is impor
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -17,7 +17,12 @@ import numpy as np
 EPS = float(np.finfo(np.float64).eps)
 LARGEST = float(np.finfo(np.float64).max)
 DEPENDENT = 1e-12
+# Cross products stand for the columns themselves where no column is small beside its mean or nearly a sum of others, and much is
+# left unexplained: nothing is lost then that another way would keep.
+SMALL, APART, NEAR = 1e-6, 1e-2, 1e-8
+MOST = 8  # factors of which cross products are kept
 LANES = 32
+TOGETHER = 64  # rows that are looked at at once
 ENOUGH = 0.5  # of a column's squared length left by one step: less, and a second step takes out what rounding left
 NOTHING, ADJUSTED, MEAN, MARKET, FACTOR = range(5)
 KINDS = {"raw": NOTHING, "market_adjusted": ADJUSTED, "mean_adjusted": MEAN, "market": MARKET, "factor": FACTOR}
@@ -52,7 +57,7 @@ def _centre(values, out):
     return mean, left, (4 * EPS) ** 2 * square
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(inline="always", **OPTIONS)
 def _market(y, x, dy, means, upper, betas):
     """Least squares on a constant and one regressor: (code, mean of y, residual and total sum of squares)."""
     n = y.shape[0]
@@ -178,6 +183,97 @@ def _difference(y, x, adjusted, out):
 
 
 @numba.njit(**OPTIONS)
+def _explained(y_mean, rss, syy, means, betas, k, numbers):
+    """alpha, and R2 into ``numbers``."""
+    alpha = y_mean
+    for j in range(k):
+        alpha -= betas[j] * means[j]
+    if syy > 0:
+        numbers[2] = 1 - rss / syy
+    return alpha
+
+
+@numba.njit(**OPTIONS)
+def _gram(first, rows, x, around, dx, gram, means):
+    """The cross products (K, K) of the regressors' deviations from their means (K,) over ``rows`` sessions, those left out that
+    lack any; returns how many are left."""
+    there, k = around[first : first + rows], x.shape[0]
+    n = 0
+    for t in range(rows):
+        n += there[t] == 0
+    for j in range(k):
+        one, out, total = x[j, first : first + rows], dx[j, :rows], 0.0
+        for t in range(rows):
+            total += one[t] if there[t] == 0 else 0.0
+        means[j] = total / n
+        for t in range(rows):
+            out[t] = one[t] - means[j] if there[t] == 0 else 0.0
+        for i in range(j + 1):
+            gram[i, j] = _dot(dx[i, :rows], out)
+    return n
+
+
+@numba.njit(**OPTIONS)
+def _without(p, x, centre, upper, sums):
+    """Take the session p out of cross products about ``centre``."""
+    for j in range(x.shape[0]):
+        own = x[j, p] - centre[j]
+        sums[j] += own
+        for i in range(j + 1):
+            upper[i, j] -= (x[i, p] - centre[i]) * own
+
+
+@numba.njit(**OPTIONS)
+def _decomposed(n, gram, centre, sums, means, upper):
+    """Cross products about the mean of n rows decomposed, U'U, in place. sums: of the deviations of the rows that were taken
+    out. False where the columns are too much alike, or too small or too much smaller than before, for this to be exact."""
+    k = sums.shape[0]
+    for j in range(k):
+        for i in range(j + 1):
+            upper[i, j] -= sums[i] * sums[j] / n
+        means[j] = centre[j] - sums[j] / n
+        size = upper[j, j]
+        if not (size > 0.5 * gram[j, j] and size > SMALL * n * means[j] * means[j]):
+            return False
+        for i in range(j):
+            for m in range(i):
+                upper[i, j] -= upper[m, i] * upper[m, j]
+            upper[i, j] /= upper[i, i]
+        left = size
+        for i in range(j):
+            left -= upper[i, j] * upper[i, j]
+        if not left > APART * size:
+            return False
+        upper[j, j] = np.sqrt(left)
+    return True
+
+
+@numba.njit(**OPTIONS)
+def _solved(y, xs, lo, hi, dy, means, upper, betas):
+    """Least squares by U'U: (whether it is exact enough, mean of y, residual and total sum of squares)."""
+    n, k = hi - lo, means.shape[0]
+    left = dy[:n]
+    y_mean, syy, noise = _centre(y[lo:hi], left)
+    for j in range(k):
+        one, share = xs[j, lo:hi], 0.0
+        for t in range(n):
+            share += (one[t] - means[j]) * left[t]
+        for i in range(j):
+            share -= upper[i, j] * betas[i]
+        betas[j] = share / upper[j, j]
+    for j in range(k - 1, -1, -1):
+        for i in range(j + 1, k):
+            betas[j] -= upper[j, i] * betas[i]
+        betas[j] /= upper[j, j]
+    for j in range(k):
+        one = xs[j, lo:hi]
+        for t in range(n):
+            left[t] -= betas[j] * (one[t] - means[j])
+    rss = _dot(left, left)
+    return syy > noise and rss > NEAR * syy, y_mean, rss, syy
+
+
+@numba.njit(inline="always", **OPTIONS)
 def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):
     """One event's fit over the rows lo to hi: its code; ``numbers`` are alpha, sigma, r2 and dof, ``dy`` the residuals."""
     n, k = hi - lo, x.shape[0]
@@ -202,10 +298,7 @@ def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):
             code, alpha, rss, syy = _market(y[lo:hi], x[0, lo:hi], dy[: hi - lo], means, upper, betas)
         else:
             code, alpha, rss, syy = _factors(y, x, lo, hi, dy, dx, means, upper, betas)
-        for j in range(k):
-            alpha -= betas[j] * means[j]
-        if syy > 0:
-            numbers[2] = 1 - rss / syy
+        alpha = _explained(alpha, rss, syy, means, betas, k, numbers)
         if code == 0 and dof > 0 and not rss / dof > EPS * syy:
             code = 8
     if dof < 1:
@@ -214,112 +307,253 @@ def _fit(kind, y, x, lo, hi, dy, dx, means, upper, betas, numbers):
     return code
 
 
-@numba.njit(**OPTIONS)
-def _ahead(kind, n, x, p, alpha, means, upper, betas, expected, basis):
-    """Expected returns (L,) of the sessions from p on, and the columns (1 + K, L) of B, V = I + B B', of the forecast."""
-    length, k = expected.shape[0], x.shape[0]
-    if kind == ADJUSTED:
-        for t in range(length):
-            expected[t] = x[0, p + t]
-        return
-    level = alpha if kind >= MEAN else 0.0
-    share = 1 / np.sqrt(n) if kind >= MEAN else 0.0
+@numba.njit(inline="always", **OPTIONS)
+def _expect(kind, x, riskfree, p, alpha, betas, expected):
+    """Expected returns (L,) of the sessions from p on."""
+    length = expected.shape[0]
+    rate, level = riskfree[p : p + length], alpha if kind >= MEAN else 0.0
     for t in range(length):
-        expected[t] = level
-        basis[0, t] = share
-    if kind < MARKET:
-        return
-    for j in range(k):
-        beta, mean, one, column = betas[j], means[j], x[j], basis[1 + j]
+        expected[t] = level + rate[t]
+    for j in range(x.shape[0] if kind >= MARKET or kind == ADJUSTED else 0):
+        one, beta = x[j, p : p + length], betas[j] if kind >= MARKET else 1.0
         for t in range(length):
-            expected[t] += beta * one[p + t]
-            column[t] = one[p + t] - mean
-        for i in range(j):
-            step, other = upper[i, j], basis[1 + i]
-            for t in range(length):
-                column[t] -= step * other[t]
-        size = upper[j, j]
-        for t in range(length):
-            column[t] /= size
+            expected[t] += beta * one[t]
 
 
 @numba.njit(**OPTIONS)
-def _cumulate(ar, actual, expected, basis, spread, lo, hi, log_returns, long, out):
-    """CAR, its standard error, BHAR and, over a long window, three ways to cumulate; False where a day is missing."""
-    car = 0.0
-    for t in range(lo, hi):
+def _basis(kind, n, x, p, means, upper, basis):
+    """The columns (1 + K, L) of B for the sessions from p on: V = I + B B' is the variance of the forecast, but for sigma2."""
+    length, k = basis.shape[1], x.shape[0] if kind >= MARKET else 0
+    for t in range(length):
+        basis[0, t] = 1 / np.sqrt(n) if kind >= MEAN else 0.0
+    for j in range(k):
+        one, column, scale = x[j, p : p + length], basis[1 + j], 1 / upper[j, j]
+        for t in range(length):
+            column[t] = one[t] - means[j]
+        for i in range(j):
+            _less(column, upper[i, j], basis[1 + i])
+        for t in range(length):
+            column[t] *= scale
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _spread(kind, n, x, p, days, means, upper, sums):
+    """The variance of the sum of ``days`` forecast errors from session p on, but for sigma2."""
+    if kind < MEAN:
+        return float(days)
+    total = days + days * days / n
+    for j in range(x.shape[0] if kind >= MARKET else 0):
+        one, left = x[j, p : p + days], 0.0
+        for t in range(days):
+            left += one[t] - means[j]
+        for i in range(j):
+            left -= upper[i, j] * sums[i]
+        sums[j] = left / upper[j, j]
+        total += sums[j] * sums[j]
+    return total
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _grow(ar, actual, expected, log_returns, long, out):
+    """CAR, BHAR and, over a long window, three ways to cumulate; False where a day is missing."""
+    days, car = ar.shape[0], 0.0
+    for t in range(days):
         car += ar[t]
     if not _known(car):
         return False
-    of_actual, of_expected, grown, foretold = 0.0, 0.0, 1.0, 1.0
-    if log_returns:
-        for t in range(lo, hi):
-            of_actual += actual[t]
-            of_expected += expected[t]
-    else:
-        for t in range(lo, hi):
-            grown *= 1 + actual[t]
-            foretold *= 1 + expected[t]
-    squares = 0.0
-    for j in range(basis.shape[0]):
-        column = 0.0
-        for t in range(lo, hi):
-            column += basis[j, t]
-        squares += column * column
     out[0] = car
-    out[1] = spread * np.sqrt(hi - lo + squares)
-    out[2] = np.exp(of_actual) - np.exp(of_expected) if log_returns else grown - foretold
+    if log_returns:
+        own, normal, simple, kept = 0.0, 0.0, 0.0, 1.0
+        for t in range(days):
+            own += actual[t]
+            normal += expected[t]
+        out[1] = np.exp(own) - np.exp(normal)
+        for t in range(days if long else 0):
+            apart = np.expm1(actual[t]) - np.expm1(expected[t])
+            simple += apart
+            kept *= 1 + apart
+        out[2], out[3], out[4] = simple, car, kept - 1
+        return True
+    grown, foretold, kept, least = 1.0, 1.0, 1.0, 1.0
+    for t in range(days):
+        grown *= 1 + actual[t]
+        foretold *= 1 + expected[t]
+    out[1] = grown - foretold
     if long:
-        simple, logs, kept = 0.0, 0.0, 1.0
-        for t in range(lo, hi):
-            a, e = actual[t], expected[t]
-            if log_returns:
-                a, e = np.expm1(a), np.expm1(e)
-            simple += a - e
-            kept *= 1 + a - e
-            logs += np.log1p(a) - np.log1p(e) if a > -1 and e > -1 else np.nan
-        out[3], out[4], out[5] = simple, logs, kept - 1
+        for t in range(days):
+            kept *= 1 + ar[t]
+            least = min(least, actual[t], expected[t])
+        out[2], out[3], out[4] = car, np.log(grown / foretold) if least > -1 else np.nan, kept - 1
     return True
 
 
-@numba.njit(**OPTIONS)
-def _place(days, values, is_return, first_day, table, line, report, g):
-    """The values of one security on their sessions, NaN on the others, and what was seen of its rows."""
-    line[:] = np.nan
-    span = table.shape[0]
-    twice, back, infinite, off = False, False, False, 0
-    first, last, before = -1, -1, days[0] - 1
-    for r in range(days.shape[0]):
-        day, v = days[r], values[r]
-        twice |= day == before
-        back |= day < before
-        before = day
-        infinite |= abs(v) > LARGEST
-        known = _known(v) and (is_return or v > 0)
-        if known:
-            last = day
-            if first < 0:
-                first = day
-        place = day - first_day
-        p = table[place] if 0 <= place < span else -1
-        if p < 0:
-            off += 1
-        elif known:
-            line[p] = v
-    report[0, g] = 3 if infinite else 2 if back else 1 if twice else 0
-    report[1, g], report[2, g], report[3, g] = first, last, off
+class Given(NamedTuple):
+    """What is the same for all events.
+
+    sessions: (S + skip,) day numbers. x: (K, S); riskfree: (S,). around: (S,) 0 on a session that has all that returns are
+    measured against, else NaN. lows, highs, long: (W,) of the windows, as columns of the event window's L days. ahead:
+    (K, S + 2F), rates: (S + 2F,) x and riskfree with ``front`` F sessions before and behind that have none.
+    """
+
+    kind: int
+    is_return: bool
+    log_returns: bool
+    sessions: np.ndarray
+    skip: int
+    x: np.ndarray
+    riskfree: np.ndarray
+    around: np.ndarray
+    min_days: int
+    rows_start: int
+    before: int
+    length: int
+    lows: np.ndarray
+    highs: np.ndarray
+    long: np.ndarray
+    ahead: np.ndarray
+    rates: np.ndarray
+    front: int
+
+
+class Numbers(NamedTuple):
+    """Room for what the events give, as `layout.Measured`."""
+
+    code: np.ndarray
+    n_obs: np.ndarray
+    dof: np.ndarray
+    coefficients: np.ndarray
+    sigma: np.ndarray
+    r2: np.ndarray
+    car: np.ndarray
+    se: np.ndarray
+    bhar: np.ndarray
+    ways: np.ndarray
+    ar: np.ndarray
+    actual: np.ndarray
+    expected: np.ndarray
+    sar: np.ndarray
+    residuals: np.ndarray
+
+
+class Desk(NamedTuple):
+    """Room that every security and event uses again.
+
+    line: (S + skip,) values, then returns, by session. y, xs, at, upto: what `_compact` makes of it; holes: as of `_holes`.
+    dy, dx: residuals and orthonormal columns. grams, centres, kept: cross products of the factors by session, and one more.
+    basis: (1 + K, L). actual, expected: (L,).
+    """
+
+    line: np.ndarray
+    y: np.ndarray
+    xs: np.ndarray
+    at: np.ndarray
+    upto: np.ndarray
+    holes: np.ndarray
+    dy: np.ndarray
+    dx: np.ndarray
+    means: np.ndarray
+    betas: np.ndarray
+    upper: np.ndarray
+    four: np.ndarray
+    grown: np.ndarray
+    sums: np.ndarray
+    grams: np.ndarray
+    centres: np.ndarray
+    kept: np.ndarray
+    basis: np.ndarray
+    actual: np.ndarray
+    expected: np.ndarray
 
 
 @numba.njit(**OPTIONS)
-def _gaps(line, skip, gaps, n_gaps, g):
-    """Add the runs of sessions without a value between two with one; returns how many are known by now."""
-    seen = line.shape[0]
-    for s in range(skip, line.shape[0]):
-        if _known(line[s]):
-            if s > seen + 1 and n_gaps < gaps.shape[0]:
-                gaps[n_gaps, 0], gaps[n_gaps, 1], gaps[n_gaps, 2] = g, seen + 1 - skip, s - 1 - skip
-                n_gaps += 1
-            seen = s
+def _desk(sessions, k, length):
+    most, some, slots = sessions + LANES, max(k, 1), sessions + 1
+    return Desk(
+        np.empty(sessions), np.empty(most), np.empty((some, most)), np.empty(most, np.int32), np.empty(most, np.int32),
+        np.empty(most, np.int32),
+        np.empty(most), np.empty((some, most)), np.empty(some), np.empty(some), np.empty((some, some)),
+        np.empty(4), np.empty(5), np.empty(some), np.empty((slots, k, k)), np.empty((slots, k)), np.zeros(slots, np.int32),
+        np.zeros((1 + k, length)), np.empty(length), np.empty(length),
+    )  # fmt: skip
+
+
+@numba.njit(**OPTIONS)
+def _place(days, values, is_return, sessions, line, report, g):
+    """The values of one security on their sessions, and what was seen of its rows.
+
+    Returns the sessions [lo, hi) that its rows lie between, NaN in ``line`` where there is none, untouched beyond. Rows out of
+    order are put nowhere.
+    """
+    rows, step, infinite = days.shape[0], 1, False
+    one, next_one = days[: max(rows - 1, 0)], days[1:]
+    for r in range(one.shape[0]):
+        step = min(step, next_one[r] - one[r])
+    for r in range(rows):
+        infinite |= abs(values[r]) > LARGEST
+    report[0, g] = 3 if infinite else 2 if step < 0 else 1 if step == 0 else 0
+    report[1, g], report[2, g], report[3, g] = -1, -1, 0
+    if rows == 0 or step < 1:
+        return 0, 0
+    least = -LARGEST if is_return else 0.0  # a price is more than that
+    first, last = 0, rows - 1
+    while first < rows and not (values[first] > least and _known(values[first])):
+        first += 1
+    while last >= first and not (values[last] > least and _known(values[last])):
+        last -= 1
+    if first < rows:
+        report[1, g], report[2, g] = days[first], days[last]
+    lo, hi = np.searchsorted(sessions, days[0]), np.searchsorted(sessions, days[rows - 1], "right")
+    r, p, off = 0, lo, 0
+    while r < rows and p < hi:
+        run = min(TOGETHER, rows - r, hi - p)
+        own, there, own_values, room = days[r : r + run], sessions[p : p + run], values[r : r + run], line[p : p + run]
+        apart = False
+        for i in range(run):
+            apart |= own[i] != there[i]
+        if not apart:
+            for i in range(run):
+                room[i] = own_values[i] if own_values[i] > least and own_values[i] <= LARGEST else np.nan
+            r, p = r + run, p + run
+            continue
+        end = r + run
+        while r < end and p < hi:
+            if sessions[p] < days[r]:
+                line[p] = np.nan
+                p += 1
+                continue
+            if sessions[p] == days[r]:
+                line[p] = values[r] if values[r] > least and values[r] <= LARGEST else np.nan
+                p += 1
+            else:
+                off += 1
+            r += 1
+    report[3, g] = off + rows - r
+    return lo, hi
+
+
+@numba.njit(**OPTIONS)
+def _holes(line, holes):
+    """Where a line has no value, into ``holes``; returns how many there are."""
+    n = 0
+    for p in range(line.shape[0]):
+        holes[n] = p
+        n += not _known(line[p])
+    return n
+
+
+@numba.njit(**OPTIONS)
+def _gaps(line, first, holes, gaps, n_gaps, g):
+    """Add the runs of sessions without a value between two with one; returns how many are known by now. first: the session of
+    the line's first value."""
+    n, i = _holes(line, holes), 0
+    while i < n and n_gaps < gaps.shape[0]:
+        j = i
+        while j + 1 < n and holes[j + 1] == holes[j] + 1:
+            j += 1
+        if holes[i] > 0 and holes[j] < line.shape[0] - 1:
+            gaps[n_gaps, 0], gaps[n_gaps, 1], gaps[n_gaps, 2] = g, first + holes[i], first + holes[j]
+            n_gaps += 1
+        i = j + 1
     return n_gaps
 
 
@@ -328,155 +562,184 @@ def _change(line, log_returns):
     """From prices to returns in place, NaN where the session before has none."""
     for s in range(line.shape[0] - 1, 0, -1):
         line[s] = np.log(line[s] / line[s - 1]) if log_returns else line[s] / line[s - 1] - 1
-    line[0] = np.nan
+    line[:1] = np.nan
 
 
 @numba.njit(**OPTIONS)
-def _compact(line, x, riskfree, around, count, y, xs, at):
-    """The valid returns of a line without holes in y, xs and at, and before each session how many there are in ``count``."""
-    m = 0
-    for p in range(line.shape[0]):
-        value = line[p] + around[p]
-        line[p], y[m], at[m], count[p] = value, value - riskfree[p], p, m
+def _compact(line, lo, hi, x, riskfree, around, holes, y, xs, at, upto):
+    """The valid returns of the sessions [lo, hi) without holes in y, xs and at, and before each session how many in ``upto``."""
+    own, there = line[lo:hi], around[lo:hi]
+    for i in range(hi - lo):
+        own[i] += there[i]
+    n, m, p = _holes(own, holes), 0, lo
+    holes[n] = hi - lo
+    for h in range(n + 1):
+        run = lo + holes[h] - p
+        returns, rate, room, places, before = line[p : p + run], riskfree[p : p + run], y[m:], at[m:], upto[p:]
+        for i in range(run):
+            room[i] = returns[i] - rate[i]
+        for i in range(run):
+            places[i] = p + i
+        for i in range(run + 1):
+            before[i] = m + i
         for j in range(x.shape[0]):
-            xs[j, m] = x[j, p]
-        m += _known(value)
-    count[line.shape[0]] = m
+            one, other = x[j, p : p + run], xs[j, m : m + run]
+            for i in range(run):
+                other[i] = one[i]
+        p, m = p + run + 1, m + run
+    upto[hi] = m
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _blank(e, code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, actual, expected, sar, residuals):
+    """No numbers for an event, so far."""
+    code[e], n_obs[e], dof[e], sigma[e], r2[e] = 0, 0, 0, np.nan, np.nan
+    for j in range(coefficients.shape[1]):
+        coefficients[e, j] = np.nan
+    for w in range(car.shape[1]):
+        car[e, w], se[e, w], bhar[e, w] = np.nan, np.nan, np.nan
+        for i in range(3 if ways.shape[1] else 0):
+            ways[e, w, i] = np.nan
+    for t in range(ar.shape[1]):
+        ar[e, t] = np.nan
+    for t in range(sar.shape[1]):
+        actual[e, t], expected[e, t], sar[e, t] = np.nan, np.nan, np.nan
+    for t in range(residuals.shape[1]):
+        residuals[e, t] = np.nan
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _returned(line, lo, hi, first, actual):
+    """The returns of an event's days into ``actual``; whether there is any."""
+    length, present = actual.shape[0], False
+    if first >= lo and first + length <= hi:
+        inside = line[first : first + length]
+        for t in range(length):
+            actual[t] = inside[t]
+    else:
+        for t in range(length):
+            actual[t] = line[first + t] if lo <= first + t < hi else np.nan
+    for t in range(length):
+        present |= _known(actual[t])
+    return present
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _by_cross_products(
+    first, rows, slot, usual, y, xs, a, b, x, around, lo, holes, grams, centres, kept, dy, dx, sums, means, upper, betas, four
+):  # fmt: skip
+    """`_fit` on several factors by the cross products of all securities' window, less the days that this one lacks; False where
+    that is not exact enough. They are kept in ``slot`` where the window is the ``usual`` one."""
+    k, n = x.shape[0], b - a
+    if not usual or kept[slot] == 0:
+        kept[slot] = _gram(first, rows, x, around, dx, grams[slot], centres[slot])
+    gram, centre = grams[slot], centres[slot]
+    for j in range(k):
+        sums[j] = 0.0
+        for i in range(j + 1):
+            upper[i, j] = gram[i, j]
+    for h in range(first - lo - a, first + rows - lo - b):
+        if around[lo + holes[h]] == 0:
+            _without(lo + holes[h], x, centre, upper, sums)
+    if not _decomposed(n, gram, centre, sums, means, upper):
+        return False
+    sound, y_mean, rss, syy = _solved(y, xs, a, b, dy, means, upper, betas)
+    four[0] = _explained(y_mean, rss, syy, means, betas, k, four)
+    four[1], four[3] = np.sqrt(rss / (n - k - 1)), n - k - 1
+    return sound
 
 
 @numba.njit(**OPTIONS)
-def measure(
-    kind,
-    row_start,
-    days,
-    values,
-    is_return,
-    log_returns,
-    first_day,
-    table,
-    skip,
-    x,
-    riskfree,
-    event_start,
-    position,
-    own,
-    min_days,
-    rows_start,
-    before,
-    length,
-    lows,
-    highs,
-    long,
-    report,
-    gaps,
-    code,
-    n_obs,
-    dof,
-    coefficients,
-    sigma,
-    r2,
-    car,
-    se,
-    bhar,
-    ways,
-    ar,
-    actual,
-    expected,
-    sar,
-    residuals,
-):
+def _events(begin, beyond, sound, position, own, line, lo, hi, given, desk, out):
+    """The numbers of the events [begin, beyond) of one security, whose returns are on the sessions [lo, hi).
+
+    Arrays are taken out of their tuples once, and what is called in the loop is compiled into it: to hand them on would cost
+    more than the numbers do.
+    """
+    (
+        kind, _, log_returns, _, _, x, _, around, min_days, rows_start, before, length, lows, highs, long, ahead, rates, front,
+    ) = given  # fmt: skip
+    (
+        _, y, xs, at, upto, holes, dy, dx, means, betas, upper, four, grown, sums, grams, centres, kept, basis, actual, expected,
+    ) = desk  # fmt: skip
+    code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, all_actual, all_expected, sar, residuals = out
+    k = x.shape[0]
+    for e in range(begin, beyond):
+        _blank(
+            e, code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, all_actual, all_expected, sar, residuals
+        )  # fmt: skip
+        if not sound:
+            continue
+        d, first_row, rows = position[e], position[e] + own[e, 0], own[e, 1] - own[e, 0] + 1
+        a, b = upto[min(max(first_row, lo), hi)], upto[min(max(first_row + rows, lo), hi)]
+        n, first = b - a, d + before
+        n_obs[e] = n
+        if not _returned(line, lo, hi, first, actual):
+            code[e] = 1
+            continue
+        if n < min_days:
+            code[e] = 2
+            continue
+        done = False
+        if kind == FACTOR and k <= MOST and n > 2 * k and first_row >= lo and first_row + rows <= hi:
+            usual = own[e, 0] == own[0, 0] and own[e, 1] == own[0, 1]
+            slot = d if usual else kept.shape[0] - 1
+            done = _by_cross_products(
+                first_row, rows, slot, usual, y, xs, a, b, x, around, lo, holes, grams, centres, kept,
+                dy, dx, sums, means, upper, betas, four,
+            )  # fmt: skip
+        if not done:
+            code[e] = _fit(kind, y, xs[:k], a, b, dy, dx, means, upper, betas, four)
+        dof[e] = int(four[3])
+        if code[e] != 0:
+            continue
+        spread, p = four[1], first + front
+        sigma[e], r2[e] = spread, four[2]
+        if kind >= MEAN:
+            coefficients[e, 0] = four[0]
+        for j in range(k if kind >= MARKET else 0):
+            coefficients[e, 1 + j] = betas[j]
+        _expect(kind, ahead, rates, p, four[0], betas, expected)
+        one = ar[e]
+        for t in range(length):
+            one[t] = actual[t] - expected[t]
+        if sar.shape[1]:
+            _basis(kind, n, ahead, p, means, upper, basis)
+            for t in range(length):
+                square = 1.0
+                for j in range(basis.shape[0]):
+                    square += basis[j, t] * basis[j, t]
+                all_actual[e, t] = actual[t]
+                all_expected[e, t] = expected[t] if _known(actual[t]) else np.nan
+                sar[e, t] = one[t] / (spread * np.sqrt(square))
+        for w in range(lows.shape[0]):
+            i, j = lows[w], highs[w]
+            if _grow(one[i:j], actual[i:j], expected[i:j], log_returns, long[w], grown):
+                variance = _spread(kind, n, ahead, p + i, j - i, means, upper, sums)
+                car[e, w], se[e, w], bhar[e, w] = grown[0], spread * np.sqrt(variance), grown[1]
+                if long[w]:
+                    ways[e, w, 0], ways[e, w, 1], ways[e, w, 2] = grown[2], grown[3], grown[4]
+        for i in range(n if residuals.shape[1] else 0):
+            residuals[e, at[a + i] - d - rows_start] = dy[i]
+
+
+@numba.njit(**OPTIONS)
+def measure(given, row_start, days, values, event_start, position, own, report, gaps, out):
     """All events of G securities; returns how many gaps were found. Shapes: `layout`."""
-    sessions, k = riskfree.shape[0], x.shape[0]
-    most = sessions + skip + LANES
-    line, count = np.empty(sessions + skip), np.empty(most, np.int32)
-    y, xs, at = np.empty(most), np.empty((max(k, 1), most)), np.empty(most, np.int32)
-    dy, dx = np.empty(most), np.empty((max(k, 1), most))
-    means, betas, upper = np.empty(max(k, 1)), np.empty(max(k, 1)), np.empty((max(k, 1), max(k, 1)))
-    numbers, six = np.empty(4), np.empty(6)
-    basis, of_actual, of_expected = np.zeros((1 + k, length)), np.empty(length), np.empty(length)
-    wide, n_gaps = np.full((max(k, 1), length), np.nan), 0
-    around = 0.0 * riskfree  # 0 on a session that has all that returns are measured against, else NaN
-    for j in range(k):
-        around += 0.0 * x[j]
+    desk, skip, n_gaps = _desk(given.sessions.shape[0], given.x.shape[0], given.length), given.skip, 0
+    line, own_line, holes = desk.line, desk.line[skip:], desk.holes
     for g in range(row_start.shape[0] - 1):
         a, b = row_start[g], row_start[g + 1]
-        if a == b:
-            report[0, g], report[1, g], report[2, g], report[3, g] = 0, -1, -1, 0
-            line[:] = np.nan
-        else:
-            _place(days[a:b], values[a:b], is_return, first_day, table, line, report, g)
-        n_gaps = _gaps(line, skip, gaps, n_gaps, g)
-        if not is_return:
-            _change(line, log_returns)
-        own_line = line[skip:]
-        _compact(own_line, x, riskfree, around, count, y, xs, at)
-        if report[0, g] == 1 or report[0, g] == 2:
-            continue  # the caller says what is wrong
-        for e in range(event_start[g], event_start[g + 1]):
-            d = position[e]
-            lo = count[min(max(d + own[e, 0], 0), sessions)]
-            hi = count[min(max(d + own[e, 1] + 1, 0), sessions)]
-            n, first = hi - lo, d + before
-            n_obs[e] = n
-            inside = first >= 0 and first + length <= sessions
-            if inside:
-                for t in range(length):
-                    of_actual[t] = own_line[first + t]
-            else:
-                for t in range(length):
-                    of_actual[t] = own_line[first + t] if 0 <= first + t < sessions else np.nan
-            present = False
-            for t in range(length):
-                present |= _known(of_actual[t])
-            if not present:
-                code[e] = 1
-                continue
-            if n < min_days:
-                code[e] = 2
-                continue
-            code[e] = _fit(kind, y, xs[:k], lo, hi, dy, dx, means, upper, betas, numbers)
-            dof[e] = int(numbers[3])
-            if code[e] != 0:
-                continue
-            alpha, spread = numbers[0], numbers[1]
-            sigma[e], r2[e] = spread, numbers[2]
-            if kind >= MEAN:
-                coefficients[e, 0] = alpha
-            if kind >= MARKET:
-                for j in range(k):
-                    coefficients[e, 1 + j] = betas[j]
-            if inside:
-                _ahead(kind, n, x, first, alpha, means, upper, betas, of_expected, basis)
-                for t in range(length):
-                    of_expected[t] += riskfree[first + t]
-            else:
-                for t in range(length):
-                    p = min(max(first + t, 0), sessions - 1)
-                    for j in range(k):
-                        wide[j, t] = x[j, p]
-                _ahead(kind, n, wide[:k], 0, alpha, means, upper, betas, of_expected, basis)
-                for t in range(length):
-                    of_expected[t] += riskfree[min(max(first + t, 0), sessions - 1)]
-            for t in range(length):
-                ar[e, t] = of_actual[t] - of_expected[t]
-            if sar.shape[1]:
-                for t in range(length):
-                    square = 1.0
-                    for j in range(basis.shape[0]):
-                        square += basis[j, t] * basis[j, t]
-                    actual[e, t] = of_actual[t]
-                    expected[e, t] = of_expected[t] if _known(of_actual[t]) else np.nan
-                    sar[e, t] = ar[e, t] / (spread * np.sqrt(square))
-            for w in range(lows.shape[0]):
-                if _cumulate(
-                    ar[e], of_actual, of_expected, basis, spread, lows[w], highs[w], log_returns, long[w], six
-                ):
-                    car[e, w], se[e, w], bhar[e, w] = six[0], six[1], six[2]
-                    if long[w]:
-                        ways[e, w, 0], ways[e, w, 1], ways[e, w, 2] = six[3], six[4], six[5]
-            if residuals.shape[1]:
-                for i in range(n):
-                    residuals[e, at[lo + i] - d - rows_start] = dy[i]
+        lo, hi = _place(days[a:b], values[a:b], given.is_return, given.sessions, line, report, g)
+        own_lo, own_hi = max(lo - skip, 0), max(hi - skip, 0)
+        n_gaps = _gaps(own_line[own_lo:own_hi], own_lo, holes, gaps, n_gaps, g)
+        if not given.is_return:
+            _change(line[lo:hi], given.log_returns)
+        _compact(
+            own_line, own_lo, own_hi, given.x, given.riskfree, given.around, holes, desk.y, desk.xs, desk.at, desk.upto
+        )
+        sound = report[0, g] != 1 and report[0, g] != 2  # else the caller says what is wrong
+        _events(event_start[g], event_start[g + 1], sound, position, own, own_line, own_lo, own_hi, given, desk, out)
     return n_gaps
 
 
@@ -488,7 +751,7 @@ def fit_dense(kind, returns, regressors, ahead, coefficients, n_obs, dof, sigma,
     y, xs, at = np.empty(rows), np.empty((max(k, 1), rows)), np.empty(rows, np.int64)
     dy, dx = np.empty(rows + LANES), np.empty((max(k, 1), rows + LANES))
     means, betas, upper = np.empty(max(k, 1)), np.empty(max(k, 1)), np.empty((max(k, 1), max(k, 1)))
-    numbers, columns, foretold = np.empty(4), np.zeros((1 + k, length)), np.empty(length)
+    numbers, columns, foretold, none = np.empty(4), np.zeros((1 + k, length)), np.empty(length), np.zeros(length)
     for e in range(events):
         m = 0
         for r in range(rows):
@@ -512,7 +775,8 @@ def fit_dense(kind, returns, regressors, ahead, coefficients, n_obs, dof, sigma,
                 coefficients[e, 1 + j] = betas[j]
         for i in range(m):
             residuals[e, at[i]] = dy[i]
-        _ahead(kind, m, ahead[e], 0, numbers[0], means, upper, betas, foretold, columns)
+        _expect(kind, ahead[e], none, 0, numbers[0], betas, foretold)
+        _basis(kind, m, ahead[e], 0, means, upper, columns)
         for t in range(length):
             expected[e, t] = foretold[t]
             for j in range(basis.shape[2]):

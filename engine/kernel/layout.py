@@ -159,16 +159,18 @@ def coefficient_names(model: str, k: int) -> tuple[str, ...]:
     return ("alpha", *(f"beta_{j}" for j in range(k))) if model == "factor" else ()
 
 
-def empty_measured(names: tuple[str, ...], n: int, asked: Asked, ways: bool) -> Measured:
-    """Room for the numbers of N events, NaN so far."""
+def empty_measured(
+    names: tuple[str, ...], n: int, asked: Asked, ways: bool, filled: bool = True, with_ar: bool = True
+) -> Measured:
+    """Room for the numbers of N events, NaN so far, or not ``filled`` with anything. with_ar: whether there is any for ``ar``."""
     w, length, rows = len(asked.windows), len(asked.event_window), len(asked.rows)
 
     def room(*shape: int) -> Floats:
-        return np.full((n, *shape), np.nan)
+        return np.full((n, *shape), np.nan) if filled else np.empty((n, *shape))
 
     daily = length if asked.days else 0
     return Measured(
         names, np.zeros(n, np.int8), np.zeros(n, np.int32), np.zeros(n, np.int32), room(len(names)), room(), room(),
-        room(w), room(w), room(w), room(w if ways else 0, 3), room(length), room(daily), room(daily), room(daily),
-        room(rows if asked.residuals else 0),
+        room(w), room(w), room(w), room(w if ways else 0, 3), room(length if with_ar else 0), room(daily), room(daily),
+        room(daily), room(rows if asked.residuals else 0),
     )  # fmt: skip

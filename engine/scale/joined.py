@@ -48,8 +48,7 @@ class Joined:
     def __init__(self, pairs: Pairs, asked: Asked, names: tuple[str, ...], long: bool, resident: bool) -> None:
         n, listings = len(pairs.case), len(pairs.symbols)
         self.pairs = pairs
-        room = empty_measured(names, n, asked, long)
-        self.measured: Measured = room if resident else room.without_ar()
+        self.measured: Measured = empty_measured(names, n, asked, long, with_ar=resident)
         self.missing = np.zeros((n, (len(asked.event_window) + 7) // 8), np.uint8)
         self.found = np.zeros(listings, bool)
         self.first, self.last = np.full((2, listings), -1, np.int32)
@@ -132,7 +131,7 @@ def _measure_loss(joined: Joined, i: int, event_id: str, window: Window, min_day
 def incomplete(joined: Joined, used: npt.NDArray[np.bool_], windows: Sequence[Window], event_window: Window) -> Lost:
     """A row for each pair and window whose days are not all there."""
     lost = Lost([], [], [], [])
-    rows = np.flatnonzero(used)
+    rows = np.flatnonzero(used & joined.missing.any(axis=1))
     bits = np.unpackbits(joined.missing[rows], axis=1, count=len(event_window)).astype(bool)
     for window in windows:
         inside = bits[:, window.within(event_window)]

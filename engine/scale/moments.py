@@ -38,8 +38,13 @@ class Moments:
         return Averages(n, aar, np.cumsum(aar), _error(n, self.squares), _error(*self.running[::2]), share)
 
 
-def moments_of(ar: Floats, groups: npt.NDArray[np.int32]) -> dict[int, Moments]:
-    """The moments (L,) of each group of (N, L) abnormal returns. groups: (C, N), -1 for none; a group stands in one row."""
+def moments_of(ar: Floats, groups: npt.NDArray[np.int32], compiled: bool) -> dict[int, Moments]:
+    """The moments (L,) of each group of (N, L) abnormal returns. groups: (C, N), -1 for none; a group stands in one row.
+
+    compiled: whether they are summed by `fused_moments`.
+    """
+    if compiled:
+        return _compiled(ar, groups)
     running = np.cumsum(ar, axis=1)
     made = {}
     for column in groups:
@@ -48,6 +53,22 @@ def moments_of(ar: Floats, groups: npt.NDArray[np.int32]) -> dict[int, Moments]:
             rows = ar[members] if len(members) < len(ar) else ar
             sums = running[members] if len(members) < len(ar) else running
             made[group] = Moments(*_of(rows), np.where(np.isfinite(rows), rows > 0, False).sum(axis=0), _of(sums))
+    return made
+
+
+def _compiled(ar: Floats, groups: npt.NDArray[np.int32]) -> dict[int, Moments]:
+    from engine.scale.fused_moments import moments
+
+    made = {}
+    for column in groups:
+        held = np.unique(column[column >= 0])
+        room = len(held), ar.shape[1]
+        n, positive, run_n = np.zeros((3, *room), np.int64)
+        mean, squares, run_mean, run_squares = np.zeros((4, *room))
+        places = np.where(column >= 0, np.searchsorted(held, column), -1)
+        moments(ar, places, n, mean, squares, positive, run_n, run_mean, run_squares)
+        for g, group in enumerate(held.tolist()):
+            made[group] = Moments(n[g], mean[g], squares[g], positive[g], (run_n[g], run_mean[g], run_squares[g]))
     return made
 
 

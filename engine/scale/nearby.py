@@ -16,6 +16,7 @@ import polars as pl
 
 from engine.announcements.contamination import FLAGGED
 from engine.firm_events import halted_words
+from engine.scale.mapping import in_threads
 from engine.scale.pairs import Pairs
 from engine.sessions import Window
 
@@ -136,7 +137,7 @@ def _counts(kind: npt.NDArray[np.int8]) -> dict[str, int]:
 
 def _compiled(pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], gaps: Gaps) -> Surroundings:
     """The same rows from `fused_nearby`, made when they are asked for, in order and slice by slice."""
-    from engine.scale.fused_nearby import rows_of
+    from engine.scale.fused_nearby import Around, Found, count_of, rows_of
 
     rows = _Rows()
     at, _, other, day, _, said = _same_day(rows, pairs)
@@ -152,30 +153,28 @@ def _compiled(pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], gap
     texts = {n: rows.word(halted_words("suspended", n)) for n in np.unique(length).tolist()}
     gap_said = np.array([texts[n] for n in length.tolist()], np.int32)
     said_event = [rows.word(f"{FLAGGED}; its day 0 is relative day {d}") for d in window.days]
-    fixed = (
+    around = Around(
         inverse, keys, listed, _base(pairs, np.arange(len(on_panel))), pairs.position, pairs.own, window.start, window.end,
         pairs.lines[0].dates.astype(np.int64), day_said, day_other, days, (base + gaps.first)[order],
         (base + gaps.last)[order], gap_said, rows.word(FLAGGED), said_event[0],
     )  # fmt: skip
+    slices = [(begin, min(begin + SLICE, len(on_panel))) for begin in range(0, len(on_panel), SLICE)]
 
-    def made(begin: int, room: int) -> tuple[int, Nearby]:
-        columns: list[Any] = [np.empty(room, np.int8 if i == 1 else np.int32) for i in range(6)]
-        found = rows_of(begin, min(begin + SLICE, len(on_panel)), *fixed, *columns)
-        row, kind, other, first, last, said = (c[:found] for c in columns)
-        return found, Nearby(row, kind, other, first, last, said)
+    def count(part: tuple[int, int]) -> Ints:
+        counts = np.zeros(len(KINDS), np.int64)
+        count_of(*part, around, counts)
+        return counts
 
-    def slices() -> Iterator[Nearby]:
-        room = 8 * SLICE
-        for begin in range(0, len(on_panel), SLICE):
-            found, part = made(begin, room)
-            if found > room:
-                room = found
-                part = made(begin, room)[1]
-            yield part
+    counts = list(in_threads(count, slices))
 
-    total = sum((np.bincount(part.kind, minlength=len(KINDS)) for part in slices()), np.zeros(len(KINDS), np.int64))
-    counts = {name: int(n) for name, n in zip(KINDS, total, strict=True) if n}
-    return Surroundings(counts, tuple(rows.words), slices)
+    def made() -> Iterator[Nearby]:
+        for part, found in zip(slices, counts, strict=True):
+            room = Found(*(np.empty(int(found.sum()), np.int8 if c == "kind" else np.int32) for c in Found._fields))
+            rows_of(*part, around, room)
+            yield Nearby(*room)
+
+    total = sum(counts, np.zeros(len(KINDS), np.int64))
+    return Surroundings({name: int(n) for name, n in zip(KINDS, total, strict=True) if n}, tuple(rows.words), made)
 
 
 def _same_day(rows: _Rows, pairs: Pairs) -> tuple[Ints, int, Ints, Ints, Ints, Ints]:

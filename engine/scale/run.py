@@ -91,7 +91,7 @@ def run_in_parts(
         windows = tuple(sorted(spec.car_windows))
         short = incomplete(joined, used, windows, spec.event_window)
         on_progress("tests", 2, 4)
-        book = Book(study, joined, np.flatnonzero(used))
+        book = Book(study, joined, np.flatnonzero(used), kernel == NUMBA)
         again = partial(tasks_for, file, pairs, groups, measures.asked, kernel)
         answers = tested(book, groups, windows, measures, again, mapper)
         on_progress("tables", 3, 4)
@@ -201,10 +201,6 @@ def _outcome(study: Study, book: Book, around: Surroundings, kernel: str) -> Out
     joined, pairs = book.joined, book.joined.pairs
     listing = pairs.listing[book.used].astype(np.int64)
     by_day = np.unique(listing << 20 | pairs.position[book.used])
-    home = study.announcements.table.select("symbol").with_columns(
-        pl.Series("exchange", study.exchanges, pl.String), pl.Series("benchmark", study.benchmarks, pl.String)
-    )
-    _, first = distinct(home)
     many = len(pairs.symbols) > MANY_LISTINGS
     series: list[Mapping[str, Any]] = [
         {
@@ -220,10 +216,16 @@ def _outcome(study: Study, book: Book, around: Surroundings, kernel: str) -> Out
         "clusters": len(by_day),
         **_correlation(book),
     }
-    return Outcome(
-        kernel, joined.measured.names, len(book.used), firms, series,
-        {} if many else listings_of(study, home[first].rows()),
-    )  # fmt: skip
+    homes = {} if many else listings_of(study, _homes(study))
+    return Outcome(kernel, joined.measured.names, len(book.used), firms, series, homes)
+
+
+def _homes(study: Study) -> list[tuple[Any, ...]]:
+    """Every listing of the calendar with its exchange and benchmark."""
+    home = study.announcements.table.select("symbol").with_columns(
+        pl.Series("exchange", study.exchanges, pl.String), pl.Series("benchmark", study.benchmarks, pl.String)
+    )
+    return home[distinct(home)[1]].rows()
 
 
 def _correlation(book: Book) -> dict[str, float | None]:

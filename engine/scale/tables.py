@@ -28,11 +28,16 @@ SLICE = 65_536  # rows of the calendar at a time
 
 @dataclass(frozen=True)
 class Book:
-    """What the large tables are made of. used: (U,) the rows of the calendar that have numbers, increasing."""
+    """What the large tables are made of.
+
+    used: (U,) the rows of the calendar that have numbers, increasing. compiled: whether numbers are made canonical by
+    `fused_numbers`.
+    """
 
     study: Study
     joined: Joined
     used: Ints
+    compiled: bool = False
 
     @cached_property
     def ids(self) -> pl.DataFrame:
@@ -52,15 +57,23 @@ def _slices(rows: Ints, size: int = SLICE) -> Iterator[Ints]:
         yield rows[begin : begin + size]
 
 
-def _frame(name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> pl.DataFrame:
+def _frame(
+    name: str, columns: Mapping[str, Any], extra: Mapping[str, Any] | None = None, compiled: bool = False
+) -> pl.DataFrame:
     """A slice in the schema of its table; arrays of floats are made canonical."""
-    schema = SCHEMAS[name] | dict(extra or {})
-    made = {c: numbers(np.asarray(columns[c])) if schema[c] == NUMBER else columns[c] for c in schema}
+    schema, made_of = SCHEMAS[name] | dict(extra or {}), _compiled_numbers if compiled else numbers
+    made = {c: made_of(np.asarray(columns[c])) if schema[c] == NUMBER else columns[c] for c in schema}
     frame = pl.DataFrame(made)
     other = {
         c: kind for c, kind in schema.items() if frame.schema[c] not in (kind, pl.Enum) or frame.schema[c] == pl.Null
     }
     return frame.cast(other) if other else frame  # type: ignore[arg-type]
+
+
+def _compiled_numbers(values: Floats) -> pl.Series:
+    from engine.scale.fused_numbers import canonical
+
+    return pl.Series(canonical(values), dtype=pl.Float64, nan_to_null=True)
 
 
 def events_streamed(book: Book) -> Streamed:
@@ -108,7 +121,7 @@ def fits_streamed(book: Book) -> Streamed:
                 "r2": measured.r2[rows],
             }  # fmt: skip
             columns |= {name: measured.coefficients[rows, k] for k, name in enumerate(names)}
-            yield _frame("fits", columns, extra)
+            yield _frame("fits", columns, extra, book.compiled)
 
     return Streamed(len(book.used), (*SCHEMAS["fits"], *names), slices)
 
@@ -139,7 +152,7 @@ def cars_streamed(book: Book, windows: tuple[Window, ...]) -> Streamed:
                 "car": car, "se": se, "t": t, "p_value": t_p(t, measured.dof[rows].astype(np.int64), alternative), "scar": t,
                 "bhar": measured.bhar[rows, w], "car_simple": ways[:, 0], "car_log": ways[:, 1], "car_compound": ways[:, 2],
             }  # fmt: skip
-            yield _frame("cars", columns | attributes[rows].to_dict(), extra)
+            yield _frame("cars", columns | attributes[rows].to_dict(), extra, book.compiled)
 
     count = int(np.isfinite(measured.car[book.used]).sum())
     return Streamed(count, (*SCHEMAS["cars"], *extra), slices)
@@ -158,7 +171,7 @@ def abnormal_streamed(book: Book, window: Window) -> Streamed:
                 "actual": actual.ravel(), "expected": expected.ravel(), "ar": (actual - expected).ravel(),
                 "sar": measured.sar[rows].ravel(),
             }  # fmt: skip
-            yield _frame("abnormal_returns", columns)
+            yield _frame("abnormal_returns", columns, compiled=book.compiled)
 
     return Streamed(len(book.used) * length, tuple(SCHEMAS["abnormal_returns"]), slices)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.kernel import Asked, Calendar, Measured, RawEvents, RawRows, RowReport, measure
+from engine.kernel import NUMBA, Asked, Calendar, Measured, RawEvents, RawRows, RowReport, measure
 from engine.kernel.layout import coefficient_names, empty_measured
 from engine.market.partitions import Part, PartedFile, read_part
 from engine.scale.moments import Moments, moments_of
@@ -84,7 +84,7 @@ def work(task: Task) -> Done:
         gaps.append(np.column_stack([np.full(len(report.gaps), c), at[report.gaps[:, 0]], report.gaps[:, 1:]]))
     missing = np.packbits(~np.isfinite(measured.ar), axis=1)
     known = (measured.code == 0) & found[task.listing]
-    moments = moments_of(measured.ar, np.where(known, task.groups, -1))
+    moments = moments_of(measured.ar, np.where(known, task.groups, -1), task.kernel == NUMBA)
     return Done(
         measured if task.asked.residuals else measured.without_ar(),
         missing,

@@ -39,11 +39,13 @@ NO_INTERVAL = "no interval: too many ranks"
 
 @dataclass(frozen=True)
 class Block:
-    """n events. residuals: (n, R); ar: (n, L) of the event window; sigma: (n,); NaN where missing."""
+    """n events. residuals: (n, R); ar: (n, L) of the event window; sigma: (n,); NaN where missing. compiled: whether ranks and
+    their sums are made by `fused_ranks`."""
 
     residuals: Floats
     ar: Floats
     sigma: Floats
+    compiled: bool = False
 
     @cached_property
     def rows(self) -> Floats:
@@ -54,20 +56,39 @@ class Block:
         return np.isfinite(self.rows)
 
     @cached_property
+    def _both(self) -> tuple[Floats, Floats]:
+        """The ranks of all rows, and of the residuals among themselves."""
+        if self.compiled:
+            return _compiled_ranks(self.rows, self.residuals.shape[1])
+        return _ranked(self.rows, self.present), _ranked(self.residuals, np.isfinite(self.residuals))
+
+    @property
     def ranks(self) -> Floats:
-        return _ranked(self.rows, self.present)
+        return self._both[0]
+
+    @property
+    def residual_ranks(self) -> Floats:
+        return self._both[1]
 
     @cached_property
     def sizes(self) -> Floats:
-        return _ranked(np.abs(self.rows), self.present)
+        size = np.abs(self.rows)
+        return _compiled_ranks(size, 0)[0] if self.compiled else _ranked(size, self.present)
 
     @cached_property
     def standardised(self) -> Floats:
         return self.residuals / self.sigma[:, None]
 
     @cached_property
-    def residual_ranks(self) -> Floats:
-        return _ranked(self.residuals, np.isfinite(self.residuals))
+    def counts(self) -> Ints:
+        """(n,) how many ranks an event has."""
+        return np.asarray(self.present.sum(axis=1))
+
+    @cached_property
+    def shares(self) -> Floats:
+        """(n,) each event's share of residuals above zero."""
+        above, there = (self.residuals > 0).sum(axis=1), np.isfinite(self.residuals).sum(axis=1)
+        return np.asarray(above / np.maximum(there, 1))
 
 
 @dataclass(frozen=True)
@@ -88,35 +109,48 @@ def _ranked(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
     return np.where(present, mid_ranks(np.where(present, values, np.inf)), 0.0)
 
 
-def _daily(ranks: Floats, present: npt.NDArray[np.bool_], scoring: Scoring) -> Sums:
-    """The sum of the scores by day, before the days' own weights, and how many events a day has."""
-    per_day = present.sum(axis=0)
-    scores = scoring(present.sum(axis=1), per_day)
-    scored = np.where(present, ranks * scores.slope[:, None] + scores.offset[:, None], 0.0)
-    return scored.sum(axis=0), per_day.astype(np.float64)
+def _compiled_ranks(values: Floats, split: int) -> tuple[Floats, Floats]:
+    from engine.significance.fused_ranks import mid_ranks as ranked
+
+    return ranked(values, split)
 
 
 def _plain(scoring: Scoring, sizes: bool) -> Callable[[Block, Cell], Sums]:
+    """The sums of the scores by day, before the days' own weights, and how many events a day has."""
+
     def sums(block: Block, cell: Cell) -> Sums:
-        ranks = block.sizes if sizes else block.ranks
-        return _daily(ranks[cell.members], block.present[cell.members], scoring)
+        ranks, members = block.sizes if sizes else block.ranks, cell.members
+        scores = scoring(block.counts[members], np.ones(1, np.int64))
+        if block.compiled:
+            from engine.significance.fused_ranks import day_sums
+
+            total, counts = np.zeros((2, ranks.shape[1]))
+            day_sums(ranks, members, scores.slope, scores.offset, total, counts)
+            return total, counts
+        present = block.present[members]
+        scored = np.where(present, ranks[members] * scores.slope[:, None] + scores.offset[:, None], 0.0)
+        return scored.sum(axis=0), present.sum(axis=0).astype(np.float64)
 
     return sums
 
 
 def _generalised(block: Block, cell: Cell) -> Sums:
     """The sums of U by point, the SCAR the last, and how many events a point has."""
-    own = (cell.scar / cell.spread)[:, None]
+    own = cell.scar / cell.spread
+    if block.compiled:
+        from engine.significance.fused_ranks import point_sums
+
+        total, many = np.zeros((2, block.residuals.shape[1] + 1))
+        point_sums(block.standardised, block.residual_ranks, cell.members, own, total, many)
+        return total, many
     residuals, ranks = block.standardised[cell.members], block.residual_ranks[cell.members]
     present = np.isfinite(residuals)
-    below, equal = residuals < own, residuals == own
+    below, equal = residuals < own[:, None], residuals == own[:, None]
     rank = 1 + below.sum(axis=1) + 0.5 * equal.sum(axis=1)
-    slope = (1 / (2 + present.sum(axis=1)))[:, None]
+    slope = 1 / (2 + present.sum(axis=1))
     lifted = ranks + np.where(present, (~below) - 0.5 * equal, 0.0)
-    u = np.where(present, lifted * slope - 0.5, 0.0).sum(axis=0)
-    last = float((rank * slope[:, 0] - 0.5).sum())
-    counts = present.sum(axis=0)
-    return np.append(u, last), np.append(counts, len(rank)).astype(np.float64)
+    u = np.where(present, lifted * slope[:, None] - 0.5, 0.0).sum(axis=0)
+    return np.append(u, (rank * slope - 0.5).sum()), np.append(present.sum(axis=0), len(rank)).astype(np.float64)
 
 
 def _averages(block: Block, cell: Cell) -> Sums:
@@ -130,9 +164,7 @@ def _averages(block: Block, cell: Cell) -> Sums:
 
 def _shares(block: Block, cell: Cell) -> Sums:
     """The sum over the events of their share of residuals above zero."""
-    residuals = block.residuals[cell.members]
-    share = (residuals > 0).sum(axis=1) / np.maximum(np.isfinite(residuals).sum(axis=1), 1)
-    return (np.array([share.sum()]),)
+    return (np.array([block.shares[cell.members].sum()]),)
 
 
 def _of_ranks(name: str, scoring: Scoring, null: str) -> Callable[[CarSample, Sums], Significance]:
