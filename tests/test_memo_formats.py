@@ -339,7 +339,7 @@ def test_the_picker_tells_path_day_0_and_losses():
     assert facts["Excluded"] == "prices, no_file: <i>x</i>"
     assert facts["Day 0"] == "2020-03-22"
     car = result.tables["cars"].filter(pl.col("event_id") == "deal-001", pl.col("window_start") == -1)["car"][0]
-    assert facts["CAR [−1, 1]"].startswith(f"{100 * car:.2f} %")
+    assert facts["CAR [−1, 1]"].startswith(f"{100 * car:.2f} %".replace("-", "−"))
     assert [d for d, _, _ in event.path] == [-1, 0, 1]
     assert event.path[-1][2] == pytest.approx(car)
     gap = result.tables["abnormal_returns"].with_columns(

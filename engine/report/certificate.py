@@ -187,7 +187,9 @@ def certificate_words(found: Findings) -> list[str]:
     if tests:
         number = f"{count(len(good), 'test')} of {len(tests)}" if good else f"none of {count(len(tests), 'test')}"
         verb = "hold their size" if len(good) > 1 else "holds its size"
-        said.append(f"{span_text(found.window).capitalize()}, {number} {verb}" + (f": {listed(good)}." if good else "."))
+        said.append(
+            f"{span_text(found.window).capitalize()}, {number} {verb}" + (f": {listed(good)}." if good else ".")
+        )
     return said
 
 
