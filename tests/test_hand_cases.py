@@ -18,7 +18,7 @@ from engine.market import PriceSeries
 from engine.models import fit
 from engine.models.fits import NormalFits
 from engine.sessions import Window
-from engine.significance import EVENT_TESTS, evaluate, romano_wolf
+from engine.significance import EVENT_TESTS, bootstrap, evaluate, romano_wolf
 from engine.significance.parametric import mean_residual_correlation
 from engine.significance.rank import _ranks
 
@@ -187,6 +187,18 @@ def test_an_average_of_one_event_has_no_standard_error() -> None:
     nearly(found.share_positive, [0, 1])  # an abnormal return of zero is not positive
 
 
+def test_mean_residual_correlation_of_one_date_is_that_of_its_pairs() -> None:
+    """Without a missing day no pair is looked at; a firm that does not move counts as 0 with each of the others."""
+    rng = np.random.default_rng(12)
+    residuals = rng.normal(0, 0.02, (40, 30)) + rng.normal(0, 0.01, 30)
+    days = np.tile(np.arange(30), (40, 1))
+    pairs = [np.corrcoef(residuals[i], residuals[j])[0, 1] for i in range(40) for j in range(i)]
+    nearly(mean_residual_correlation(residuals, days), float(np.mean(pairs)))
+    still = np.vstack([residuals, np.zeros(30)])
+    nearly(mean_residual_correlation(still, np.tile(np.arange(30), (41, 1))), sum(pairs) / (41 * 20))
+    assert mean_residual_correlation(residuals[:, :2], days[:, :2]) == 0.0
+
+
 def test_mean_residual_correlation_by_calendar_day() -> None:
     """Two events one day apart move together by date (r = 1) and not by relative day; the third has 2 common days."""
     series = np.array([1.0, -2.0, 4.0, 3.0, -1.0])
@@ -348,6 +360,19 @@ def test_wild_bootstrap_takes_all_sign_changes(alternative: str, p: float) -> No
     nearly([answer.statistic, answer.se, answer.p_value], [3.5 / math.sqrt(3.5 / 6), math.sqrt(3.5 / 6), p])
     assert (answer.distribution, answer.note) == ("wild_bootstrap(63)", "6 date clusters")
     nearly(answer.statistic, evaluate("cross_sectional_t", sample).statistic)
+
+
+@pytest.mark.parametrize("clusters", [13, 16, 41])
+def test_sums_with_signs_by_tables(clusters: int) -> None:
+    """Looked up eight clusters at a time, the sums of signed weights are those of the signs one by one; each draw has its own."""
+    bits = bootstrap._drawn_signs(3, 500, clusters)
+    signs = 2.0 * np.unpackbits(bits.T, axis=1, count=clusters, bitorder="little") - 1
+    assert signs.shape == (500, clusters)
+    assert len(np.unique(signs, axis=0)) > 450
+    assert abs(signs.mean()) < 0.05
+    weights = np.random.default_rng(4).normal(size=(3, clusters))
+    expected = (signs[None] * weights[:, None]).sum(axis=2)
+    np.testing.assert_allclose(bootstrap._signed_sums(bits, weights), expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ["wild_bootstrap", "block_bootstrap"])

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.significance.inversion import NOWHERE, REJECTED, Ends, crossing, of_draws
 from engine.significance.parametric import ZERO_MEAN
-from engine.significance.sample import CarSample, Significance, empirical_p, noise, unavailable
+from engine.significance.sample import CarSample, Resampling, Significance, empirical_p, noise, unavailable
 
 Floats = npt.NDArray[np.float64]
 FEWEST_CLUSTERS = 6
@@ -58,7 +59,7 @@ class _Clusters:
 
 
 def _bootstrap(
-    sample: CarSample, name: str, draw: Callable[[_Clusters, int, np.random.Generator, float], tuple[Floats, Ends]]
+    sample: CarSample, name: str, draw: Callable[[_Clusters, Resampling, float], tuple[Floats, Ends]]
 ) -> Significance:
     """The answer from t, the draws of t* and the interval that go with them."""
     plan = sample.resampling
@@ -76,7 +77,7 @@ def _bootstrap(
     if not se > floor:
         return unavailable(sample, name, "the CARs do not vary across date clusters", ZERO_MEAN)
     known = _Clusters(sums, sizes, float(sample.car.mean()), t, se, floor)
-    drawn, ends = draw(known, plan.draws, plan.generator(name), sample.alpha)
+    drawn, ends = draw(known, plan, sample.alpha)
     tie = TIE * max(1.0, abs(t))
     below, above, beyond = drawn <= t + tie, drawn >= t - tie, np.abs(drawn) >= abs(t) - tie
     p = float(empirical_p(below.sum(), above.sum(), beyond.sum(), len(drawn), sample.alternative))
@@ -100,47 +101,66 @@ def _over(mean: Floats, se: Floats, floor: float) -> tuple[Floats, Floats]:
     return np.where(flat, without, mean / np.where(flat, 1.0, se)), se
 
 
-def _wild(known: _Clusters, draws: int, rng: np.random.Generator, alpha: float) -> tuple[Floats, Ends]:
-    """t* (B,) with the signs of whole clusters changed, and the effects whose p exceeds alpha on the same draws."""
+def _wild(known: _Clusters, plan: Resampling, alpha: float) -> tuple[Floats, Ends]:
+    """t* (B,) with the signs of whole clusters changed, and the effects whose p exceeds alpha on the same draws.
+
+    Up to 12 clusters all 2^G - 1 ways that change one, else ``plan.draws`` of them.
+    """
     sums, sizes = known.sums, known.sizes
-    moments = []
-    drawn = []
-    for signs in _signs(len(sums), draws, rng):
-        drawn.append(_t_and_se(signs * sums, sizes[None], known.floor)[0])
-        moments.append(np.stack([(signs * w).sum(axis=1) for w in (sums, sizes, sizes * sums, sizes**2)]))
-    of_sums, of_sizes, of_both, of_squares = np.concatenate(moments, axis=1)
+    weights = np.stack([sums, sizes, sizes * sums, sizes**2])
+    if few := len(sums) <= MOST_ENUMERATED:
+        signs = 2.0 * (np.arange(2 ** len(sums) - 1)[:, None] >> np.arange(len(sums)) & 1) - 1
+        of_sums, of_sizes, of_both, of_squares = ((signs * w).sum(axis=1) for w in weights)
+    else:
+        of_sums, of_sizes, of_both, of_squares = _signed_sums(_drawn_signs(plan.seed, plan.draws, len(sums)), weights)
     n, factor = sizes.sum(), len(sums) / (len(sums) - 1)
     squares = (sums**2).sum(), (sizes * sums).sum(), (sizes**2).sum()
 
-    def kept(tau: float) -> float:
-        """p less alpha with the clusters' sums less tau times their sizes: t* from sums over clusters made once."""
+    def drawn(tau: float) -> Floats:
+        """t* with the clusters' sums less tau times their sizes: from sums over clusters made once."""
         mean = (of_sums - tau * of_sizes) / n
         total = squares[0] - 2 * tau * squares[1] + tau**2 * squares[2]
         spread = total - 2 * mean * (of_both - tau * of_squares) + mean**2 * squares[2]
-        t, _ = _over(mean, np.sqrt(factor * np.maximum(spread, 0.0)) / n, known.floor)
+        return _over(mean, np.sqrt(factor * np.maximum(spread, 0.0)) / n, known.floor)[0]
+
+    def kept(tau: float) -> float:
+        """p less alpha."""
         own = abs(known.mean - tau) / known.se
-        beyond = np.abs(t) >= own - TIE * max(1.0, own)
-        return float((1 + beyond.sum()) / (1 + len(t))) - REJECTED * alpha
+        beyond = np.abs(drawn(tau)) >= own - TIE * max(1.0, own)
+        return float((1 + beyond.sum()) / (1 + len(beyond))) - REJECTED * alpha
 
     ends = -crossing(lambda tau: kept(-tau), -known.mean, known.se), crossing(kept, known.mean, known.se)
-    return np.concatenate(drawn), ends
+    return _t_and_se(signs * sums, sizes[None], known.floor)[0] if few else drawn(0.0), ends
 
 
-def _signs(count: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """(B, G) signs of 1 and -1: up to 12 clusters all 2^G - 1 ways that change one, else ``draws`` of them."""
-    if count <= MOST_ENUMERATED:
-        up = np.arange(2**count - 1)[:, None] >> np.arange(count) & 1
-        yield np.asarray(2.0 * up - 1, np.float64)
-        return
-    for rows in _portions(draws, count):
-        yield np.asarray(2.0 * rng.integers(0, 2, (rows, count)) - 1, np.float64)
+@lru_cache(maxsize=1)  # the same for every group and window with as many clusters
+def _drawn_signs(seed: int, draws: int, count: int) -> npt.NDArray[np.uint8]:
+    """(G/8, B) signs of ``count`` clusters in B draws, a bit each, eight in a byte: 1 for a sign that stays."""
+    rng = Resampling(np.empty(0, np.int64), draws, seed).generator("wild_bootstrap")
+    drawn = [rng.integers(0, 2, (rows, count)).astype(bool) for rows in _portions(draws, count)]
+    return np.ascontiguousarray(np.concatenate([np.packbits(part, axis=1, bitorder="little") for part in drawn]).T)
 
 
-def _block(known: _Clusters, draws: int, rng: np.random.Generator, alpha: float) -> tuple[Floats, Ends]:
+def _signed_sums(signs: npt.NDArray[np.uint8], weights: Floats) -> Floats:
+    """(W, B) the sums of the weights (W, G) with the signs of each draw, eight clusters at a time by a table of 256."""
+    wanted, count = weights.shape
+    eights = np.zeros((len(signs), 8, wanted))
+    eights.reshape(-1, wanted)[:count] = weights.T
+    table = np.zeros((len(signs), 256, wanted))
+    for j in range(8):
+        sign = 2.0 * (np.arange(256) >> j & 1) - 1
+        table += sign[:, None] * eights[:, None, j]
+    found, looked_up = np.zeros((2, signs.shape[1], wanted))
+    for sums, byte in zip(table, signs, strict=True):
+        found += np.take(sums, byte, axis=0, out=looked_up, mode="clip")
+    return found.T
+
+
+def _block(known: _Clusters, plan: Resampling, alpha: float) -> tuple[Floats, Ends]:
     """t* (B,) of as many clusters as there are, drawn with replacement, their CARs less the mean; mean -+ |t*| se."""
-    count, drawn = len(known.sums), []
+    count, drawn, rng = len(known.sums), [], plan.generator("block_bootstrap")
     centred = known.sums - known.sizes * (known.sums.sum() / known.sizes.sum())
-    for rows in _portions(draws, count):
+    for rows in _portions(plan.draws, count):
         chosen = rng.integers(0, count, (rows, count))
         drawn.append(_t_and_se(centred[chosen], known.sizes[chosen], known.floor)[0])
     joined = np.concatenate(drawn)

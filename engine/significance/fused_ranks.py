@@ -68,8 +68,15 @@ def _ranks(keys, counts, values, bits, ranks, own):
             end = i + 1
             while end < n and key[end] >> bits == key[i] >> bits:
                 end += 1
-            if end - i > 1:
-                _in_order(key[i:end], mask, row)
+            if end - i == 1:
+                t = key[i] & mask
+                out[t] = end
+                if t < split:
+                    before += 1
+                    mine[t] = before
+                i = end
+                continue
+            _in_order(key[i:end], mask, row)
             while i < end:
                 j, many = i, 0
                 while j < end and row[key[j] & mask] == row[key[i] & mask]:
