@@ -24,7 +24,7 @@ from engine.certificate import (
     is_of_variance,
 )
 from engine.certificate.summary import calibrated_p, critical_p, detectable, power_of, size_of
-from engine.certificate.verdicts import DIRECTIONS, Verdict, Weighed, changed, verdicts, weigh, window_of
+from engine.certificate.verdicts import DIRECTIONS, OPPOSITE, Verdict, Weighed, changed, verdicts, weigh, window_of
 from engine.errors import SpecError, hint
 from engine.inputs import Study
 from engine.sessions import Window
@@ -129,7 +129,7 @@ def _wanted(spec: StudySpec, groups: Mapping[str, Ints], certified: bool) -> lis
         one["tests"].add(element.test)
         if element.margin is None:
             direction = 1 if element.sign == "+" else -1
-            one["alternatives"].add(DIRECTIONS[str(element.sign)])
+            one["alternatives"] |= set(OPPOSITE)
             one["directions"].add(direction)
             one["levels"].add(direction * element.effect)
         else:
@@ -293,8 +293,8 @@ def _verdicts(
 
 
 def _assured(one: Weighed, cell: Certified, alpha: float, alternative: str) -> dict[str, Any]:
-    """Calibrated p, power and smallest effect of an element, in its own direction; with a margin the chance that a true absence
-    is shown, and the smallest effect of the test as the study has it."""
+    """Calibrated p in either direction, power and smallest effect of an element in its own; with a margin the chance that a true
+    absence is shown, and the smallest effect of the test as the study has it."""
     element, test = one.element, str(one.element.test)
     if reason := cell.reasons.get(("group", test)):
         return {"note": f"not at pseudo-dates: {reason}"}
@@ -306,14 +306,16 @@ def _assured(one: Weighed, cell: Certified, alpha: float, alternative: str) -> d
         effects, values = _along(cell, "group", test, ordered, _direction(alternative))
         mde, error = detectable(effects, values, alpha)
         return {"power": shown, "power_effect": 0.0, "mde": abs(mde), "mde_error": error}
-    direction = 1 if element.sign == "+" else -1
-    p = cell.ordered(SCALED, "group", test, DIRECTIONS[str(element.sign)])
+    direction, claimed = 1 if element.sign == "+" else -1, DIRECTIONS[str(element.sign)]
+    p = cell.ordered(SCALED, "group", test, claimed)
     base = _at(cell, "group", test, p, 0.0)
+    other = _at(cell, "group", test, cell.ordered(SCALED, "group", test, OPPOSITE[claimed]), 0.0)
     effects, values = _along(cell, "group", test, p, direction)
     mde, error = detectable(effects, values, alpha)
     power = power_of(_at(cell, "group", test, p, direction * element.effect)[None], critical_p(base, alpha))[0]
     return {
-        "p_calibrated": calibrated_p(base, cell.own("group", test, DIRECTIONS[str(element.sign)], one.p)),
+        "p_calibrated": calibrated_p(base, cell.own("group", test, claimed, one.p)),
+        "p_opposite_calibrated": calibrated_p(other, cell.own("group", test, OPPOSITE[claimed], one.opposite)),
         "power": float(power), "power_effect": direction * element.effect,
         "mde": abs(mde), "mde_error": error,
     }  # fmt: skip

@@ -118,6 +118,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "ci_low": NUMBER, "ci_high": NUMBER, "p_value": NUMBER, "p_opposite": NUMBER, "p_calibrated": NUMBER,
         "p_claim": NUMBER, "p_holm": NUMBER, "p_holm_opposite": NUMBER, "power": NUMBER, "power_effect": NUMBER,
         "mde": NUMBER, "mde_error": NUMBER, "verdict": TEXT, "changed": TEXT, "unavailable": TEXT, "note": TEXT,
+        "p_opposite_calibrated": NUMBER,
     },
     "influence": {
         "window_start": WHOLE, "window_end": WHOLE, "test": TEXT, "kind": TEXT, "left_out": TEXT, "event_id": TEXT,

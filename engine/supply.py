@@ -44,9 +44,10 @@ def read_market(
     Raises DataError that names all that is missing at once, SpecError for what the study should have said.
     """
     rule = spec.benchmark
-    indices, members = indices_of(spec, [*benchmarks, *further])
-    _check_own_weights(spec, table["symbol"].to_list(), benchmarks)
-    listings, controls = set(table["symbol"]), controls_of(spec)
+    homes = dict.fromkeys(zip(table["symbol"].to_list(), exchanges, benchmarks, strict=True))  # a listing has many rows
+    indices, members = indices_of(spec, [*(benchmark for _, _, benchmark in homes), *further])
+    _check_own_weights(spec, {symbol: benchmark for symbol, _, benchmark in homes})
+    listings, controls = {symbol for symbol, _, _ in homes}, controls_of(spec)
     read = listings if parts is None else set()
     _check_controls(controls, indices)
     currencies = _currencies(spec, sorted(listings | indices | members | controls), snapshot)
@@ -70,9 +71,7 @@ def read_market(
             raise SpecError(
                 f"[factors] {taken[0]} is the name of a listing or benchmark too. Rename the listing's file."
             )
-    on_exchange = {
-        symbol: exchange for symbol, exchange in zip(table["symbol"].to_list(), exchanges, strict=True) if exchange
-    }
+    on_exchange = {symbol: exchange for symbol, exchange, _ in homes if exchange}
     auxiliary = [
         *factors,
         *{r.symbol: r for r in rates.values()}.values(),
@@ -178,8 +177,8 @@ def _check_bridges(symbols: set[str], series: Mapping[str, PriceSeries], snapsho
         )
 
 
-def _check_own_weights(spec: StudySpec, symbols: Sequence[str], benchmarks: Sequence[str]) -> None:
-    against = dict(zip(symbols, benchmarks, strict=True))
+def _check_own_weights(spec: StudySpec, against: Mapping[str, str]) -> None:
+    """against: the benchmark of each listing."""
     for symbol in sorted(spec.benchmark.own_weight):
         if symbol not in against:
             raise SpecError(f'[benchmark] own_weight: "{symbol}" is no listing of the study. {hint(symbol, against)}')

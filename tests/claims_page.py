@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import polars as pl
 from matplotlib.lines import Line2D
 
 from engine.report import render_chart
+from engine.report.claims import part_words
 from engine.report.style import FAINT, GREY, GRID, Words, blank, compose, save, style
 from engine.results import read_result
 from engine.significance import multiplicity
@@ -24,8 +26,10 @@ from engine.significance import multiplicity
 ROOT = Path(__file__).parents[1]
 STUDIES, README = ROOT / "studies", ROOT / "README.md"
 PAGE, PICTURE = ROOT / "docs" / "claims.md", ROOT / "docs" / "claims.png"
-# The two most telling pictures of the studies, for the README.
+# Pictures of the studies in the README; the last two are the most telling ones.
 TELLING = {
+    "us-acquirers-caar.png": ("us-acquirers", "caar_path"),
+    "venue-days.png": ("crude-and-diamonds", "venue_days"),
     "delistings-size.png": ("delistings-2020-21", "size_plot"),
     "us-measures-equity.png": ("us-measures-chinese-tech", "equity_curve"),
 }
@@ -139,23 +143,20 @@ def interval(row: dict[str, Any]) -> str:
 
 
 def verdict_text(part: Part) -> str:
-    """The verdict of the study, and where Holm over all claims says another thing, that too."""
-    own, every = part.row["verdict"], part.verdict_all
-    other = f", p = {p_text(part.row['p_opposite'])} the other way" if own == "contradicted" else ""
+    """The verdict of the study, and where Holm over all claims says another thing, that too; of a contradiction the p-values of
+    that direction."""
+    own, every, row = part.row["verdict"], part.verdict_all, part.row
+    other = ""
+    if own == "contradicted":
+        other = f", the other way p = {p_text(row['p_opposite'])}, calibrated {p_text(row['p_opposite_calibrated'])}"
     said = f"{SHORT.get(own, own)}{other}"
     return said if own == every else f"{said}; over all claims {SHORT.get(every, every)}"
 
 
 def claim_text(part: Part) -> str:
     """Number, statement and sign, the part where there are several."""
-    of = f" ({part.number} of {part.parts}: {words(part.row)})" if part.parts > 1 else ""
+    of = f" ({part.number} of {part.parts}: {part_words(part.row)})" if part.parts > 1 else ""
     return f"{part.row['statement']}{of}"
-
-
-def words(row: dict[str, Any]) -> str:
-    """What tells a part from the others: its sample, or its window."""
-    name = row["group"].removeprefix("sample=")
-    return name if name != row["group"] else f"[{row['window_start']}, {row['window_end']}]"
 
 
 def detail_table(parts: Sequence[Part]) -> list[str]:
@@ -189,10 +190,13 @@ def page(parts: Sequence[Part]) -> str:
         "one-sided p, corrected by Holm, is below 0.05, *contradicted* if that of the opposite direction is, else *not",
         "distinguishable from noise*; a claim of two parts needs both.",
         "",
-        f"In their own studies {told['supported']} supported, {told['contradicted']} contradicted, {told[NOISE]} not",
-        f"distinguishable from noise. Corrected over all {len(primary)} claims that can be tested:",
-        f"{counted['supported']} supported, {counted['contradicted']} contradicted, {counted[NOISE]} not distinguishable from",
-        "noise.",
+        *fill(
+            f"**Of {len(primary)} claims that can be tested, {counted['supported'] or 'none'} is supported and "
+            f"{counted['contradicted'] or 'none'} contradicted once all {len(primary)} are corrected for; {counted[NOISE]} "
+            f"cannot be told from noise.** In their own studies {told['supported']} "
+            f"{'is' if told['supported'] == 1 else 'are'} supported and {told['contradicted']} contradicted"
+            f"{doubted(primary)}."
+        ),
         "",
         "![Estimate, interval and smallest detectable effect of every claim](claims.png)",
         "",
@@ -202,8 +206,8 @@ def page(parts: Sequence[Part]) -> str:
         "the share of pseudo-dates, spread as widely as the events themselves, on which the test has a p as small; where it is",
         "much larger than p, the formula takes the events for quieter than they are. **Holm, study** corrects over the primary",
         "claims of the study, **Holm, all** over all claims here. **MDE**: the smallest effect that the test finds in four",
-        "samples of five. **n**: event-listing pairs, distinct",
-        f"events in parentheses. {' and '.join(OF_SIZE)} measure the size of the daily move less what is usual.",
+        "samples of five. **n**: event-listing pairs, distinct events in parentheses.",
+        f"{' and '.join(OF_SIZE)} measure the size of the daily move less what is usual.",
         "",
         "## What limits each answer",
         "",
@@ -217,6 +221,20 @@ def page(parts: Sequence[Part]) -> str:
         "studies/STUDY/golden. This page is made by `python tests/claims_page.py`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def fill(text: str) -> list[str]:
+    return textwrap.wrap(text, 120)
+
+
+def doubted(parts: Sequence[Part]) -> str:
+    """The verdicts of single studies that the calibrated p does not bear out."""
+    found = []
+    for part in parts:
+        column = {"supported": "p_calibrated", "contradicted": "p_opposite_calibrated"}.get(part.row["verdict"])
+        if column and part.row[column] >= 0.05:
+            found.append(f"{part.claim} ({p_text(part.row[column])})")
+    return f"; the calibrated p does not bear out {' and '.join(found)}" if found else ""
 
 
 def far() -> dict[str, str]:
@@ -293,7 +311,9 @@ def label(part: Part) -> str:
     text = f"{part.claim} {part.row['statement']}"
     if part.parts > 1:
         text = (
-            f"{part.claim} part {part.number}: {words(part.row)}" if part.number > 1 else f"{text}: {words(part.row)}"
+            f"{part.claim} part {part.number}: {part_words(part.row)}"
+            if part.number > 1
+            else f"{text}: {part_words(part.row)}"
         )
     middle = len(text) // 2
     spaces = [m.start() for m in re.finditer(" ", text)]

@@ -187,6 +187,18 @@ def test_an_average_of_one_event_has_no_standard_error() -> None:
     nearly(found.share_positive, [0, 1])  # an abnormal return of zero is not positive
 
 
+def test_mean_residual_correlation_of_one_date_is_that_of_its_pairs() -> None:
+    """Without a missing day no pair is looked at; a firm that does not move counts as 0 with each of the others."""
+    rng = np.random.default_rng(12)
+    residuals = rng.normal(0, 0.02, (40, 30)) + rng.normal(0, 0.01, 30)
+    days = np.tile(np.arange(30), (40, 1))
+    pairs = [np.corrcoef(residuals[i], residuals[j])[0, 1] for i in range(40) for j in range(i)]
+    nearly(mean_residual_correlation(residuals, days), float(np.mean(pairs)))
+    still = np.vstack([residuals, np.zeros(30)])
+    nearly(mean_residual_correlation(still, np.tile(np.arange(30), (41, 1))), sum(pairs) / (41 * 20))
+    assert mean_residual_correlation(residuals[:, :2], days[:, :2]) == 0.0
+
+
 def test_mean_residual_correlation_by_calendar_day() -> None:
     """Two events one day apart move together by date (r = 1) and not by relative day; the third has 2 common days."""
     series = np.array([1.0, -2.0, 4.0, 3.0, -1.0])

@@ -247,18 +247,21 @@ def test_answer_of_a_single_event_test_counts_events_chance_and_holm():
     result = with_settings(make(16, tests=("sq", "cross_sectional_t")), "windows", car=[[0, 0], [-1, 1]])
     said = answer(result)
     assert said.startswith(
-        "Of 16 events, 2 moved on day 0 by more than chance at the 5 % level by sq (p exact; 0.8 expected"
+        "Of 16 events, 2 moved on day 0 at the 5 % level by sq (0.8 would by chance); single CARs run from "
     )
-    assert "Holm over the 16 cannot leave any (no p of sq can be below 0.0083)" in said  # 2/241 * 16 > 0.05
+    never = "Holm over the 16 leaves none by sq, whatever the prices did (none of its p can be below 0.0083)."
+    assert said.endswith(never)  # 2/241 * 16 > 0.05
     assert "permutation" not in said
     five = with_settings(make(6, tests=("sq", "permutation")), "windows", car=[[0, 0], [-1, 1]])
     mean = five.tables["significance"].filter((pl.col("group") == "all") & (pl.col("window_start") == 0))["estimate"][0]
-    assert "after Holm over the 6 none is left" in answer(five)  # 0.01 * 6 > 0.05 > 2/241 * 6
-    assert f"mean {100 * mean:.2f} % (permutation p = 0.010)." in answer(five)
+    assert "Holm over the 6 leaves none of 2 by sq; none of 6 by permutation." in answer(
+        five
+    )  # 0.01 * 6 > 0.05 > 2/241 * 6
+    assert f"; mean CAR {100 * mean:.2f} % (permutation p = 0.010);" in answer(five)
     assert "Holm over the events cannot leave any" not in " ".join(caveats(read_findings(make(16))))
     assert any("cannot leave any" in line for line in caveats(read_findings(result)))  # 2/241 * 16 > 0.05
     four = with_settings(make(4, tests=("sq",)), "windows", car=[[0, 0], [-1, 1]])
-    assert "after Holm over the 4, 2 are left (deal-000 (S0 Acme) and deal-001 (S1 Acme))" in answer(four)
+    assert "Holm over the 4 leaves 2 of 2 by sq (deal-000 (S0 Acme) and deal-001 (S1 Acme))." in answer(four)
 
 
 def test_answer_of_a_test_that_cannot_answer_gives_the_reason():
@@ -625,7 +628,7 @@ def test_the_forest_is_sorted_and_shows_every_event():
 
 
 def test_the_source_line_names_the_data():
-    words = " ".join(t.get_text() for t in draw_chart(make(12), "caar_path").texts)
+    words = " ".join(t.get_text() for t in draw_chart(make(12), "caar_path").texts).replace("\u00a0", " ")
     assert short_hash({"a": "c" * 64}) == "cccccccc"
     assert short_hash({"p.csv": "c" * 64, "q.csv": "d" * 64})[:8] in words
     assert "some|prices" in words
@@ -707,7 +710,7 @@ def test_one_event_at_exchanges_that_react_weeks_apart() -> None:
     exchanges = ["XNYS", "XHKG", "XTKS"]
     events = result.tables["events"].with_columns(exchange=pl.Series(exchanges))
     found = read_findings(with_table(result, "events", events))
-    assert venue_title(found) == (
+    assert venue_title(found).replace("\u00a0", " ") == (
         "One piece of news, 3 different days 0: New York 2, Hong Kong 22 March 2020, Tokyo 11 April 2020"
     )
     axes = draw_chart(found.result, "venue_days").axes[0]
@@ -718,7 +721,7 @@ def test_one_event_at_exchanges_that_react_weeks_apart() -> None:
 
 
 def test_one_exchange_has_a_plain_title() -> None:
-    assert venue_title(read_findings(make(1))) == "Day 0 in New York 2 March 2020"
+    assert venue_title(read_findings(make(1))).replace("\u00a0", " ") == "Day 0 in New York 2 March 2020"
 
 
 @pytest.mark.parametrize(

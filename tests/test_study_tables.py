@@ -62,6 +62,7 @@ PROSE = [
     (C, "by {:.1f} %\non average", lambda: 100 * verdict(C, "C7", "estimate")),
     (C, "one-sided p = {:.4f} in", lambda: verdict(C, "C7", "p_opposite")),
     (C, "{:.3f} after Holm over both", lambda: verdict(C, "C7", "p_holm_opposite")),
+    (C, "but calibrated {:.3f}:", lambda: verdict(C, "C7", "p_opposite_calibrated")),
     (C, "come to {:+.1f} %", lambda: 100 * verdict(C, "C6", "estimate")),
     (D, "reject {:.1f} and 4.8 %", lambda: size("kolari_pape_pynnonen", "as_they_are")),
     (D, "and {:.1f} %\nof the time", lambda: size("clustered_t_date", "as_they_are")),
@@ -89,6 +90,10 @@ PROSE = [
     (J, "({:.1f} and 5.2 % would", lambda: 100 * verdict(J, "C2", "mde")),
     (J, "and {:.1f} % would have been found", lambda: 100 * verdict(J, "C2", "mde", 2)),
     (J, "C3: {:.1f} %", lambda: 100 * verdict(J, "C3", "estimate")),
+    (J, "C3: -0.6 % ({:.1f} %)", lambda: 100 * verdict(J, "C3", "mde")),
+    (J, "C4: -0.4 % ({:.1f} %)", lambda: 100 * verdict(J, "C4", "mde")),
+    (J, "C11: +0.5 %\n({:.1f} %)", lambda: 100 * verdict(J, "C11", "mde")),
+    (J, "by -0.4 % ({:.1f} %)", lambda: 100 * verdict(J, "chain_in_china", "mde")),
     (J, "C4: {:.1f} %", lambda: 100 * verdict(J, "C4", "estimate")),
     (J, "C11: {:+.1f} %", lambda: 100 * verdict(J, "C11", "estimate")),
     (J, "on the placebo {:.1f} %", lambda: 100 * verdict(J, "placebo", "estimate")),
@@ -134,3 +139,24 @@ def test_four_pairs_of_softbank_are_left_after_holm() -> None:
         kept.append((row["event_id"], row["symbol"]))
         left -= 1
     assert sorted(kept) == [("C07", "9984.T"), ("C08", "9988.HK"), ("C08", "BABA"), ("C10", "9984.T")]
+
+
+def test_the_meetings_are_those_of_the_calendar() -> None:
+    """Every line of a meeting says the same of it, with a source; the shared ones are as in the calendar; weekends are such."""
+    rows = pl.read_csv(STUDIES / "high-level-meetings" / "events.csv", infer_schema=False)
+    own = ("event_name", "announced_at", "zone", "level", "apart", "source")
+    assert (
+        rows.group_by("event_id").agg(pl.col(c).n_unique() for c in own).select(pl.max_horizontal(own).max()).item()
+        == 1
+    )
+    assert rows["source"].null_count() == 0
+    assert rows["event_id"].n_unique() == 17
+    shared = pl.read_csv(STUDIES / "calendar" / "events.csv", infer_schema=False)
+    both = rows.join(shared, on="event_id", suffix="_there").unique("event_id")
+    assert sorted(both["event_id"]) == ["A04", "A14", "A15", "A16", "A23"]
+    assert (both["announced_at"] == both["announced_at_there"]).all()
+    assert both["zone"].eq_missing(both["zone_there"]).all()
+    said = {"M04": "Saturday", "M08": "Saturday", "M02": "Saturday", "M05": "Saturday", "M12": "Sunday"}
+    days = dict(rows.select("event_id", pl.col("announced_at").str.head(10).str.to_date().dt.strftime("%A")).rows())
+    assert {event: days[event] for event in said} == said
+    assert {day for event, day in days.items() if event not in said} & {"Saturday", "Sunday"} == set()

@@ -27,6 +27,7 @@ from engine.certificate.verdicts import (
 from engine.errors import SpecError
 from engine.golden import bless
 from engine.report import memo_markdown
+from engine.report.formats import p_equals
 from engine.significance import evaluate
 from engine.spec import CertificateRule, Claim
 
@@ -200,8 +201,15 @@ def test_a_study_weighs_its_claims(tmp_path: Path) -> None:
     quiet = rows_of(result, "verdicts", claim="quiet").to_dicts()[0]
     assert (quiet["margin"], quiet["power_effect"]) == (0.05, 0.0)
     assert quiet["power"] > 0.9
-    memo = memo_markdown(result)
-    assert "Claims: up, back and quiet supported; down contradicted." in memo
+    down = rows_of(result, "verdicts", claim="down").to_dicts()[0]  # of the same sample, window, test and draws as up
+    assert (up["p_opposite_calibrated"], down["p_opposite_calibrated"]) == (down["p_calibrated"], up["p_calibrated"])
+    memo = memo_markdown(result).replace("\\", "")
+    numbers = f"{100 * up['estimate']:.2f} %, 95 % interval {100 * up['ci_low']:.2f} to {100 * up['ci_high']:.2f} %"
+    assert f"**Answer.** Of 4 claims, up (mean CAR {numbers}), back (" in memo
+    assert ") are supported; down (" in memo
+    other, calibrated = p_equals(down["p_opposite"]), p_equals(up["p_calibrated"])
+    numbers = f"{100 * down['estimate']:.2f} % (n {down['n']}, one-sided bmp {other} in the opposite direction"
+    assert f"- Down at once (down): contradicted; {numbers}, calibrated {calibrated});" in memo
     assert "## Claims and verdicts" in memo
 
 
@@ -279,7 +287,7 @@ def test_a_claim_changed_after_the_first_golden_result_says_so(tmp_path: Path) -
     assert said(folder) == {"up": "changed after the first result", "down": None}
     bless(run(folder), folder / "golden", "second")  # the first one is what counts, however often it is blessed
     assert said(folder) == {"up": "changed after the first result", "down": None}
-    assert "up (changed after the first result)" in memo_markdown(run(folder))
+    assert "Up by noon (up): supported (changed after the first result); " in memo_markdown(run(folder))
     (folder / "study.toml").write_text(
         toml.replace("min_estimation_days = 20", "min_estimation_days = 21"), encoding="utf-8"
     )

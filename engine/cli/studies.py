@@ -33,16 +33,23 @@ def study_folder(study: str) -> Path:
 
 
 def for_all_studies(act: Callable[[Path], None]) -> None:
-    """Do it for every study; one without prices is left out with a word, an error does not stop the others."""
+    """Do it for every study; one without prices is left out with a word, an error does not stop the others.
+
+    Why prices are not there is told once at the end, for all studies that lack the same.
+    """
     worst = 0
+    lacking: dict[str, list[str]] = {}
     for folder in study_folders():
         try:
             act(folder)
         except MissingData as error:
-            print(f"{folder.name}: left out, its prices are not here. {error}")
+            print(f"{folder.name}: left out, its prices are not here")
+            lacking.setdefault(str(error).replace(str(folder), "STUDY"), []).append(folder.name)
         except EngineError as error:
             say(str(error))
             worst = max(worst, error.exit_code)
+    for reason, names in lacking.items():
+        print(f"\nleft out, {len(names)}: {reason}")
     if worst:
         raise typer.Exit(worst)
 

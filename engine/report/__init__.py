@@ -45,7 +45,7 @@ MEMO_FORMATS = ("html", "md", "pdf", "docx", "tex", "xlsx", "csv")
 SECTIONS: dict[str, str] = {
     "answer": "engine.report.sections:answer_section",
     "verdict": "engine.report.sections:verdict_section",
-    "claims": "engine.report.certificate:claims_section",
+    "claims": "engine.report.claims:claims_section",
     "main_chart": "engine.report.sections:main_chart_section",
     "results": "engine.report.sections:results_section",
     "tests": "engine.report.sections:tests_section",
@@ -80,15 +80,19 @@ __all__ = [
 
 
 def answer(result: StudyResult) -> str:
-    """The answer of the study in one sentence with its uncertainty."""
+    """The answer of the study with its uncertainty: a sentence; with claims theirs, and below it what the whole sample did."""
     if result.streamed:
         from engine.report.summary import summary_answer
 
         return summary_answer(result)
-    from engine.report.answers import answer
+    from engine.report.answers import answer, measured_note
+    from engine.report.claims import claims_answer
     from engine.report.findings import read_findings
 
-    return answer(read_findings(result))
+    found = read_findings(result)
+    claims, note = claims_answer(found), measured_note(found)
+    first = " ".join(text for text in (claims or answer(found), note) if text)
+    return f"{first}\nThe whole sample: {answer(found)}" if claims else first
 
 
 def which_tests(result: StudyResult) -> str:
@@ -112,11 +116,20 @@ def headline_rows(result: StudyResult) -> list[dict[str, str]]:
 
 
 def certificate_rows(result: StudyResult) -> list[tuple[str, list[dict[str, str]]]]:
-    """Certificate and verdicts as titled rows, column title -> text ready to print; only those that the result has."""
-    from engine.report.certificate import certificate_rows
+    """Verdicts and certificate as titled rows, column title -> text ready to print; only those that the result has."""
+    from engine.report.certificate import certificate_table, detectable_table
+    from engine.report.claims import claims_table
     from engine.report.findings import read_findings
 
-    return certificate_rows(read_findings(result))
+    found = read_findings(result)
+    titled = (
+        ("Verdicts", claims_table(found)),
+        (f"Certificate, window {found.window}", certificate_table(found)),
+        ("Smallest effect found in 80 % of the draws, % (size %, with the extra spread)", detectable_table(found)),
+    )
+    return [
+        (title, [dict(zip(table.columns, row, strict=True)) for row in table.rows]) for title, table in titled if table
+    ]
 
 
 def draw_chart(result: StudyResult, name: str, theme: Theme | None = None) -> Figure:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from engine.report.certificate import SCALED, certificate_of, outside
+from engine.report.claims import size_words
 from engine.report.findings import EventCar, Findings, Row, count, span_text
 from engine.report.formats import (
     FEWEST_FOR_STARS,
@@ -28,11 +30,15 @@ def answer(found: Findings) -> str:
         return (
             f"There is no answer {span_text(found.window)}: none of {lost} is complete there; the exclusions say why."
         )
-    outcome = outcome_of(found.settings)
-    measured = f"Measured is {OUTCOMES[outcome][0]}, and % stands for {OUTCOMES[outcome][1]}. " if outcome else ""
     if len(events) == 1:
-        return measured + _one_event(found, events[0])
-    return measured + (_event_by_event(found) if found.single else _group(found))
+        return _one_event(found, events[0])
+    return _event_by_event(found) if found.single else _group(found)
+
+
+def measured_note(found: Findings) -> str:
+    """What the numbers are where no return is measured, "" else."""
+    outcome = outcome_of(found.settings)
+    return f"Measured is {OUTCOMES[outcome][0]}: % stands for {OUTCOMES[outcome][1]}." if outcome else ""
 
 
 def event_label(event: EventCar, length: int = 40) -> str:
@@ -74,37 +80,36 @@ def _event_by_event(found: Findings) -> str:
     values = found.p_values(found.test)
     when, level = span_text(found.window), level_text(found.alpha)
     cars = [e.car for e in found.measured if e.car is not None]
-    spread = f"their CARs run from {percent(min(cars))} to {percent(max(cars))} %"
+    spread = f"single CARs run from {percent(min(cars))} to {percent(max(cars))} %"
     if not values:
         reasons = {(e.tests or {})[found.test]["unavailable"] for e in found.measured if found.test in (e.tests or {})}
         why = listed(sorted(str(r) for r in reasons if r)) or "it was not computed"
         return f"The primary test {found.test} has no answer {when} ({why}) for {_all(found)}; {spread}."
     moved = [e for e, p in values if p < found.alpha]
-    kept = [e for (e, _), p in zip(values, holm([p for _, p in values]), strict=True) if p < found.alpha]
-    chance = f"{found.alpha * len(values):.1f} expected by chance alone"
     verb = {"greater": "rose", "less": "fell"}.get(found.alternative, "moved")
-    says = f"{found.p_word}p{' exact' if found.test == 'sq' else ''}"
-    start = f"Of {count(len(values), found.noun)}, {len(moved) or 'none'} {verb} {when} by more than chance at the {level} level"
-    after = f"after Holm over the {len(values)}"
-    floor = smallest_rank_p(found)
-    remaining = f"; {after} none is left"
-    if floor is not None and floor * len(values) >= found.alpha:
-        remaining = f"; Holm over the {len(values)} cannot leave any (no p of sq can be below {p_text(floor)})"
-    if kept:
-        named = f" ({listed([event_label(e, 24) for e in kept])})" if len(kept) <= MANY_NAMES else ""
-        remaining = f"; {after}, {len(kept)} {'is' if len(kept) == 1 else 'are'} left{named}"
-    return f"{start} by {found.test} ({says}; {chance}){remaining if moved else ''}{_others(found)}; {spread}{_mean(found)}."
+    start = f"Of {count(len(values), found.noun)}, {len(moved) or 'none'} {verb} {when} at the {level} level by {found.test}"
+    chance = f"{found.alpha * len(values):.1f} would by chance"
+    word = f"{found.p_word.strip()}; " if found.p_word else ""
+    return f"{start} ({word}{chance}){_mean(found)}; {spread}.{_after_holm(found)}"
 
 
-def _others(found: Findings) -> str:
-    """What the other tests of one event say: how many reject, and how many after Holm over the events."""
-    said = []
-    for test in dict.fromkeys(t for e in found.measured for t in (e.tests or {}) if t != found.test):
-        values = [p for _, p in found.p_values(test)]
-        kept = sum(p < found.alpha for p in holm(values))
-        if values:
-            said.append(f"{sum(p < found.alpha for p in values)} by {test}, {kept} of them after Holm")
-    return f"; {'; '.join(said)}" if said else ""
+def _after_holm(found: Findings) -> str:
+    """What Holm over the events leaves of those that each test of one event calls more than noise; "" where none does."""
+    said, total = [], 0
+    asked = [t for t in found.settings["significance"]["tests"] if any(t in (e.tests or {}) for e in found.measured)]
+    for test in asked:
+        values = found.p_values(test)
+        moved = sum(p < found.alpha for _, p in values)
+        kept = [e for (e, _), p in zip(values, holm([p for _, p in values]), strict=True) if p < found.alpha]
+        floor = smallest_rank_p(found) if test == "sq" else None
+        total += moved
+        if kept and test == found.test and len(kept) <= MANY_NAMES:
+            said.append(f"{len(kept)} of {moved} by {test} ({listed([event_label(e, 24) for e in kept])})")
+        elif floor is not None and floor * len(values) >= found.alpha:
+            said.append(f"none by {test}, whatever the prices did (none of its p can be below {p_text(floor)})")
+        elif values:
+            said.append(f"{len(kept) or 'none'} of {moved} by {test}")
+    return f" Holm over the {len(found.p_values(found.test))} leaves {'; '.join(said)}." if total else ""
 
 
 def _mean(found: Findings) -> str:
@@ -112,7 +117,7 @@ def _mean(found: Findings) -> str:
     row = found.row("all", "permutation")
     if row is None or row["p_value"] is None or row["n"] < 2:
         return ""
-    return f", mean {percent(row['estimate'])} % (permutation {found.p_word}{p_equals(row['p_value'])})"
+    return f"; mean CAR {percent(row['estimate'])} % (permutation {found.p_word}{p_equals(row['p_value'])})"
 
 
 def smallest_rank_p(found: Findings) -> float | None:
@@ -182,6 +187,12 @@ def _reservation(found: Findings, row: Row) -> str:
     holm_p = row["p_holm"]
     if _below(row["p_value"], found.alpha) and holm_p is not None and holm_p >= found.alpha:
         said.append(f"not after Holm over the {len(found.windows)} windows (p = {p_text(holm_p)})")
+    if _below(row["p_value"], found.alpha) and outside(found, found.test):
+        calibrated = certificate_of(found, found.window)[found.test, SCALED]["p_calibrated"]
+        said.append(
+            f"{found.test} does not hold its size here"
+            + (f" (calibrated {p_equals(calibrated)})" if is_number(calibrated) else "")
+        )
     if on_one_date(found) and found.test in INDEPENDENT:
         said.append(f"all share one event day, where {found.test} is too sure of itself")
     if row["n"] < FEWEST_FOR_STARS:
@@ -218,11 +229,20 @@ def caveats(found: Findings) -> list[str]:
         _repeats(found),
         _one_that_moves(found),
         _rank_limit(found),
+        _size(found),
         _hours(events),
         _by_date(found),
         _losses(found),
     ]
     return [s for s in said if s]
+
+
+def _size(found: Findings) -> str:
+    """Where the primary test does not hold its size on the study's own data, how often it rejects there."""
+    kind = "event" if found.single else "group"
+    if not outside(found, found.test, kind=kind):
+        return ""
+    return f"{found.test} does not hold its size here: {size_words(found, found.test, found.window, kind=kind)}."
 
 
 def _by_date(found: Findings) -> str:

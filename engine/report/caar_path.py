@@ -35,6 +35,7 @@ from engine.report.style import (
 )
 from engine.report.tables import group_label
 from engine.report.titles import caar_title
+from engine.report.wording import OUTCOMES, outcome_of
 
 MOST_SINGLE = 15
 LABEL = 6.5
@@ -103,7 +104,8 @@ def _frame(axes: Axes, found: Findings) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=11, integer=True, steps=[1, 2, 5, 10]))
     percent_axis(axes.yaxis)
     axes.set_xlabel("Trading days relative to day 0")
-    axes.set_ylabel("Cumulative abnormal return, %")
+    outcome = outcome_of(found.settings)
+    axes.set_ylabel(f"CAAR of {OUTCOMES[outcome][0]}, %" if outcome else "Cumulative abnormal return, %")
 
 
 def _single_paths(found: Findings) -> list[tuple[EventCar, list[int], list[float]]]:

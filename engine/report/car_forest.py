@@ -22,7 +22,7 @@ from engine.report.chartwords import (
     subtitle,
 )
 from engine.report.findings import EventCar, Findings, Row, span_text
-from engine.report.formats import is_number, level_text, percent, shortened, typeset
+from engine.report.formats import first_words, is_number, level_text, percent, shortened, typeset
 from engine.report.labels import spread
 from engine.report.style import (
     GREY,
@@ -109,7 +109,7 @@ def _row_labels(found: Findings, events: Sequence[EventCar], figure: Figure) -> 
     makers: list[Any] = [
         lambda e: f"{shortened(e.event_id, 24)} · {e.symbol} {listing_name(e.name, e.name_zh)}",
         lambda e: f"{shortened(e.event_id, 24)} · {e.symbol} {printable(e.name)}",
-        lambda e: f"{shortened(e.event_id, 18)} · {e.symbol} {shortened(e.name, 14)}",
+        lambda e: f"{shortened(e.event_id, 18)} · {e.symbol} {first_words(e.name, 14)}",
         lambda e: f"{shortened(e.event_id, 20)} · {shortened(e.symbol, 12)}",
     ]
     labels: list[str] = []

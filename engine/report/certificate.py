@@ -1,13 +1,12 @@
-"""What the certificate and the verdicts say, in tables and words, and the mark of tests that do not hold their size."""
+"""What the certificate says, in tables and words, and the mark of tests that do not hold their size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from engine.report.document import Section, Table, Text, section
 from engine.report.findings import Findings, Row, count, span_text
-from engine.report.formats import NOTHING, fixed, is_number, level_text, listed, one_line, p_text, percent, shortened
+from engine.report.formats import NOTHING, fixed, is_number, level_text, listed, one_line, p_text, percent
 from engine.sessions import Window
 
 MARK = "†"
@@ -34,22 +33,26 @@ def certificate_of(
     }
 
 
-def outside(found: Findings, test: str, window: Window | None = None, kind: str = "group") -> bool:
-    """Whether a test is certified for the whole sample and does not hold its size in a window."""
-    rows = certificate_of(found, found.window if window is None else window, kind)
+def outside(
+    found: Findings, test: str, window: Window | None = None, kind: str = "group", group: str = "all"
+) -> bool:  # fmt: skip
+    """Whether a test is certified for a group and does not hold its size in a window."""
+    rows = certificate_of(found, found.window if window is None else window, kind, group)
     return any(rows.get((test, null), {}).get("holds") not in (None, "yes") for null in JUDGED)
 
 
-def marked(found: Findings, test: str, window: Window | None = None, kind: str = "group") -> str:
+def marked(found: Findings, test: str, window: Window | None = None, kind: str = "group", group: str = "all") -> str:
     """``" †"`` behind a test that is `outside`, else ""."""
-    return f" {MARK}" if outside(found, test, window, kind) else ""
+    return f" {MARK}" if outside(found, test, window, kind, group) else ""
 
 
 def mark_note(found: Findings) -> str:
     """What the mark says; "" without a certificate."""
     if not has_certificate(found):
         return ""
-    return f"{MARK} does not hold its size on this study's own data (see the certificate)."
+    return (
+        f"{MARK} does not hold its size on this study's own data: judged are the whole sample and the groups of claims."
+    )
 
 
 def certificate_table(found: Findings) -> Table | None:
@@ -182,103 +185,12 @@ def certificate_words(found: Findings) -> list[str]:
         )
     good = [t for t in found.settings["significance"]["tests"] if t in tests and not outside(found, t)]
     if tests:
+        number = f"{count(len(good), 'test')} of {len(tests)}" if good else f"none of {count(len(tests), 'test')}"
+        verb = "hold their size" if len(good) > 1 else "holds its size"
         said.append(
-            f"{span_text(found.window).capitalize()} {count(len(good), 'test')} of {len(tests)} "
-            f"{'holds' if len(good) == 1 else 'hold'} {'its' if len(good) == 1 else 'their'} size"
-            + (f": {listed(good)}." if good else ".")
+            f"{span_text(found.window).capitalize()}, {number} {verb}" + (f": {listed(good)}." if good else ".")
         )
     return said
-
-
-def verdict_rows(found: Findings) -> list[Row]:
-    """The rows of the verdicts, claims in the order of the study; none without claims."""
-    if "verdicts" not in found.result.tables:
-        return []
-    order = {name: i for i, name in enumerate(found.result.manifest.get("claims", []))}
-    rows = found.result.tables["verdicts"].to_dicts()
-    return sorted(rows, key=lambda r: (order.get(r["claim"], len(order)), r["claim"], r["part"]))
-
-
-def verdicts_table(found: Findings) -> Table | None:
-    """Every claim with estimate, p-values, power and verdict; None without claims."""
-    rows = verdict_rows(found)
-    if not rows:
-        return None
-    cells = []
-    for r in rows:
-        first = r["part"] == 1
-        interval = f"{percent(r['ci_low'])} to {percent(r['ci_high'])}" if is_number(r["ci_low"]) else NOTHING
-        power = f"{percent(r['power'], 0)} at {percent(r['power_effect'], 1)}" if is_number(r["power"]) else NOTHING
-        mde = percent(r["mde"]) + (f" ± {percent(r['mde_error'])}" if is_number(r["mde_error"]) else "")
-        verdict = "; ".join(t for t in (r["verdict"], r["changed"]) if t)
-        where = "" if r["group"] == "all" else f" {shortened(r['group'], 28)}"
-        margin = f"0 within {percent(r['margin'])}" if is_number(r["margin"]) else r["sign"]
-        test = f"{r['test']}{marked(found, r['test'], Window(r['window_start'], r['window_end']))}"
-        cells.append(
-            (
-                f"{r['claim']}{'' if r['primary'] == 'yes' else ' (secondary)'}" if first else "", margin,
-                f"[{r['window_start']}, {r['window_end']}]{where}", test, percent(r["estimate"]), interval,
-                p_text(r["p_value"]), p_text(r["p_calibrated"]), p_text(r["p_holm"]) if first else "", power, mde,
-                verdict if first else "",
-            )
-        )  # fmt: skip
-    columns = (
-        "Claim", "Sign", "Window", "Test", "CAR %", "Interval %", "p", "p cal.", "Holm p", "Power %", "MDE %", "Verdict",
-    )  # fmt: skip
-    numeric = (False, False, False, False, *[True] * 7, False)
-    return Table(columns, numeric, tuple(cells), (), _verdict_notes(found, rows))
-
-
-def _verdict_notes(found: Findings, rows: Sequence[Row]) -> tuple[str, ...]:
-    statements = {r["claim"]: one_line(r["statement"]) for r in rows}
-    primary = sum(1 for r in rows if r["part"] == 1 and r["primary"] == "yes")
-    reasons = [f"{r['claim']}: no answer ({one_line(r['unavailable'])})." for r in rows if r["unavailable"]]
-    return (
-        *[f"{name}: {statement}" for name, statement in statements.items()],
-        f"Notes: p one-sided in the claimed direction. Holm over {count(primary, 'primary claim')}; a claim of several parts has "
-        f"the largest p of its parts. Supported: Holm p below {level_text(found.alpha)}; contradicted: the same in the opposite "
-        "direction. Power and MDE in the claimed direction, one-sided, with the extra spread of the window.",
-        *reasons,
-    )
-
-
-def verdict_words(found: Findings) -> str:
-    """The claims by verdict in one sentence, "" without claims."""
-    rows = [r for r in verdict_rows(found) if r["part"] == 1]
-    said = []
-    for verdict in ("supported", "contradicted", "not distinguishable from noise"):
-        names = [r["claim"] + (f" ({r['changed']})" if r["changed"] else "") for r in rows if r["verdict"] == verdict]
-        if names:
-            said.append(f"{listed(names)} {verdict}")
-    return f"Claims: {'; '.join(said)}." if said else ""
-
-
-def detectable_words(found: Findings) -> str:
-    """What the primary test would have found, for an answer that is noise; "" where that is not known."""
-    row = certificate_of(found, found.window).get((found.test, SCALED))
-    if row is None or not is_number(row["mde"]):
-        return ""
-    return f"An effect of {percent(row['mde'])} % would have been found in 80 % of cases."
-
-
-def certificate_rows(found: Findings) -> list[tuple[str, list[dict[str, str]]]]:
-    """Verdicts and certificate for the command line: titles, and rows by column title."""
-    titled = (
-        ("Verdicts", verdicts_table(found)),
-        (f"Certificate, window {found.window}", certificate_table(found)),
-        ("Smallest effect found in 80 % of the draws, % (size %, with the extra spread)", detectable_table(found)),
-    )
-    return [
-        (title, [dict(zip(table.columns, row, strict=True)) for row in table.rows]) for title, table in titled if table
-    ]
-
-
-def claims_section(found: Findings) -> Section | None:
-    """Every claim with its verdict."""
-    table = verdicts_table(found)
-    if table is None:
-        return None
-    return section("Claims and verdicts", table.shown("claims", "Every claim and its verdict", "dense"))
 
 
 def certificate_section(found: Findings) -> Section | None:

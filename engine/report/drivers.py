@@ -17,6 +17,7 @@ from engine.report.formats import (
     shortened,
     stars,
 )
+from engine.report.tables import group_name
 from engine.sessions import Window
 
 MOST_DIFFERENCES = 29
@@ -136,7 +137,14 @@ def differences_table(found: Findings) -> Table | None:
 def _difference_row(first: str, second: str, tests: dict[str, Row], clustered: list[str]) -> tuple[str, ...]:
     welch, ranks = ("welch_t", "rank_sum") if first else ("welch_f", "kruskal_wallis")
     some = next(iter(tests.values()))
-    label = f"{shortened(first, 24)} − {shortened(second, 24)}" if first else "all equal"
+    plain = all(any(c.isalnum() for c in name) for name in (first, second))
+    label = (
+        f"{shortened(first, 24)} − {shortened(second, 24)}"
+        if plain
+        else f"{first} less {second}"
+        if first
+        else "all equal"
+    )
     p_values = [p_text(tests[t]["p_value"]) if t in tests else NOTHING for t in (welch, ranks, *clustered)]
     return (label, str(some["n"]), percent(some["estimate"]), *p_values)
 
@@ -150,7 +158,7 @@ def quantiles_table(found: Findings) -> Table | None:
     by_group = {r["group"]: r for r in table.filter(at).to_dicts()}
     names = ("mean", "sd", "min", "p10", "p25", "p50", "p75", "p90", "max")
     rows = tuple(
-        (shortened(g, 40), str(by_group[g]["n"]), *[percent(by_group[g][c]) for c in names])
+        (shortened(group_name(g), 40), str(by_group[g]["n"]), *[percent(by_group[g][c]) for c in names])
         for g in found.groups
         if g in by_group
     )
@@ -170,6 +178,6 @@ def groups_section(found: Findings) -> Section | None:
     differences, quantiles = differences_table(found), quantiles_table(found)
     return section(
         "Between and within groups",
-        differences.shown("differences", "Differences between groups", "tests") if differences else None,
+        differences.shown("differences", "Differences between groups", "") if differences else None,
         quantiles.shown("quantiles", "Quantiles of the CARs", "dense") if quantiles else None,
     )

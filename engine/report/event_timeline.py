@@ -36,7 +36,8 @@ FEW = 16
 OUTLIERS = 10
 LABEL = 6.8
 NEGATIVE = "#D55E00"
-DATE = 0.9  # inches of a date below the axis
+DATE, LONG_DATE = 0.55, 0.85  # inches of a date below the axis, without and with its year
+PAD = 0.08  # of the span, on either side
 
 
 def draw(found: Findings) -> Figure:
@@ -90,9 +91,10 @@ def _number(event: EventCar) -> float:
 def _limits(axes: Axes, events: Sequence[EventCar]) -> None:
     """Room for labels above and below, and dates that say no more than they must."""
     days = [e.event_day for e in events if e.event_day is not None]
-    span = max((max(days) - min(days)).days, 20)
-    places = int(axes.get_position().width * axes.figure.get_size_inches()[0] / DATE)  # type: ignore[union-attr]
-    pad = timedelta(days=max(8, round(0.07 * span)))
+    span = (max(days) - min(days)).days
+    one_year = len({d.year for d in days}) == 1
+    places = int(axes.get_position().width * axes.figure.get_size_inches()[0] / (DATE if one_year else LONG_DATE))  # type: ignore[union-attr]
+    pad = timedelta(days=max(2, round(PAD * span)))
     first, last = min(days) - pad, max(days) + pad
     axes.set_xlim(_at(first), _at(last))
     cars = [e.car or 0.0 for e in events]
@@ -104,7 +106,8 @@ def _limits(axes: Axes, events: Sequence[EventCar]) -> None:
         axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y" if span > 5 * 366 else "%Y-%m"))
     else:
         axes.set_xticks([_at(d) for d in _apart(days, (last - first).days, places)])
-        axes.xaxis.set_major_formatter(mdates.DateFormatter("%Y-%m-%d"))
+        axes.xaxis.set_major_formatter(lambda x, _: _tick(mdates.num2date(x), short=one_year))
+        axes.set_xlabel(f"Event day (day 0){f', {min(days).year}' if one_year else ''}")
 
 
 def _apart(days: Sequence[date], span: int, room: int) -> list[date]:
@@ -114,6 +117,10 @@ def _apart(days: Sequence[date], span: int, room: int) -> list[date]:
         if not chosen or (day - chosen[-1]).days * room >= span:
             chosen.append(day)
     return chosen
+
+
+def _tick(day: date, short: bool) -> str:
+    return f"{day.day} {day:%b}{'' if short else f' {day.year}'}"
 
 
 def _at(day: date) -> float:

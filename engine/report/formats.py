@@ -81,6 +81,16 @@ def shortened(text: object, length: int) -> str:
     return f"{line[: length - 1 - tail].rstrip()}…{line[len(line) - tail :].lstrip()}"
 
 
+def first_words(text: str, length: int) -> str:
+    """The first words of ``text`` that have room in ``length`` characters; at least one, which may be cut."""
+    kept = ""
+    for word in one_line(text).split():
+        if kept and len(kept) + 1 + len(word) > length:
+            break
+        kept = f"{kept} {word}".strip()
+    return shortened(kept, length)
+
+
 def markdown_text(text: object) -> str:
     """``text`` as literal text in Markdown, also inside a table cell and where ``$`` starts a formula.
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from engine.report.notation import ACCENTS, Node, read_formula
+from engine.report.notation import Node, read_formula
 
 COMBINING = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
+BRACKETS = "()[]{}|"  # outside \\left and \\right: a browser would stretch each to its own neighbours
+MARKS = {"hat": "^", "tilde": "~"}
+WIDTHS = {"\u2003": "1em", "\u2009": "0.17em", "\u2005": "0.28em"}
+NO_BREAK = "\u00a0"
 SPACES = {"\u2003": "quad", "\u2009": "thin", "\u2005": "med"}
 
 
@@ -23,18 +27,33 @@ def _mathml(node: Node | None) -> str:
     text = escape(node.text)
     simple = {
         "letter": f"<mi>{text}</mi>", "name": f'<mi mathvariant="normal">{text}</mi>', "number": f"<mn>{text}</mn>",
-        "bold": f'<mi mathvariant="bold">{text}</mi>', "operator": f"<mo>{text}</mo>", "big": f"<mo>{text}</mo>",
-        "text": f"<mtext>{text}</mtext>", "row": f"<mrow>{''.join(inside)}</mrow>",
+        "bold": f'<mi mathvariant="normal">{_bold(text)}</mi>', "operator": _operator(node.text), "big": f"<mo>{text}</mo>",
+        "text": f"<mtext>{text.replace(' ', NO_BREAK)}</mtext>", "row": f"<mrow>{''.join(inside)}</mrow>",
         "fraction": f"<mfrac>{''.join(inside)}</mfrac>", "root": f"<msqrt>{''.join(inside)}</msqrt>",
     }  # fmt: skip
     if node.kind in simple:
         return simple[node.kind]
+    if node.kind == "accent" and node.text == "bar":  # drawn by the page: few fonts have a bar as wide as a word
+        return f'<mrow class="bar">{inside[0]}</mrow>'
     if node.kind == "accent":
-        return f'<mover accent="true">{inside[0]}<mo>{ACCENTS[node.text]}</mo></mover>'
+        return f'<mover accent="true">{inside[0]}<mo>{MARKS[node.text]}</mo></mover>'
     if node.kind == "fence":
         a, b = (f'<mo stretchy="true">{escape(c)}</mo>' if c != "." else "" for c in node.text)
         return f"<mrow>{a}{inside[0]}{b}</mrow>"
     return _scripts(node, inside, ("munder", "mover", "munderover"), ("msub", "msup", "msubsup"))
+
+
+def _operator(text: str) -> str:
+    if text in WIDTHS:
+        return f'<mspace width="{WIDTHS[text]}"/>'
+    fixed = ' stretchy="false"' if text in BRACKETS else ""
+    return f"<mo{fixed}>{escape(text)}</mo>"
+
+
+def _bold(text: str) -> str:
+    """Bold letters and digits as characters of their own, for browsers that know no bold in a formula."""
+    starts = ((range(65, 91), 0x1D400), (range(97, 123), 0x1D41A), (range(48, 58), 0x1D7CE))
+    return "".join(next((chr(first + ord(c) - r[0]) for r, first in starts if ord(c) in r), c) for c in text)
 
 
 def _scripts(node: Node, inside: Sequence[str], limits: Sequence[str], scripts: Sequence[str]) -> str:

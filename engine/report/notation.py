@@ -23,7 +23,7 @@ OPERATORS = {
 BIG = {"sum": "∑", "prod": "∏", "max": "max", "min": "min"}
 NAMES = ("log", "ln", "exp", "median")
 OWN_NAMES = ("CAR", "SCAR", "BHAR", "Var", "sd", "se")  # macros of the formulas here, defined in the memo's LaTeX
-ACCENTS = {"hat": "^", "bar": "¯", "tilde": "~"}
+ACCENTS = ("hat", "bar", "tilde")
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|[A-Za-z]|\S|\s+")
 
 Kind = Literal[

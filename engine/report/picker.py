@@ -7,7 +7,8 @@ from typing import Any
 
 from engine.report.document import EventPath, Picker
 from engine.report.findings import EventCar, Findings
-from engine.report.formats import fixed, one_line, p_text, percent, shortened
+from engine.report.formats import fixed, one_line, p_text, percent, shortened, typeset
+from engine.report.surroundings import KINDS
 from engine.report.wording import FLAGS
 
 MOST_PICKED = 500
@@ -21,7 +22,9 @@ def picker(found: Findings) -> Picker | None:
     told = {(r["event_id"], r["symbol"]): r for r in tables["events"].to_dicts()}
     lost = _by_pair(tables["exclusions"].to_dicts())
     beside = _by_pair(tables["contamination"].to_dicts() if "contamination" in tables else [])
-    cars = _by_pair(tables["cars"].to_dicts())
+    order = {(w.start, w.end): i for i, w in enumerate(found.windows)}
+    every = tables["cars"].to_dicts()
+    cars = _by_pair(sorted(every, key=lambda r: order.get((r["window_start"], r["window_end"]), len(order))))
     paths = _paths(found)
     shown = []
     for event in found.events[:MOST_PICKED]:
@@ -56,14 +59,21 @@ def _facts(
     made += [("Flag", f"{flag}: {FLAGS.get(flag, '')}") for flag in event.flags]
     made += [
         (
-            f"CAR [{r['window_start']}, {r['window_end']}]",
-            f"{percent(r['car'])} % (t {fixed(r['t'])}, p {p_text(r['p_value'])})",
+            typeset(f"CAR [{r['window_start']}, {r['window_end']}]"),
+            typeset(f"{percent(r['car'])} % (t {fixed(r['t'])}, p {p_text(r['p_value'])})"),
         )
         for r in cars
     ]
     made += [("Excluded", f"{r['stage']}, {r['reason']}: {r['detail'] or ''}") for r in lost]
-    made += [("Also", f"{r['kind']} {r['other_event_id'] or ''}: {r['consequence'] or ''}") for r in beside]
+    made += [("Also", _beside(r)) for r in beside]
     return tuple((name, one_line(value)) for name, value in made if value is not None and one_line(value))
+
+
+def _beside(row: Mapping[str, Any]) -> str:
+    """What else happened, in words: ``another event of the firm in the event window, A24: flagged; its day 0 is ...``."""
+    words = KINDS.get(row["kind"], row["kind"])
+    other = f", {row['other_event_id']}" if row["other_event_id"] else ""
+    return f"{words}{other}: {str(row['consequence'] or '').removeprefix('none: ')}"
 
 
 def _paths(found: Findings) -> dict[Key, tuple[tuple[int, float | None, float | None], ...]]:

@@ -46,7 +46,7 @@ def draw(found: Findings) -> Figure:
         furthest = max(furthest, min(certain, default=points[-1][0]))
         axes.plot(*_between(points), color=COLOURS[i], linestyle=DASHES[i], linewidth=1.8 if i == 0 else 1.4, zorder=4)
     axes.set_ylim(0, 1.03)
-    axes.set_xlim(0, furthest or 0.01)
+    axes.set_xlim(0, 1.02 * furthest or 0.01)
     for axis in (axes.xaxis, axes.yaxis):
         percent_axis(axis)
     day = min(max(0, found.window.start), found.window.end)
@@ -66,10 +66,11 @@ def _between(points: list[tuple[float, float]]) -> tuple[Floats, Floats]:
 
 
 def shown_tests(found: Findings) -> list[str]:
-    """The primary test, then those that hold their size, the most powerful first; at most `MOST`."""
+    """The primary test, then those that hold their size, all where none does, the most powerful first; at most `MOST`."""
     rows = certificate_of(found, found.window)
     known = [t for (t, null), r in rows.items() if null == SCALED and r["size"] is not None]
-    good = sorted((t for t in known if not outside(found, t)), key=lambda t: (rows[t, SCALED]["mde"] or 9.9, t))
+    holding = [t for t in known if not outside(found, t)]
+    good = sorted(holding or known, key=lambda t: (rows[t, SCALED]["mde"] or 9.9, t))
     first = [found.test] if found.test in known else []
     return list(dict.fromkeys([*first, *good]))[:MOST]
 
@@ -97,8 +98,12 @@ def _words(found: Findings, tests: list[str]) -> Words:
     notes = (
         "Notes: effects put on pseudo-events with the study's own extra spread in the window; a test rejects where its p is "
         f"below that of {level_text(found.alpha)} of the draws without effect, so that tests of any size compare. Dots and the "
-        "figures of the legend: the smallest effect found in 80 % of the draws. Shown: the primary test, and tests that hold "
-        "their size."
+        "figures of the legend: the smallest effect found in 80 % of the draws. Shown: the primary test, and "
+        + (
+            "tests that hold their size."
+            if any(not outside(found, t) for t in tests)
+            else "others; none holds its size."
+        )
     )
     subtitle = f"Size-adjusted power {span_text(found.window)}"
     return Words(typeset(power_title(found)), typeset(subtitle), typeset(notes), source(found), legend)

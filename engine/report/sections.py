@@ -10,8 +10,9 @@ from typing import Any
 
 from engine.report import equations
 from engine.report.advice import Advice, advise
-from engine.report.answers import answer, caveats
-from engine.report.certificate import has_certificate, mark_note, verdict_words
+from engine.report.answers import answer, caveats, measured_note
+from engine.report.certificate import has_certificate, mark_note
+from engine.report.claims import claim_points, claims_answer
 from engine.report.document import Chart, Heading, Section, Term, Terms, Text, paragraph, points, section
 from engine.report.findings import Findings, count, span_text
 from engine.report.formats import FEWEST_FOR_STARS, level_text, one_line, shortened
@@ -51,14 +52,20 @@ def chart(found: Findings, name: str) -> Chart:
 
 
 def answer_section(found: Findings) -> Section | None:
-    """The question, the answer in one sentence with its uncertainty, and what to hold against it."""
-    held = caveats(found)
+    """The question, the answer in one sentence with its uncertainty, and what to hold against it.
+
+    A study with claims answers its primary claims first, then each claim, then says what the whole sample did.
+    """
+    held, claims = caveats(found), claims_answer(found)
     question = one_line(found.settings["question"])
     return section(
         "",
         Text(question, "question") if question else None,
         Text("Answer", "label"),
-        Text(" ".join(text for text in (answer(found), verdict_words(found)) if text), "answer"),
+        Text(" ".join(text for text in (claims or answer(found), measured_note(found)) if text), "answer"),
+        points(claim_points(found)),
+        Text("The whole sample", "label") if claims else None,
+        Text(answer(found)) if claims else None,
         Text("What to hold against it", "label") if held else None,
         points(held),
     )

@@ -140,7 +140,7 @@ def _matrix(axes: Axes, curve: Curve, choices: dict[str, dict[str, str]]) -> Non
             axes.axhspan(top, y, color="#F4F4F4", linewidth=0, zorder=0)
         y += step
     axes.set_ylim(y - step, 0)
-    axes.set_yticks([t for t, _ in ticks], [label for _, label in ticks], fontsize=7.5)
+    axes.set_yticks([t for t, _ in ticks], [typeset(label) for _, label in ticks], fontsize=7.5)
     axes.tick_params(length=0, labelbottom=False)
     for side in axes.spines.values():
         side.set_visible(False)

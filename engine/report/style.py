@@ -22,6 +22,7 @@ from engine.report.formats import one_line
 from engine.report.theme import HOUSE, Theme
 
 HEIGHT = 4.5
+NO_BREAK = "\u00a0"
 MAIN, GREY, FAINT, SHADE, GRID = "#0072B2", "#595959", "#9A9A9A", "#F0E6D2", "#E3E3E3"
 # Okabe and Ito (2008), in an order whose greys differ too; dashes and markers tell the same in print.
 GROUP_COLOURS = ("#D55E00", "#009E73", "#56B4E9", "#CC79A7")
@@ -108,8 +109,8 @@ def _has_glyph(character: str) -> bool:
 
 
 def printable(text: object) -> str:
-    """``text`` on one line with ``?`` for each character that no font has."""
-    line = one_line(text)
+    """``text`` on one line, its no-break spaces kept, with ``?`` for each character that no font has."""
+    line = NO_BREAK.join(one_line(part) for part in str(text).split(NO_BREAK))
     return line if line.isascii() else "".join(c if c.isascii() or _has_glyph(c) else "?" for c in line)
 
 
@@ -183,12 +184,21 @@ def text_width(figure: Figure, text: str, size: float, weight: str = "normal") -
     return float(width) / float(figure.dpi)
 
 
+def glued(text: str) -> str:
+    """``text`` with no-break spaces where no line may end: ``over [0, 1]``, ``on day 0``, ``5 %``, ``p = 0.010``, ``N = 8``."""
+    for before, after in (
+        (r"\[\S+,", r"\S+\]"), (r"\d", "%"), (r"\b[pN]", r"[=<]"), (r"\b[pN].[=<]", r"\d"), (r"\b(?:over|day)", r"[\[\d−-]"),
+        (r"-engine", r"\d"),
+    ):  # fmt: skip
+        text = re.sub(f"({before}) (?={after})", rf"\1{NO_BREAK}", text)
+    return text
+
+
 def wrap(figure: Figure, text: str, size: float, width: float, weight: str = "normal") -> list[str]:
     """``text`` in lines of at most ``width`` inches, broken at spaces, within a word only where it alone is too long."""
     lines: list[str] = []
     line = ""
-    whole_windows = re.sub(r"(\[\S+,) (?=\S+\])", "\\1\u00a0", text)
-    for word in whole_windows.split(" "):
+    for word in glued(text).split(" "):
         longer = f"{line} {word}".strip(" ")
         if text_width(figure, longer, size, weight) <= width:
             line = longer

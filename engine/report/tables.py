@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from engine.report.certificate import MARK, mark_note, marked
 from engine.report.document import Table
 from engine.report.findings import EventCar, Findings, Row
 from engine.report.formats import (
@@ -15,6 +16,7 @@ from engine.report.formats import (
     fixed,
     is_number,
     level_text,
+    listed,
     one_line,
     p_text,
     percent,
@@ -37,9 +39,9 @@ KEPT = {
 
 
 def group_label(group: str) -> str:
-    """``consideration=cash`` as ``cash``; a value without a letter or a digit with its column; the whole sample as ``all``."""
+    """``consideration=cash`` as ``cash``; a value that says nothing alone with its column; the whole sample as ``all``."""
     column, _, value = group.partition("=")
-    plain = any(c.isalnum() for c in value)
+    plain = any(c.isalpha() for c in value) and value.lower() not in ("yes", "no", "true", "false")
     return one_line(value if plain else f"{column} {value}") if "=" in group else group
 
 
@@ -49,7 +51,7 @@ def estimates(found: Findings, group: str, window: Window) -> tuple[int, float |
     if row is not None:
         return row["n"], row["estimate"]
     column = group.partition("=")[0]
-    if group != "all" and column not in found.result.tables["cars"].columns:
+    if group != "all" and column not in ("sample", *found.result.tables["cars"].columns):
         counts = found.result.tables["averages"].filter(pl.col("group") == group)["n"].to_list()
         return max(counts, default=0), None
     cars = [r["car"] for r in car_rows(found, group, window) if r["car"] is not None]
@@ -60,11 +62,14 @@ def car_rows(found: Findings, group: str, window: Window) -> list[Row]:
     """The rows of ``cars`` of one group and window."""
     column, _, value = group.partition("=")
     inside = found.result.tables["cars"].filter(_at(window))
-    if column == "exchange":
-        there = found.result.tables["events"].filter(pl.col("exchange") == value).select("event_id", "symbol")
-        inside = inside.join(there, on=["event_id", "symbol"], how="semi", maintain_order="left")
-    elif group != "all":
-        inside = inside.filter(pl.col(column) == value) if column in inside.columns else inside.head(0)
+    samples = found.settings["significance"].get("samples") or {}
+    wanted = {} if group == "all" else samples.get(value, {}) if column == "sample" else {column: [value]}
+    for name, values in wanted.items():
+        if name == "exchange":
+            there = found.result.tables["events"].filter(pl.col("exchange").is_in(values)).select("event_id", "symbol")
+            inside = inside.join(there, on=["event_id", "symbol"], how="semi", maintain_order="left")
+        else:
+            inside = inside.filter(pl.col(name).is_in(values)) if name in inside.columns else inside.head(0)
     return inside.select("event_id", "symbol", "car").to_dicts()
 
 
@@ -72,10 +77,17 @@ def _at(window: Window) -> pl.Expr:
     return (pl.col("window_start") == window.start) & (pl.col("window_end") == window.end)
 
 
+def judge(found: Findings, window: Window) -> str:
+    """The primary single-event test, or where it answers in no other window but its own, the next one that does."""
+    known = found.result.tables["event_significance"].filter(_at(window) & pl.col("p_value").is_not_null())["test"]
+    able = [t for t in found.settings["significance"]["tests"] if t in set(known)]
+    return found.test if window == found.window or found.test in able else next(iter(able), found.test)
+
+
 def moved(found: Findings, group: str, window: Window) -> tuple[int, int]:
-    """How many events of a group have p < alpha by the primary single-event test, and for how many it answers."""
+    """How many events of a group have p < alpha by the `judge` of the window, and for how many it answers."""
     members = {(r["event_id"], r["symbol"]) for r in car_rows(found, group, window)}
-    rows = found.result.tables["event_significance"].filter(_at(window) & (pl.col("test") == found.test))
+    rows = found.result.tables["event_significance"].filter(_at(window) & (pl.col("test") == judge(found, window)))
     answers = rows.select("event_id", "symbol", "p_value").rows()
     p_values = [p for event_id, symbol, p in answers if (event_id, symbol) in members and p is not None]
     return sum(p < found.alpha for p in p_values), len(p_values)
@@ -122,9 +134,16 @@ def verdicts_table(found: Findings) -> Table:
         )
     rows = [(_single_verdict if found.single else _group_verdict)(found, group) for group in found.groups]
     notes = [
-        f"Window {found.window}, {found.alternative}, level {level}, not adjusted for the number of groups. Noise: not "
-        "distinguishable from what such shares do without news, which is not the same as no effect."
+        f"Window {found.window}, {found.alternative}, level {level}, not adjusted for the number of groups."
+        + (
+            ""
+            if found.single
+            else " Noise: not distinguishable from what such shares do without news, which is not the same as "
+            "no effect."
+        )
     ]
+    if any(MARK in cell for row in rows for cell in row):
+        notes.append(mark_note(found))
     return Table(columns, (False, *[True] * (len(columns) - 2), False), tuple(rows), notes=tuple(notes))
 
 
@@ -142,7 +161,8 @@ def _group_verdict(found: Findings, group: str) -> tuple[str, ...]:
     if n < FEWEST_FOR_STARS and answers:
         said += "; few events, a description"
     interval = _effects(row) if row else NOTHING
-    return (group_name(group), str(n), percent(mean), interval, p_text(p), f"{hits} of {len(answers)}", said)
+    primary = f"{p_text(p)}{_mark(found, group, found.test, found.window)}"
+    return (group_name(group), str(n), percent(mean), interval, primary, f"{hits} of {len(answers)}", said)
 
 
 def _single_verdict(found: Findings, group: str) -> tuple[str, ...]:
@@ -207,6 +227,10 @@ def foot(found: Findings) -> tuple[str, ...]:
     benchmarks = sorted({name for several in stated for name in several.split(", ") if name})
     if found.single:
         below = f"events with p < {level_text(found.alpha)} by {found.test} of the events it answers for"
+        others: dict[str, list[str]] = {}
+        for window in found.windows:
+            others.setdefault(judge(found, window), []).append(str(window))
+        below += "".join(f", in {listed(names)} by {test}" for test, names in others.items() if test != found.test)
         mark = "No stars: the primary test judges events, not means; a dash where it has no answer."
     else:
         below = f"p of {found.test}" if found.test == "permutation" else f"statistic of {found.test}"
@@ -246,10 +270,8 @@ def all_tests_table(found: Findings, group: str = "all") -> Table:
 
 
 def _mark(found: Findings, group: str, test: str, window: Window) -> str:
-    """The mark behind a test that does not hold its size on the whole sample."""
-    from engine.report.certificate import marked
-
-    return marked(found, test, window) if group == "all" else ""
+    """The mark behind a test that does not hold its size on a group of the study; only some groups are certified."""
+    return marked(found, test, window, group=group)
 
 
 def _effects(row: Row) -> str:

@@ -67,7 +67,7 @@ def venue_title(found: Findings) -> str:
     said = []
     for lane, after in zip(lanes, [*lanes[1:], None], strict=True):
         same = after is not None and f"{after.day0:%B %Y}" == f"{lane.day0:%B %Y}"
-        said.append(f"{lane.city} {lane.day0.day}" + ("" if same else f" {lane.day0:%B %Y}"))
+        said.append(f"{lane.city}\u00a0{lane.day0.day}" + ("" if same else f"\u00a0{lane.day0:%B %Y}"))
     number = len({lane.day0 for lane in lanes})
     if len(lanes) == 1:
         return f"Day 0 in {said[0]}"
@@ -118,17 +118,17 @@ def size_title(found: Findings) -> str:
 
 
 def power_title(found: Findings) -> str:
-    """The smallest effect that the best test that holds its size finds."""
+    """The smallest effect that the best test that holds its size finds; of all tests where none does."""
     from engine.report.certificate import SCALED, certificate_of, outside
 
     rows = certificate_of(found, found.window)
-    known = sorted(
-        (r["mde"], t) for (t, null), r in rows.items() if null == SCALED and r["mde"] and not outside(found, t)
-    )
+    known = sorted((r["mde"], t) for (t, null), r in rows.items() if null == SCALED and r["mde"])
+    holding = [(mde, test) for mde, test in known if not outside(found, test)]
     if not known:
-        return f"No test that holds its size finds one of the effects tried {span_text(found.window)}"
-    mde, test = known[0]
-    return f"{test} finds an effect of {percent(mde)} % in 80 % of the draws {span_text(found.window)}"
+        return f"No test finds one of the effects tried {span_text(found.window)}"
+    mde, test = (holding or known)[0]
+    finds = f"{test} finds an effect of {percent(mde)} % in 80 % of the draws {span_text(found.window)}"
+    return finds if holding else f"No test holds its size; put right, {finds}"
 
 
 def placebo_title(found: Findings) -> str:

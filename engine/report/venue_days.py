@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from engine.report.chartwords import source
 from engine.report.findings import Findings
-from engine.report.formats import percent, shortened, typeset
+from engine.report.formats import first_words, percent, shortened, typeset
 from engine.report.lanes import Lane, widest
 from engine.report.style import MAIN, Words, blank, compose, printable
 from engine.report.titles import venue_title
@@ -100,21 +100,11 @@ def _days(lanes: Sequence[Lane]) -> list[date]:
 
 
 def _move_texts(lane: Lane, length: int, most: int) -> list[str]:
-    shown = [f"{_cut(s, length)}  {percent(ar)} %" for s, ar in lane.moves if ar is not None]
+    shown = [f"{first_words(s, length)}  {percent(ar)} %" for s, ar in lane.moves if ar is not None]
     without = sum(1 for _, ar in lane.moves if ar is None)
     if len(shown) > most:
         shown = [*shown[: most - 1], f"and {len(shown) - most + 1} more"]
     return [typeset(t) for t in (shown or [f"{without} without prices"])]
-
-
-def _cut(label: str, length: int) -> str:
-    """The symbol and as many words of the name as have room."""
-    kept = ""
-    for word in label.split():
-        if kept and len(kept) + 1 + len(word) > length:
-            break
-        kept = f"{kept} {word}".strip()
-    return shortened(kept, length)
 
 
 def _tick(days: Sequence[date], x: int, slim: bool) -> str:

@@ -48,7 +48,7 @@ def moments_of(ar: Floats, groups: npt.NDArray[np.int32], compiled: bool) -> dic
     running = np.cumsum(ar, axis=1)
     made = {}
     for column in groups:
-        for group in np.unique(column[column >= 0]).tolist():
+        for group in np.flatnonzero(np.bincount(column[column >= 0])).tolist():
             members = np.flatnonzero(column == group)
             rows = ar[members] if len(members) < len(ar) else ar
             sums = running[members] if len(members) < len(ar) else running
@@ -61,7 +61,7 @@ def _compiled(ar: Floats, groups: npt.NDArray[np.int32]) -> dict[int, Moments]:
 
     made = {}
     for column in groups:
-        held = np.unique(column[column >= 0])
+        held = np.flatnonzero(np.bincount(column[column >= 0]))
         room = len(held), ar.shape[1]
         n, positive, run_n = np.zeros((3, *room), np.int64)
         mean, squares, run_mean, run_squares = np.zeros((4, *room))

@@ -37,7 +37,7 @@ def sweep_work(asked: SweepTask) -> Swept:
     scar = measured.car / measured.se
     total: Swept = {}
     rows = np.flatnonzero(asked.used)
-    held = [(column, np.unique(column[column >= 0]).tolist()) for column in asked.task.groups]
+    held = [(column, np.flatnonzero(np.bincount(column[column >= 0])).tolist()) for column in asked.task.groups]
     for begin in range(0, len(rows), BLOCK):
         part = rows[begin : begin + BLOCK]
         block = Block(measured.residuals[part], measured.ar[part], measured.sigma[part], asked.task.kernel == NUMBA)

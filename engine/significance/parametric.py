@@ -237,6 +237,8 @@ def mean_residual_correlation(residuals: Floats, days: npt.NDArray[np.int64]) ->
     rows = np.broadcast_to(np.arange(n)[:, None], days.shape)
     grid[rows[present], np.searchsorted(calendar, days[present])] = residuals[present]
     known = np.isfinite(grid)
+    if known.all():
+        return _mean_correlation_of_whole(grid)
     first = np.where(known.any(axis=1), known.argmax(axis=1), 0)
     last = np.where(known.any(axis=1), len(calendar) - known[:, ::-1].argmax(axis=1), 0)
     total = 0.0
@@ -245,6 +247,17 @@ def mean_residual_correlation(residuals: Floats, days: npt.NDArray[np.int64]) ->
         span = slice(first[i], last[i])
         total += correlations(grid[i, span], grid[others, span]).sum()
     return float(total / (n * (n - 1) / 2))
+
+
+def _mean_correlation_of_whole(rows: Floats) -> float:
+    """The mean over all pairs where every row (N, D) has every day: with z the rows less their means at length 1, the sum over
+    all pairs is half of |sum z|^2 less the number of z."""
+    n, days = rows.shape
+    apart = rows - rows.mean(axis=1, keepdims=True)
+    length = np.sqrt((apart * apart).sum(axis=1))
+    usable = length > 0 if days >= 3 else np.zeros(n, bool)
+    total = (apart[usable] / length[usable, None]).sum(axis=0)
+    return float(((total * total).sum() - usable.sum()) / (n * (n - 1)))
 
 
 def correlations(one: Floats, others: Floats) -> Floats:

@@ -16,12 +16,13 @@ SPECIAL = {
     '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}", "-": "-{}", "[": "{[}", "]": "{]}",
     "−": r"\ensuremath{-}", "–": "--", "…": r"\ldots{}", "²": r"\ensuremath{^2}", "\u00a0": "~", "·": r"\textperiodcentered{}",
     "≥": r"\ensuremath{\ge}", "≤": r"\ensuremath{\le}", "α": r"\ensuremath{\alpha}", "β": r"\ensuremath{\beta}",
-    "σ": r"\ensuremath{\sigma}", "ν": r"\ensuremath{\nu}", "×": r"\ensuremath{\times}", "±": r"\ensuremath{\pm}",
+    "σ": r"\ensuremath{\sigma}", "ν": r"\ensuremath{\nu}", "×": r"\ensuremath{\times}", "±": r"\ensuremath{\pm}", "†": r"\dag{}",
 }  # fmt: skip
 # No wider than the text, and never made larger.
 FITTED = r"\resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}"
 SHORT = 40  # rows of a table that stays on one page
-LONG_CELL = 30
+LONG_CELL = 24  # characters beyond which a column of text wraps
+ROOM, DENSE_ROOM = 100, 130  # characters that a line of a table has, and of one in small type
 PREAMBLE = r"""% Compile with pdflatex, xelatex or lualatex; the charts are in charts/.
 \documentclass[PAGE,10pt]{article}
 \usepackage{iftex}
@@ -67,12 +68,8 @@ def latex_text(text: object) -> str:
 def latex_table(table: Table) -> str:
     """A table alone with caption, label and notes; needs the packages array, booktabs, float, graphicx, longtable, ragged2e."""
     long = len(table.rows) > SHORT
-    wide = [max((len(row[i]) for row in table.rows), default=0) for i in range(len(table.columns))]
-    share = 0.62 / max(1, sum(w > LONG_CELL for w in wide))
-    kinds = [
-        f">{{\\RaggedRight}}p{{{share:.2f}\\textwidth}}" if w > LONG_CELL and not n else "r" if n else "l"
-        for w, n in zip(wide, table.numeric, strict=True)
-    ]
+    dense = "dense" in table.look or len(table.columns) > 8
+    kinds = _columns(table, DENSE_ROOM if dense else ROOM)
     head = " & ".join(f"\\textbf{{{latex_text(typeset(c))}}}" for c in table.columns) + r" \\"
     caption = f"\\caption{{{latex_text(typeset(table.caption))}}}\\label{{tab:{table.name}}}" if table.caption else ""
     body = [_row(table, i) for i in range(len(table.rows))]
@@ -84,7 +81,7 @@ def latex_table(table: Table) -> str:
         *inside,
     ]
     drawn.append(f"\\end{{{name}}}")
-    size = r"\scriptsize" if "dense" in table.look or len(table.columns) > 8 else r"\small"
+    size = r"\scriptsize" if dense else r"\small"
     notes = (
         f"\n\\par\\smallskip\\footnotesize {' '.join(latex_text(typeset(n)) for n in table.notes)}"
         if table.notes
@@ -94,6 +91,16 @@ def latex_table(table: Table) -> str:
         return f"{{{size}\n" + "\n".join(drawn) + f"{notes}\\par}}"
     inner = "\n".join(drawn)
     return f"\\begin{{table}}[H]\n{size}\n{caption}\n\n{FITTED}{{{inner}}}{notes}\n\\end{{table}}"
+
+
+def _columns(table: Table, room: int) -> list[str]:
+    """The kind of every column; those of long text wrap, and share what the others leave."""
+    longest = [max([len(c), *(len(row[i]) for row in table.rows)]) for i, c in enumerate(table.columns)]
+    wraps = [n > LONG_CELL and not numeric for n, numeric in zip(longest, table.numeric, strict=True)]
+    others = sum(n + 2 for n, wrap in zip(longest, wraps, strict=True) if not wrap)
+    share = min(max(0.97 * (1 - others / room), 0.2), 0.62) / max(1, sum(wraps))
+    text = f">{{\\RaggedRight}}p{{{share:.2f}\\textwidth}}"
+    return [text if wrap else "r" if numeric else "l" for wrap, numeric in zip(wraps, table.numeric, strict=True)]
 
 
 def _row(table: Table, i: int) -> str:

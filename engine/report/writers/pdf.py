@@ -15,7 +15,10 @@ from engine.report.mathematics import typst_math
 from engine.report.style import cjk_font, font_files, shown_names
 from engine.report.theme import Fonts, Theme
 
-WIDE, WIDEST = 18, 70  # characters beyond which a column of text may wrap, and beyond which it asks for no more room
+WIDE, WIDEST = 12, 70  # characters beyond which a column of text may wrap, and beyond which it asks for no more room
+LONG = 18  # characters of a word that may break at any sign, of half as many behind an underscore
+LEAST = 0.8  # of the letters of a table that is still too wide
+ROOM, DENSE_ROOM = 100, 128  # characters that a line of a table has, and of one in small type
 
 
 def pdf_of(document: Document, svgs: Mapping[str, bytes], study: str, theme: Theme) -> bytes:
@@ -73,17 +76,31 @@ def _term(term: Term) -> dict[str, Any]:
 
 
 def _table(document: Document, table: Table) -> dict[str, Any]:
-    longest = [max((len(row[i]) for row in table.rows), default=0) for i in range(len(table.columns))]
-    wide = [
-        min(length, WIDEST) if not n and length > WIDE else 0 for n, length in zip(table.numeric, longest, strict=True)
-    ]
+    dense = "dense" in table.look or len(table.columns) > 8
+    wide, scale = _layout(table, DENSE_ROOM if dense else ROOM)
     return {
         "kind": "table", "number": document.number(table), "caption": _said(table.caption),
-        "columns": [_said(c) for c in table.columns], "numeric": list(table.numeric), "wide": wide,
+        "columns": [_said(c) for c in table.columns], "numeric": list(table.numeric), "wide": wide, "scale": scale,
         "rows": [_row(row, table.numeric) for row in table.rows],
         "kinds": [table.kind(i) for i in range(len(table.rows))], "notes": " ".join(_said(n) for n in table.notes),
-        "dense": "dense" in table.look or len(table.columns) > 8,
+        "dense": dense,
     }  # fmt: skip
+
+
+def _layout(table: Table, room: int) -> tuple[list[int], float]:
+    """The share of each column in what the others leave, 0 for one as wide as its cells; and the scale of the letters.
+
+    The longest columns of text wrap, as many as must for the others to stay whole; letters get smaller where that is not enough.
+    """
+    cells = [[*(row[i] for row in table.rows), column] for i, column in enumerate(table.columns)]
+    longest = [max(map(len, column)) for column in cells]
+    asked = [n + 1 for n in longest]
+    wide = [0] * len(longest)
+    for i in sorted(range(len(longest)), key=lambda i: -longest[i]):
+        if sum(asked) > room and longest[i] > WIDE and not table.numeric[i]:
+            words = [word for cell in cells[i] for word in re.split(r"[\s\u200b]", _breakable(cell))]
+            asked[i], wide[i] = 1 + max(map(len, words)), min(longest[i], WIDEST)
+    return wide, min(max(room / sum(asked), LEAST), 1.0)
 
 
 def _row(row: Sequence[str], numeric: Sequence[bool]) -> list[str]:
@@ -91,8 +108,9 @@ def _row(row: Sequence[str], numeric: Sequence[bool]) -> list[str]:
 
 
 def _breakable(text: str) -> str:
-    """``text`` whose longest words may break behind an underscore, a stroke or a hyphen."""
-    return re.sub(rf"\S{{{WIDE},}}", lambda word: re.sub(r"(?<=[_/.-])(?=\w)", "\u200b", word[0]), text)
+    """``text`` whose longest words may break behind an underscore, a stroke or a hyphen, shorter ones behind an underscore."""
+    text = re.sub(rf"\S{{{LONG},}}", lambda word: re.sub(r"(?<=[/.-])(?=\w)", "\u200b", word[0]), text)
+    return re.sub(rf"\S{{{LONG // 2},}}", lambda word: re.sub(r"(?<=_)(?=\w)", "\u200b", word[0]), text)
 
 
 def _said(text: str) -> str:

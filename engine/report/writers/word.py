@@ -25,7 +25,11 @@ CJK = "Noto Sans CJK SC"
 PAGES = {"a4": (210.0, 297.0), "us-letter": (215.9, 279.4)}
 MARGIN = 20.0
 TABLE = 9638  # twentieths of a point: 170 mm
-WIDEST = 30  # characters of a cell beyond which a column asks for no more room
+WIDEST, NARROW = (
+    28,
+    18,
+)  # characters of a cell beyond which a column of text asks for no more room, and one of many columns
+MANY = 9  # columns; more are many, and numbers must stay whole
 WIDE = 8  # columns from which a table is set in small type
 NOT_XML = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -211,8 +215,10 @@ def _widths(made: Any, table: Table) -> None:
     """Columns as wide as their longest cell asks for, within limits; Word moves them as it likes, others keep them."""
     from docx.oxml.ns import qn
 
-    longest = [max([len(c) // 2, *(len(row[i]) for row in table.rows)]) for i, c in enumerate(table.columns)]
-    asked = [min(max(n, 4), WIDEST) + 2 for n in longest]
+    heads = [max(map(len, c.split() or [""])) for c in table.columns]
+    longest = [max([heads[i], *(len(row[i]) for row in table.rows)]) for i in range(len(table.columns))]
+    widest = WIDEST if len(table.columns) <= MANY else NARROW
+    asked = [n + 3.5 if numeric else min(n, widest) + 3 for n, numeric in zip(longest, table.numeric, strict=True)]
     for column, wish in zip(made._tbl.tblGrid.findall(qn("w:gridCol")), asked, strict=True):
         column.set(qn("w:w"), str(round(TABLE * wish / sum(asked))))
 
