@@ -254,21 +254,33 @@ def _solved(y, xs, lo, hi, dy, means, upper, betas):
     n, k = hi - lo, means.shape[0]
     left = dy[:n]
     y_mean, syy, noise = _centre(y[lo:hi], left)
-    for j in range(k):
-        one, share = xs[j, lo:hi], 0.0
+    for j in range(0, k, 2):  # two columns at a time; the last of an odd number with itself
+        m = min(j + 1, k - 1)
+        one, other, a, b, share, its = xs[j, lo:hi], xs[m, lo:hi], means[j], means[m], 0.0, 0.0
         for t in range(n):
-            share += (one[t] - means[j]) * left[t]
+            share += (one[t] - a) * left[t]
+            its += (other[t] - b) * left[t]
+        betas[m], betas[j] = its, share
+    for j in range(k):
         for i in range(j):
-            share -= upper[i, j] * betas[i]
-        betas[j] = share / upper[j, j]
+            betas[j] -= upper[i, j] * betas[i]
+        betas[j] /= upper[j, j]
     for j in range(k - 1, -1, -1):
         for i in range(j + 1, k):
             betas[j] -= upper[j, i] * betas[i]
         betas[j] /= upper[j, j]
-    for j in range(k):
-        one = xs[j, lo:hi]
+    for j in range(0, k, 2):
+        m = min(j + 1, k - 1)
+        one, other, a, b, beta, its = (
+            xs[j, lo:hi],
+            xs[m, lo:hi],
+            means[j],
+            means[m],
+            betas[j],
+            betas[m] if m > j else 0.0,
+        )
         for t in range(n):
-            left[t] -= betas[j] * (one[t] - means[j])
+            left[t] -= beta * (one[t] - a) + its * (other[t] - b)
     rss = _dot(left, left)
     return syy > noise and rss > NEAR * syy, y_mean, rss, syy
 

@@ -27,7 +27,7 @@ Scoring = Callable[[Ints, Ints], "Scores"]
 
 NULL_RANK = "the ranks of the abnormal returns in the window are those of any other days"
 SAME_SCARS = "the standardised CARs do not vary across events"
-MOST_RANKED = 30_000_000  # values to rank again for one end of an interval; beyond it none is given
+MOST_RANKED = 10_000_000  # values to rank again for one end of an interval; beyond it none is given
 
 
 @dataclass(frozen=True)
