@@ -185,6 +185,6 @@ def test_the_memo_says_what_was_measured(tmp_path: Path) -> None:
     series = files(("date", "close", "volume"))
     text = memo_markdown(run(make_study(tmp_path, EVENTS, series, outcome={"name": "log_volume"}, **STUDY)))
     assert "This study measures log volume" in text
-    assert "Measured is log volume, and % stands for 100 times abnormal ln(volume)" in text
+    assert "Measured is log volume: % stands for 100 times abnormal ln(volume)." in text
     assert "100 times abnormal ln(volume)" in text
     assert "reaction of prices" not in text
