@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def measure_compiled(raw: RawRows, calendar: Calendar, events: RawEvents, asked: Asked) -> tuple[Measured, RowReport]:
-    """All events of the securities, for a model of `COMPILED`."""
+    """All events of the securities, for a model of `LINEAR`."""
     from engine.kernel import fused
 
     windows, x = asked.windows, calendar.regressors
@@ -49,7 +49,7 @@ def measure_compiled(raw: RawRows, calendar: Calendar, events: RawEvents, asked:
 
 
 def compiled_model(name: str, returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
-    """The fits of a model of `COMPILED`, as `MODELS` has it."""
+    """The fits of a model of `LINEAR`, as `MODELS` has it."""
     from engine.kernel import fused
 
     (n, rows), k, length = returns.shape, regressors.shape[1], event_regressors.shape[2]

@@ -2,8 +2,12 @@
 
 A security's valid rows are compacted once, with a count of the rows before every session, so that each estimation window
 is one slice and missing days cost nothing. Each window is a centred two-pass least squares of its own: the only closed form
-that stays exact at any level, beside a wild price elsewhere, and as R2 goes to 1. Several factors are made orthonormal as
-in `engine.orthonormal`. Importing this file takes half a second, so it is imported late.
+that stays exact at any level, beside a wild price elsewhere, and as R2 goes to 1. Several factors are solved by the cross
+products of a date's full window, less the days that the security lacks, or, where that would lose digits, made orthonormal
+as in `engine.orthonormal`.
+
+Importing this file takes half a second, so it is imported late. It is one file because what is compiled is kept by the time of
+the file that a function stands in: a change of what it calls elsewhere would not be seen.
 """
 
 # mypy: disable-error-code="no-untyped-def"
