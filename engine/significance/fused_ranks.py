@@ -1,4 +1,5 @@
-"""Ranks and their sums for very many events, compiled: what `sweeps` does with arrays, one event at a time; imported late.
+"""Rows in order, ranks and their sums for very many events, compiled: what `sweeps` does with arrays, one event at a time;
+imported late.
 
 The library's sort is the fastest there is, but of values alone: so the place of a value stands in its last bits, and values that
 differ in no other bit are put in order after it. The ranks are those of `rank.mid_ranks` to the last bit.
@@ -21,13 +22,24 @@ LARGEST = np.iinfo(np.int64).max
 def mid_ranks(values: Floats, split: int) -> tuple[Floats, Floats]:
     """The mid-ranks (N, D) of each row, 0 where it is not finite; and (N, split) those of the first columns among themselves."""
     ranks, own = np.empty(values.shape), np.empty((len(values), split))
+    _ranks(*_sorted_keys(values), ranks, own)
+    return ranks, own
+
+
+def in_order(values: Floats) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """The values (N, D) of each row in order, and the columns they stand in; NaN and 0 at the end for what is not finite."""
+    ordered, columns = np.full(values.shape, np.nan), np.zeros(values.shape, np.int32)
+    _places(*_sorted_keys(values), ordered, columns)
+    return ordered, columns
+
+
+def _sorted_keys(values: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats, int]:
+    """The keys of each row in order and how many there are; with the values, and the bits that hold a column."""
     bits = max(values.shape[1] - 1, 1).bit_length()
-    keys = np.empty(values.shape, np.int64)
-    counts = np.empty(len(values), np.int64)
+    keys, counts = np.empty(values.shape, np.int64), np.empty(len(values), np.int64)
     _keys((values + 0.0).view(np.int64), values, bits, keys, counts)  # 0.0 is -0.0, and must look so
     keys.sort(axis=1)
-    _ranks(keys, counts, values, bits, ranks, own)
-    return ranks, own
+    return keys, counts, values, bits
 
 
 @numba.njit(**OPTIONS)
@@ -52,6 +64,24 @@ def _in_order(keys, mask, row):
             keys[j] = keys[j - 1]
             j -= 1
         keys[j] = key
+
+
+@numba.njit(**OPTIONS)
+def _places(keys, counts, values, bits, ordered, columns):
+    """The values and their columns from sorted keys."""
+    mask = (1 << bits) - 1
+    for e in range(values.shape[0]):
+        key, row, n, i = keys[e], values[e], counts[e], 0
+        while i < n:
+            end = i + 1
+            while end < n and key[end] >> bits == key[i] >> bits:
+                end += 1
+            if end - i > 1:
+                _in_order(key[i:end], mask, row)
+            i = end
+        for i in range(n):
+            columns[e, i] = key[i] & mask
+            ordered[e, i] = row[key[i] & mask]
 
 
 @numba.njit(**OPTIONS)

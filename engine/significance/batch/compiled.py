@@ -37,16 +37,6 @@ def places(ordered, known, values, equal_too, out):  # type: ignore[no-untyped-d
 
 
 @numba.njit(**OPTIONS)
-def gather(rows, order, values, columns):  # type: ignore[no-untyped-def]
-    """Values of (D, N, R) rows in order, and their columns."""
-    for d in range(rows.shape[0]):
-        for i in range(rows.shape[1]):
-            for r in range(rows.shape[2]):
-                columns[d, i, r] = order[d, i, r]
-                values[d, i, r] = rows[d, i, order[d, i, r]]
-
-
-@numba.njit(**OPTIONS)
 def among(values, columns, count, centre, score):  # type: ignore[no-untyped-def]
     """Mid-ranks less ``centre`` of the first ``count`` values, which are in order, into their columns of ``score``."""
     first = 0

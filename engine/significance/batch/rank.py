@@ -32,11 +32,10 @@ class Sorted:
 
 def in_order(rows: Floats, known: Ints) -> Sorted:
     """The (D, N, R) rows, each in order. known: (D, N) how many have a value."""
-    from engine.significance.batch.compiled import gather
+    from engine.significance.fused_ranks import in_order as ordered
 
-    values, columns = np.empty(rows.shape), np.empty(rows.shape, np.int32)
-    gather(rows, np.argsort(rows, axis=2), values, columns)
-    return Sorted(values, columns, known)
+    values, columns = ordered(rows.reshape(-1, rows.shape[2]))
+    return Sorted(values.reshape(rows.shape), columns.reshape(rows.shape), known)
 
 
 def sorted_residuals(batch: Batch) -> Sorted:
