@@ -43,6 +43,7 @@ def wild(rng: np.random.Generator) -> Floats:
     values = plain(rng)
     values[:, 11] = 1e8 * values[:, 11]
     values[5] *= 1e-300
+    values[6] *= 1e300  # more than 32 bits hold
     return values
 
 

@@ -1,7 +1,7 @@
 """Ranks and their sums for very many events, compiled: what `sweeps` does with arrays, one event at a time; imported late.
 
-The library's sort is the fastest there is, but of values alone: so the place of a value stands in its last bits, and values that
-differ in no other bit are put in order after it. The ranks are those of `rank.mid_ranks` to the last bit.
+The library's sort is the fastest there is, but of values alone, and of short ones: so 32 bits hold the beginning of a value and
+its place, and values that begin alike are put in order after it. The ranks are those of `rank.mid_ranks` to the last bit.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -14,20 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-LARGEST = np.iinfo(np.int64).max
+LARGEST = np.int32(np.iinfo(np.int32).max)
 
 
-def mid_ranks(values: Floats, split: int) -> tuple[Floats, Floats]:
-    """The mid-ranks (N, D) of each row, 0 where it is not finite; and (N, split) those of the first columns among themselves."""
+def mid_ranks(values: Floats, split: int) -> tuple[Floats, Floats, Ints]:
+    """The mid-ranks (N, D) of each row, 0 where it is not finite; (N, split) those of the first columns among themselves; and
+    (N,) how many values are ranked."""
     ranks, own = np.empty(values.shape), np.empty((len(values), split))
     bits = max(values.shape[1] - 1, 1).bit_length()
-    keys = np.empty(values.shape, np.int64)
+    keys = np.empty(values.shape, np.int32)
     counts = np.empty(len(values), np.int64)
-    _keys((values + 0.0).view(np.int64), values, bits, keys, counts)  # 0.0 is -0.0, and must look so
+    with np.errstate(over="ignore"):  # beyond what is short, all begin alike
+        short = np.add(values, 0.0, dtype=np.float32, casting="same_kind")  # 0.0 is -0.0, and must look so
+    _keys(short.view(np.int32), values, bits, keys, counts)
     keys.sort(axis=1)
     _ranks(keys, counts, values, bits, ranks, own)
-    return ranks, own
+    return ranks, own, counts
 
 
 @numba.njit(**OPTIONS)
@@ -63,31 +67,40 @@ def _ranks(keys, counts, values, bits, ranks, own):
         if n < row.shape[0]:
             out[:] = 0.0
             mine[:] = 0.0
-        i = 0
-        while i < n:
-            end = i + 1
-            while end < n and key[end] >> bits == key[i] >> bits:
-                end += 1
-            if end - i == 1:
-                t = key[i] & mask
-                out[t] = end
-                if t < split:
-                    before += 1
-                    mine[t] = before
-                i = end
-                continue
-            _in_order(key[i:end], mask, row)
-            while i < end:
-                j, many = i, 0
-                while j < end and row[key[j] & mask] == row[key[i] & mask]:
-                    many += (key[j] & mask) < split
-                    j += 1
-                for m in range(i, j):
-                    t = key[m] & mask
-                    out[t] = 0.5 * (i + 1 + j)
-                    if t < split:
-                        mine[t] = before + 0.5 * (many + 1)
-                i, before = j, before + many
+        tied, end = False, 0
+        for i in range(1, n):
+            if key[i] >> bits == key[i - 1] >> bits and i >= end:
+                end = i + 1
+                while end < n and key[end] >> bits == key[i] >> bits:
+                    end += 1
+                _in_order(key[i - 1 : end], mask, row)
+                for j in range(i, end):
+                    tied |= row[key[j] & mask] == row[key[j - 1] & mask]
+        for i in range(n):
+            t = key[i] & mask
+            out[t] = i + 1
+            if t < split:
+                before += 1
+                mine[t] = before
+        if tied:
+            _shared(key[:n], mask, row, out, mine)
+
+
+@numba.njit(**OPTIONS)
+def _shared(key, mask, row, out, mine):
+    """Give equal values the mean of their ranks, in place."""
+    i, before, split = 0, 0, mine.shape[0]
+    while i < key.shape[0]:
+        end, many = i, 0
+        while end < key.shape[0] and row[key[end] & mask] == row[key[i] & mask]:
+            many += (key[end] & mask) < split
+            end += 1
+        for m in range(i, end):
+            t = key[m] & mask
+            out[t] = 0.5 * (i + 1 + end)
+            if t < split:
+                mine[t] = before + 0.5 * (many + 1)
+        i, before = end, before + many
 
 
 @numba.njit(**OPTIONS)
@@ -121,3 +134,14 @@ def point_sums(standardised, ranks, members, scaled, total, counts):
             counts[t] += there
         total[days] += (1 + below + 0.5 * equal) * slope - 0.5
         counts[days] += 1
+
+
+@numba.njit(**OPTIONS)
+def above_shares(residuals, shares):
+    """Each row's share of values above zero among those that are there, 0 where none is."""
+    for e in range(residuals.shape[0]):
+        row, above, n = residuals[e], 0, 0
+        for t in range(row.shape[0]):
+            above += row[t] > 0
+            n += np.isfinite(row[t])
+        shares[e] = above / max(n, 1)

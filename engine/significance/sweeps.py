@@ -56,19 +56,25 @@ class Block:
         return np.isfinite(self.rows)
 
     @cached_property
-    def _both(self) -> tuple[Floats, Floats]:
-        """The ranks of all rows, and of the residuals among themselves."""
+    def _ranked(self) -> tuple[Floats, Floats, Ints]:
+        """The ranks of all rows, those of the residuals among themselves, and how many ranks a row has."""
         if self.compiled:
             return _compiled_ranks(self.rows, self.residuals.shape[1])
-        return _ranked(self.rows, self.present), _ranked(self.residuals, np.isfinite(self.residuals))
+        there = np.isfinite(self.residuals)
+        return _ranked(self.rows, self.present), _ranked(self.residuals, there), np.asarray(self.present.sum(axis=1))
 
     @property
     def ranks(self) -> Floats:
-        return self._both[0]
+        return self._ranked[0]
 
     @property
     def residual_ranks(self) -> Floats:
-        return self._both[1]
+        return self._ranked[1]
+
+    @property
+    def counts(self) -> Ints:
+        """(n,) how many ranks an event has."""
+        return self._ranked[2]
 
     @cached_property
     def sizes(self) -> Floats:
@@ -80,13 +86,14 @@ class Block:
         return self.residuals / self.sigma[:, None]
 
     @cached_property
-    def counts(self) -> Ints:
-        """(n,) how many ranks an event has."""
-        return np.asarray(self.present.sum(axis=1))
-
-    @cached_property
     def shares(self) -> Floats:
         """(n,) each event's share of residuals above zero."""
+        if self.compiled:
+            from engine.significance.fused_ranks import above_shares
+
+            shares = np.empty(len(self.residuals))
+            above_shares(self.residuals, shares)
+            return shares
         above, there = (self.residuals > 0).sum(axis=1), np.isfinite(self.residuals).sum(axis=1)
         return np.asarray(above / np.maximum(there, 1))
 
@@ -109,7 +116,7 @@ def _ranked(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
     return np.where(present, mid_ranks(np.where(present, values, np.inf)), 0.0)
 
 
-def _compiled_ranks(values: Floats, split: int) -> tuple[Floats, Floats]:
+def _compiled_ranks(values: Floats, split: int) -> tuple[Floats, Floats, Ints]:
     from engine.significance.fused_ranks import mid_ranks as ranked
 
     return ranked(values, split)
