@@ -16,6 +16,7 @@ from engine.kernel import NUMBA, Asked, Calendar, Measured, RawEvents, RawRows, 
 from engine.kernel.layout import coefficient_names, empty_measured
 from engine.market.partitions import Part, PartedFile, read_part
 from engine.scale.moments import Moments, moments_of
+from engine.scale.order import in_order
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -150,16 +151,18 @@ def tasks_of(
             p += 1
         if p < len(file.parts) and keys[i] >= file.parts[p].first:
             part_of[i], rank[i] = p, r
-    order = np.argsort(rank[listing], kind="stable")
-    order = order[np.searchsorted(rank[listing][order], 0) :]
+    order = in_order(rank[listing] + 1)
+    order = order[np.searchsorted(rank[listing[order]], 0) :]
     edges = np.searchsorted(part_of[listing[order]], np.arange(len(file.parts) + 1))
     tasks = []
     for p, part in enumerate(file.parts):
         chosen = order[edges[p] : edges[p + 1]]
         if not len(chosen):
             continue
-        own_ranks, codes = np.unique(rank[listing[chosen]], return_inverse=True)
-        names = tuple(symbols[ordered[r]] for r in own_ranks.tolist())
+        ranks = rank[listing[chosen]]
+        steps = np.diff(ranks, prepend=-1) > 0
+        codes = np.cumsum(steps) - 1
+        names = tuple(symbols[ordered[r]] for r in ranks[steps].tolist())
         task = Task(
             file, part, names, codes.astype(np.int32), calendar[chosen].astype(np.int32), position[chosen].astype(np.int32),
             own[chosen].astype(np.int32), groups[:, chosen].astype(np.int32), calendars, asked, kernel,
