@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from engine.kernel import REASONS, Asked, Measured, empty_measured
 from engine.models import DEGENERATE
@@ -86,7 +87,7 @@ class Joined:
 
 def losses(
     joined: Joined,
-    event_ids: Sequence[str],
+    event_ids: pl.Series,
     window: Window,
     min_days: int,
     snapshot: str,
@@ -111,7 +112,7 @@ def losses(
     used = priced.copy()
     used[left] = False
     for i in np.flatnonzero(used & (code > 0)).tolist():
-        lost.add(i, *_measure_loss(joined, i, str(event_ids[i]), window, min_days))
+        lost.add(i, *_measure_loss(joined, i, event_ids[i], window, min_days))
     return lost, used & (code == 0)
 
 

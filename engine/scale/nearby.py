@@ -26,7 +26,7 @@ Small = npt.NDArray[np.int32]
 # In alphabetical order, which is that of the table.
 KINDS = ("estimation_window", "event_window", "same_day", "suspended")
 ESTIMATION, EVENT, SAME_DAY, SUSPENDED = range(4)
-SLICE = 65_536  # rows of the calendar at a time
+SLICE = 16_384  # rows of the calendar at a time
 WIDE = 1 << 21  # more than any session, or any relative day
 
 

@@ -74,7 +74,7 @@ def run_in_parts(
         ids = study.announcements.table["event_id"]
         lost, used = losses(
             joined,
-            ids.to_list(),
+            ids,
             spec.event_window,
             spec.model.min_estimation_days,
             study.snapshot.name,
