@@ -112,7 +112,8 @@ def _wild(known: _Clusters, plan: Resampling, alpha: float) -> tuple[Floats, End
         signs = 2.0 * (np.arange(2 ** len(sums) - 1)[:, None] >> np.arange(len(sums)) & 1) - 1
         of_sums, of_sizes, of_both, of_squares = ((signs * w).sum(axis=1) for w in weights)
     else:
-        of_sums, of_sizes, of_both, of_squares = _signed_sums(_drawn_signs(plan.seed, plan.draws, len(sums)), weights)
+        of_sums, of_both = _signed_sums(_drawn_signs(plan.seed, plan.draws, len(sums)), weights[::2])
+        of_sizes, of_squares = _of_sizes(plan.seed, plan.draws, sizes.tobytes())
     n, factor = sizes.sum(), len(sums) / (len(sums) - 1)
     squares = (sums**2).sum(), (sizes * sums).sum(), (sizes**2).sum()
 
@@ -139,6 +140,13 @@ def _drawn_signs(seed: int, draws: int, count: int) -> npt.NDArray[np.uint8]:
     rng = Resampling(np.empty(0, np.int64), draws, seed).generator("wild_bootstrap")
     drawn = [rng.integers(0, 2, (rows, count)).astype(bool) for rows in _portions(draws, count)]
     return np.ascontiguousarray(np.concatenate([np.packbits(part, axis=1, bitorder="little") for part in drawn]).T)
+
+
+@lru_cache(maxsize=1)  # the same for every window of a group
+def _of_sizes(seed: int, draws: int, sizes: bytes) -> Floats:
+    """(2, B) `_signed_sums` of the clusters' sizes and of their squares."""
+    known = np.frombuffer(sizes)
+    return _signed_sums(_drawn_signs(seed, draws, len(known)), np.stack([known, known**2]))
 
 
 def _signed_sums(signs: npt.NDArray[np.uint8], weights: Floats) -> Floats:
