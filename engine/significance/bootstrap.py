@@ -154,10 +154,9 @@ def _signed_sums(signs: npt.NDArray[np.uint8], weights: Floats) -> Floats:
     wanted, count = weights.shape
     eights = np.zeros((len(signs), 8, wanted))
     eights.reshape(-1, wanted)[:count] = weights.T
-    table = np.zeros((len(signs), 256, wanted))
-    for j in range(8):
-        sign = 2.0 * (np.arange(256) >> j & 1) - 1
-        table += sign[:, None] * eights[:, None, j]
+    table = np.zeros((len(signs), 1, wanted))
+    for one in np.split(eights, 8, axis=1):  # each has half of the signs for it, half against it
+        table = np.concatenate([table - one, table + one], axis=1)
     found, looked_up = np.zeros((2, signs.shape[1], wanted))
     for sums, byte in zip(table, signs, strict=True):
         found += np.take(sums, byte, axis=0, out=looked_up, mode="clip")
