@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+LARGEST = np.iinfo(np.int64).max
 
 
 @numba.njit(**OPTIONS)
@@ -34,6 +35,40 @@ def places(ordered, known, values, equal_too, out):  # type: ignore[no-untyped-d
         for d in range(values.shape[1]):
             for i in range(values.shape[2]):
                 out[k, d, i] = place(ordered[d, i], known[d, i], values[k, d, i], equal_too)
+
+
+@numba.njit(**OPTIONS)
+def to_keys(whole, rows, bits, keys):  # type: ignore[no-untyped-def]
+    """Whole numbers in the order of (D, N, R) values, of which ``whole`` is the view; their columns in the last bits.
+
+    The library sorts those several times as fast as it finds the order of values. `LARGEST` where there is no value.
+    """
+    for d in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            for r in range(rows.shape[2]):
+                bit = whole[d, i, r]
+                ordered = bit if bit >= 0 else bit ^ LARGEST
+                keys[d, i, r] = (ordered >> bits) << bits | r if np.isfinite(rows[d, i, r]) else LARGEST
+
+
+@numba.njit(**OPTIONS)
+def from_keys(keys, known, rows, bits, values, columns):  # type: ignore[no-untyped-def]
+    """The ``known`` values (D, N, R) and their columns from keys in order; those that differ in the last bits alone too."""
+    mask = (1 << bits) - 1
+    for d in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            key, row = keys[d, i], rows[d, i]
+            for r in range(1, known[d, i]):
+                one, j = key[r], r
+                if one >> bits != key[r - 1] >> bits:
+                    continue
+                while j > 0 and row[key[j - 1] & mask] > row[one & mask]:
+                    key[j] = key[j - 1]
+                    j -= 1
+                key[j] = one
+            for r in range(known[d, i]):
+                columns[d, i, r] = key[r] & mask
+                values[d, i, r] = row[key[r] & mask]
 
 
 @numba.njit(**OPTIONS)

@@ -31,11 +31,16 @@ class Sorted:
 
 
 def in_order(rows: Floats, known: Ints) -> Sorted:
-    """The (D, N, R) rows, each in order. known: (D, N) how many have a value."""
-    from engine.significance.fused_ranks import in_order as ordered
+    """The (D, N, R) rows, each in order, NaN and 0 behind the values. known: (D, N) how many have a value."""
+    from engine.significance.batch.compiled import from_keys, to_keys
 
-    values, columns = ordered(rows.reshape(-1, rows.shape[2]))
-    return Sorted(values.reshape(rows.shape), columns.reshape(rows.shape), known)
+    bits = max(rows.shape[2] - 1, 1).bit_length()
+    keys = np.empty(rows.shape, np.int64)
+    to_keys((rows + 0.0).view(np.int64), rows, bits, keys)  # 0.0 is -0.0, and must look so
+    keys.sort(axis=2)
+    values, columns = np.full(rows.shape, np.nan), np.zeros(rows.shape, np.int32)
+    from_keys(keys, known, rows, bits, values, columns)
+    return Sorted(values, columns, known)
 
 
 def sorted_residuals(batch: Batch) -> Sorted:
