@@ -173,11 +173,11 @@ def pooled_mean(events: Sequence[EventCar], alpha: float) -> tuple[float | None,
     known = [e for e in events if e.se and e.car is not None]
     if len(known) < 2:
         return None, None, None
-    from scipy import stats
+    from scipy import special
 
     own = weights(known)
     centre = sum(w * (e.car or 0.0) for w, e in zip(own, known, strict=True))
-    half = float(stats.norm.isf(alpha / 2)) / sum(1 / (e.se or 1.0) ** 2 for e in known) ** 0.5
+    half = -float(special.ndtri(alpha / 2)) / sum(1 / (e.se or 1.0) ** 2 for e in known) ** 0.5
     return centre, centre - half, centre + half
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
@@ -169,19 +169,37 @@ def save(figure: Figure, fmt: str) -> bytes:
     return out.getvalue()
 
 
+@dataclass(frozen=True)
+class _Face:
+    """A font as it is measured: families in the order in which a character is looked up, points, and dots an inch."""
+
+    families: tuple[str, ...]
+    size: float
+    weight: str
+    dpi: float
+
+
 @lru_cache(maxsize=64)
-def _font(family: tuple[str, ...], size: float, weight: str) -> font_manager.FontProperties:
-    return font_manager.FontProperties(family=list(family), size=size, weight=weight)
+def _ruler(face: _Face) -> tuple[RendererAgg, font_manager.FontProperties]:
+    font = font_manager.FontProperties(family=list(face.families), size=face.size, weight=face.weight)
+    return RendererAgg(1, 1, face.dpi), font
+
+
+@lru_cache(maxsize=1 << 14)
+def _word_width(word: str, face: _Face) -> float:
+    """Dots, in steps of 1/64 as the font lays them out, so that sums are exact."""
+    renderer, font = _ruler(face)
+    return float(renderer.get_text_width_height_descent(word, font, False)[0])
 
 
 def text_width(figure: Figure, text: str, size: float, weight: str = "normal") -> float:
-    """The width of one line of text, in inches."""
+    """The width of one line of text in inches, inside `style`: that of its words and of the spaces between them."""
     if not text:
         return 0.0
-    canvas: Any = figure.canvas
-    font = _font(tuple(families()), size, weight)
-    width, _, _ = canvas.get_renderer().get_text_width_height_descent(text, font, False)
-    return float(width) / float(figure.dpi)
+    face = _Face(tuple(matplotlib.rcParams["font.family"]), size, weight, figure.dpi)
+    words = text.split(" ")
+    dots = sum(_word_width(word, face) for word in words if word)
+    return (dots + (len(words) - 1) * _word_width(" ", face)) / face.dpi
 
 
 def glued(text: str) -> str:
