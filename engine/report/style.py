@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +13,13 @@ from typing import Any
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 from engine.report.formats import one_line
+from engine.report.letters import dots, pieces
+from engine.report.pens import PENS
 from engine.report.theme import HOUSE, Theme
 
 HEIGHT = 4.5
@@ -33,13 +34,6 @@ CJK_FONTS = (
     "Hiragino Sans GB", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "SimHei", "Heiti SC", "Noto Sans CJK JP",
     "Noto Sans CJK TC", "Noto Sans CJK HK", "Noto Serif CJK SC", "Arial Unicode MS",
 )  # fmt: skip
-METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Creator": None, "Date": None, "Format": None, "Type": None},
-    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-}
-
-
 _THEME: ContextVar[Theme] = ContextVar("theme", default=HOUSE)
 
 
@@ -163,43 +157,21 @@ def style(theme: Theme = HOUSE) -> Iterator[None]:
 
 def save(figure: Figure, fmt: str) -> bytes:
     """``figure`` as bytes, without a date or a version in them."""
-    out = io.BytesIO()
     with style(_THEME.get()):
-        figure.savefig(out, format=fmt, dpi=200, metadata=METADATA[fmt])
-    return out.getvalue()
-
-
-@dataclass(frozen=True)
-class _Face:
-    """A font as it is measured: families in the order in which a character is looked up, points, and dots an inch."""
-
-    families: tuple[str, ...]
-    size: float
-    weight: str
-    dpi: float
+        return PENS[fmt](figure)
 
 
 @lru_cache(maxsize=64)
-def _ruler(face: _Face) -> tuple[RendererAgg, font_manager.FontProperties]:
-    font = font_manager.FontProperties(family=list(face.families), size=face.size, weight=face.weight)
-    return RendererAgg(1, 1, face.dpi), font
-
-
-@lru_cache(maxsize=1 << 14)
-def _word_width(word: str, face: _Face) -> float:
-    """Dots, in steps of 1/64 as the font lays them out, so that sums are exact."""
-    renderer, font = _ruler(face)
-    return float(renderer.get_text_width_height_descent(word, font, False)[0])
+def _font(families: tuple[str, ...], size: float, weight: str) -> font_manager.FontProperties:
+    return font_manager.FontProperties(family=list(families), size=size, weight=weight)
 
 
 def text_width(figure: Figure, text: str, size: float, weight: str = "normal") -> float:
-    """The width of one line of text in inches, inside `style`: that of its words and of the spaces between them."""
+    """The width of one line of text, in inches, inside `style`."""
     if not text:
         return 0.0
-    face = _Face(tuple(matplotlib.rcParams["font.family"]), size, weight, figure.dpi)
-    words = text.split(" ")
-    dots = sum(_word_width(word, face) for word in words if word)
-    return (dots + (len(words) - 1) * _word_width(" ", face)) / face.dpi
+    font = _font(tuple(matplotlib.rcParams["font.family"]), size, weight)
+    return sum(dots(piece, font, figure.dpi)[0] for piece in pieces(text)) / figure.dpi
 
 
 def glued(text: str) -> str:
