@@ -23,7 +23,7 @@ from engine.report.chartwords import (
 )
 from engine.report.findings import EventCar, Findings, Row, span_text
 from engine.report.formats import first_words, is_number, level_text, percent, shortened, typeset
-from engine.report.labels import spread
+from engine.report.labels import leader, spread
 from engine.report.style import (
     GREY,
     GRID,
@@ -239,7 +239,7 @@ def _name_ends(axes: Axes, figure: Figure, found: Findings, events: Sequence[Eve
                 xy=(_ends(events[row], drawn)[align == "left"], row), xytext=(x, y),
                 ha=align, va="center", fontsize=LABEL, color="#333333", bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6},
                 arrowprops={"arrowstyle": "-", "color": "#B0B0B0", "linewidth": 0.5, "shrinkA": 2, "shrinkB": 2,
-                            "relpos": (0.0 if align == "left" else 1.0, 0.5)},
+                            "connectionstyle": leader, "relpos": (0.0 if align == "left" else 1.0, 0.5)},
             )  # fmt: skip
     widest = max(text_width(figure, printable(short_label(e, found, 26)), LABEL) for e in events) + 0.5
     room = widest / (axes.get_position().width * figure.get_size_inches()[0]) * (right - left)

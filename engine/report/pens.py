@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
 
@@ -46,8 +45,8 @@ def png(figure: Figure) -> bytes:
         pen = Ruler(width, height, DPI)
         figure.draw(pen)
     out = io.BytesIO()
-    pixels = np.ascontiguousarray(np.asarray(pen.buffer_rgba())[..., :3])
-    Image.fromarray(pixels).save(out, "png", dpi=(DPI, DPI), compress_level=3)
+    pixels = Image.frombuffer("RGBA", (width, height), pen.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
+    pixels.save(out, "png", dpi=(DPI, DPI), compress_level=3)
     return out.getvalue()
 
 
