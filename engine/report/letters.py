@@ -41,7 +41,8 @@ class Ruler(RendererAgg):
     def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> Extent:
         if ismath or not s:
             return super().get_text_width_height_descent(s, prop, ismath)
-        return extent([dots(piece, prop, self.dpi) for piece in pieces(s)])
+        font = prop.copy()
+        return extent([dots(piece, font, self.dpi) for piece in pieces(s)])
 
 
 @lru_cache(maxsize=MOST)
