@@ -19,7 +19,6 @@ from conftest import cell, make_study, rows_of, run, simulated, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.regression.linear_model import WLS
 
 from engine import load_study
 from engine.attributes import as_attribute, check_attributes
@@ -236,24 +235,6 @@ def test_regressions_by_hand(kind: str, text: str, weighted: bool) -> None:
     centre = (w * s.car).sum() / w.sum()
     assert found.r2 == pytest.approx(1 - (w * e**2).sum() / (w * (s.car - centre) ** 2).sum(), abs=1e-9)
     assert (found.n, found.lost) == (60, 0)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("text", ["car ~ 1", "car ~ kind*score + C(open)", "car ~ kind - 1", "car ~ score - 1"])
-def test_standard_errors_are_those_of_statsmodels(text: str, weighted: bool) -> None:
-    s = sample(5, weighted=weighted)
-    right = design(parse_formula(text), made_up(2), np.ones(60, bool))
-    theirs = WLS(s.car, right.matrix, weights=1 / s.car_se**2 if weighted else np.ones(60)).fit()
-    dates, firms = (np.unique(codes, return_inverse=True)[1] for codes in (s.dates, s.firms))
-    clusters = {"clustered_date": dates, "clustered_firm": firms, "clustered_both": np.stack([dates, firms], axis=1)}
-    expected = {kind: theirs.get_robustcov_results(kind, use_t=True).bse for kind in ("HC1", "HC3")} | {
-        kind: theirs.get_robustcov_results("cluster", groups=groups, use_t=True).bse
-        for kind, groups in clusters.items()
-    }
-    for found in regress(s, right, ["classical", *expected]):
-        np.testing.assert_allclose(found.estimate, theirs.params, rtol=1e-10)
-        np.testing.assert_allclose(found.se, expected.get(found.covariance, theirs.bse), rtol=1e-10)
-        assert found.r2 == pytest.approx(theirs.rsquared, rel=1e-10)
 
 
 def hand(car: list[float], x: list[float], dates: list[int]) -> tuple[CrossSample, Any]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from engine.crosssection.benchmark import pre_event_slopes
 from engine.crosssection.fitting import Fitted
+from engine.orthonormal import orthonormal
 from engine.significance.sample import empirical_p
 
 Floats = npt.NDArray[np.float64]
@@ -36,9 +37,8 @@ class Spread:
 
 def classical(fitted: Fitted) -> Spread:
     """s^2 (X'X)^-1, t(n - k): errors independent, of one variance. Greene (2018), ch. 4."""
-    variance = float(((fitted.error * fitted.root) ** 2).sum()) / fitted.dof
-    se = np.sqrt(variance * ((fitted.slopes / fitted.root) ** 2).sum(axis=1))
-    return Spread(se, fitted.dof, [""] * len(se), note=_one_date(fitted))
+    k = len(fitted.names)
+    return Spread(np.asarray(fitted.fit.bse) / fitted.scale, int(fitted.fit.df_resid), [""] * k, note=_one_date(fitted))
 
 
 def hc1(fitted: Fitted) -> Spread:
@@ -63,16 +63,9 @@ def _heteroskedastic(fitted: Fitted, kind: str) -> Spread:
     reasons = ["one event alone determines it, so there is no variance" if a else "" for a in alone]
     if kind == "HC3" and alone.any():
         reasons = ["an event has leverage 1: its residual cannot be scaled"] * len(reasons)
-        return Spread(np.full(len(reasons), np.nan), fitted.dof, reasons)
-    n = len(fitted.error)
-    jackknifed = fitted.error / (1 - (fitted.unit**2).sum(axis=0)) if kind == "HC3" else fitted.error
-    factor = 1.0 if kind == "HC3" else n / fitted.dof
-    return Spread(
-        np.sqrt(factor * _squared(fitted.slopes * jackknifed, np.arange(n))),
-        fitted.dof,
-        reasons,
-        note=_one_date(fitted),
-    )
+        return Spread(np.full(len(reasons), np.nan), int(fitted.fit.df_resid), reasons)
+    se = np.asarray(fitted.fit.get_robustcov_results(cov_type=kind, use_t=True).bse) / fitted.scale
+    return Spread(se, int(fitted.fit.df_resid), reasons, note=_one_date(fitted))
 
 
 def clustered_date(fitted: Fitted) -> Spread:
@@ -105,10 +98,11 @@ def _clustered(fitted: Fitted, clusters: dict[str, Ints]) -> Spread:
     if fewest < 2:
         reason = f"needs at least 2 {what} for clusters, has {fewest}"
         return Spread(np.full(k, np.nan), fewest - 1, [reason] * k, fewest)
-    variance = sum((_variance(fitted, code) for code in codes.values()), np.zeros(k))
-    if len(codes) > 1:
-        both = np.unique(np.stack(list(codes.values()), axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-        variance = variance - _variance(fitted, both)
+    groups = np.stack(list(codes.values()), axis=1)
+    robust = fitted.fit.get_robustcov_results(
+        cov_type="cluster", groups=groups if len(codes) > 1 else groups[:, 0], use_t=True
+    )
+    variance = np.diag(np.atleast_2d(robust.cov_params()))
     reasons = ["" if v > 0 else "the clusters leave no positive variance" for v in variance]
     for name, code in codes.items():
         alone = determined_by_one(fitted, code)
@@ -116,19 +110,8 @@ def _clustered(fitted: Fitted, clusters: dict[str, Ints]) -> Spread:
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     few = ": few clusters, the p-values may be too small" if fewest < FEW_CLUSTERS else ""
     shared = f"; {_one_date(fitted)}" if "dates" not in codes and _one_date(fitted) else ""
-    se = np.sqrt(np.where(variance > 0, variance, np.nan))
+    se = np.sqrt(np.where(variance > 0, variance, np.nan)) / fitted.scale
     return Spread(se, fewest - 1, reasons, fewest, said + few + shared)
-
-
-def _variance(fitted: Fitted, code: Ints) -> Floats:
-    """(k,) the variances of the coefficients with the errors of a cluster added up, and the factors for few clusters."""
-    groups, n = int(code.max()) + 1, len(fitted.error)
-    return groups / (groups - 1) * (n - 1) / fitted.dof * _squared(fitted.slopes * fitted.error, code)
-
-
-def _squared(parts: Floats, code: Ints) -> Floats:
-    """(k,) the sum of squares of the sums of a cluster. parts: (k, n) what each event adds to each coefficient's error."""
-    return np.array([(np.bincount(code, weights=own) ** 2).sum() for own in parts])
 
 
 def determined_by_one(fitted: Fitted, code: Ints) -> npt.NDArray[np.bool_]:
@@ -137,9 +120,11 @@ def determined_by_one(fitted: Fitted, code: Ints) -> npt.NDArray[np.bool_]:
     With X = QR, Q_g'Q_g has an eigenvalue 1 where cluster g alone holds the direction v; the coefficients R^-1 v of
     that direction are lost with it, and the residuals of g say nothing of their errors.
     """
-    q, r = fitted.unit.T, fitted.upper
+    rows = np.ascontiguousarray(np.asarray(fitted.fit.model.wexog).T)
+    unit, upper, _ = orthonormal(rows[None], np.zeros((1, len(rows), 0)), 0.0)
+    q, r = unit[0].T, upper[0]
     suspects = np.flatnonzero(np.bincount(code, weights=(q**2).sum(axis=1)) > 1 - ALONE)  # no more than k
-    alone = np.zeros(len(r), bool)
+    alone = np.zeros(len(rows), bool)
     size = np.sqrt((np.linalg.inv(r) ** 2).sum(axis=1))
     for cluster in suspects:
         own = q[code == cluster]

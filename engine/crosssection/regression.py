@@ -54,8 +54,7 @@ def regress(sample: CrossSample, design: Design, covariances: list[str]) -> list
     if reason:
         return [_nothing(c, len(used), lost, reason, said) for c in covariances]
     fitted = fit_cars(sample, design, used)
-    rest, whole = fitted.error * fitted.root, fitted.sample.car * fitted.root
-    if not np.sqrt((rest**2).mean()) > 1e-12 * np.sqrt((whole**2).mean()):
+    if not np.sqrt((fitted.fit.wresid**2).mean()) > 1e-12 * np.sqrt((fitted.fit.model.wendog**2).mean()):
         return [_nothing(c, len(used), lost, "the terms fit the CARs without residual", said) for c in covariances]
     return [_coefficients(c, fitted, COVARIANCES[c](fitted), lost, said) for c in covariances]
 
@@ -86,7 +85,7 @@ def _coefficients(covariance: str, fitted: Fitted, spread: Spread, lost: int, sa
     note = "; ".join(part for part in (spread.note, said) if part)
     return Coefficients(
         covariance, fitted.names, estimate, se, estimate / se, np.where(silent, np.nan, p), low, high,
-        spread.distribution or f"t({spread.dof})", len(fitted.sample.car), lost, fitted.r2, spread.clusters,
+        spread.distribution or f"t({spread.dof})", len(fitted.sample.car), lost, float(fitted.fit.rsquared), spread.clusters,
         note, tuple(spread.unavailable),
     )  # fmt: skip
 

@@ -18,7 +18,6 @@ from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.textpath import TextToPath
 
 MOST = 1 << 13  # words kept
-PIXELS: Any = RendererAgg  # a class without types
 
 Extent = tuple[float, float, float]
 
@@ -41,8 +40,7 @@ class Ruler(RendererAgg):
 
     def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> Extent:
         if ismath or not s:
-            whole: Extent = PIXELS.get_text_width_height_descent(self, s, prop, ismath)
-            return whole
+            return super().get_text_width_height_descent(s, prop, ismath)
         font = prop.copy()
         return extent([dots(piece, font, self.dpi) for piece in pieces(s)])
 
@@ -50,13 +48,12 @@ class Ruler(RendererAgg):
 @lru_cache(maxsize=MOST)
 def dots(piece: str, font: FontProperties, dpi: float) -> Extent:
     """The extent of a piece in pixels."""
-    measured: Extent = PIXELS.get_text_width_height_descent(_sheet(dpi), piece, font, False)
-    return measured
+    return RendererAgg.get_text_width_height_descent(_sheet(dpi), piece, font, False)
 
 
 @lru_cache(maxsize=8)
-def _sheet(dpi: float) -> Any:
-    return PIXELS(1, 1, dpi)
+def _sheet(dpi: float) -> RendererAgg:
+    return RendererAgg(1, 1, dpi)
 
 
 class Outlines(TextToPath):

@@ -20,12 +20,10 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
-def _outliner(width: float, height: float, out: io.StringIO) -> Any:
-    """matplotlib's renderer of SVG, with words that it knows; one that keeps its letters elsewhere lays out every line."""
-    renderer: Any = RendererSVG
-    made = renderer(width, height, out, metadata=METADATA["svg"])
-    made._text2path = OUTLINES
-    return made
+class _Pen(RendererSVG):
+    def __init__(self, *options: Any, **named: Any) -> None:
+        super().__init__(*options, **named)
+        self._text2path = OUTLINES
 
 
 @contextmanager
@@ -42,10 +40,9 @@ def png(figure: Figure) -> bytes:
     """Pixels without transparency; a low level of compression is the smallest for lines and letters on one ground."""
     from PIL import Image
 
-    renderer: Any = Ruler
     with _at(figure, DPI):
         width, height = (int(side) for side in figure.bbox.max)
-        pen = renderer(width, height, DPI)
+        pen = Ruler(width, height, DPI)
         figure.draw(pen)
     out = io.BytesIO()
     pixels = Image.frombuffer("RGBA", (width, height), pen.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
@@ -57,7 +54,7 @@ def svg(figure: Figure) -> bytes:
     """Lines and letters as outlines."""
     out = io.StringIO()
     width, height = (POINTS * float(side) for side in figure.get_size_inches())
-    pen = _outliner(width, height, out)
+    pen = _Pen(width, height, out, metadata=METADATA["svg"])
     with _at(figure, POINTS):
         figure.draw(pen)
     pen.finalize()
