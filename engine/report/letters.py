@@ -35,12 +35,16 @@ def extent(parts: Sequence[Extent]) -> Extent:
     return sum(w for w, _, _ in parts), descent + max(h - d for _, h, d in parts), descent
 
 
+AGG: Any = RendererAgg  # which states no types
+
+
 class Ruler(RendererAgg):
     """The renderer of pixels, which measures a text by its pieces. Dots, in steps of 1/64, so that sums are exact."""
 
     def get_text_width_height_descent(self, s: str, prop: FontProperties, ismath: Any) -> Extent:
         if ismath or not s:
-            return super().get_text_width_height_descent(s, prop, ismath)
+            whole: Extent = AGG.get_text_width_height_descent(self, s, prop, ismath)
+            return whole
         font = prop.copy()
         return extent([dots(piece, font, self.dpi) for piece in pieces(s)])
 
@@ -48,12 +52,13 @@ class Ruler(RendererAgg):
 @lru_cache(maxsize=MOST)
 def dots(piece: str, font: FontProperties, dpi: float) -> Extent:
     """The extent of a piece in pixels."""
-    return RendererAgg.get_text_width_height_descent(_sheet(dpi), piece, font, False)
+    found: Extent = AGG.get_text_width_height_descent(_sheet(dpi), piece, font, False)
+    return found
 
 
 @lru_cache(maxsize=8)
-def _sheet(dpi: float) -> RendererAgg:
-    return RendererAgg(1, 1, dpi)
+def _sheet(dpi: float) -> Any:
+    return AGG(1, 1, dpi)
 
 
 class Outlines(TextToPath):

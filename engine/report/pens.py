@@ -22,7 +22,7 @@ METADATA: dict[str, dict[str, None]] = {
 
 class _Pen(RendererSVG):
     def __init__(self, *options: Any, **named: Any) -> None:
-        super().__init__(*options, **named)
+        super().__init__(*options, **named)  # type: ignore[no-untyped-call]
         self._text2path = OUTLINES
 
 
@@ -42,7 +42,7 @@ def png(figure: Figure) -> bytes:
 
     with _at(figure, DPI):
         width, height = (int(side) for side in figure.bbox.max)
-        pen = Ruler(width, height, DPI)
+        pen: Any = Ruler(width, height, DPI)  # type: ignore[no-untyped-call]
         figure.draw(pen)
     out = io.BytesIO()
     pixels = Image.frombuffer("RGBA", (width, height), pen.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
@@ -54,7 +54,7 @@ def svg(figure: Figure) -> bytes:
     """Lines and letters as outlines."""
     out = io.StringIO()
     width, height = (POINTS * float(side) for side in figure.get_size_inches())
-    pen = _Pen(width, height, out, metadata=METADATA["svg"])
+    pen: Any = _Pen(width, height, out, metadata=METADATA["svg"])
     with _at(figure, POINTS):
         figure.draw(pen)
     pen.finalize()

@@ -78,7 +78,9 @@ def _choice(row: Row, choice: str) -> str:
 
 def varied(curve: Curve) -> dict[str, list[str]]:
     """The choices in which the specifications differ, each with its values in the order of the grid."""
-    ordered = [chosen for _, chosen in sorted(zip(curve.rows, curve.chosen, strict=True), key=lambda pair: pair[0]["spec"])]
+    ordered = [
+        chosen for _, chosen in sorted(zip(curve.rows, curve.chosen, strict=True), key=lambda pair: pair[0]["spec"])
+    ]
     values = {name: list(dict.fromkeys(chosen[name] for chosen in ordered)) for name in CHOICES}
     return {name: found for name, found in values.items() if len(found) > 1}
 
