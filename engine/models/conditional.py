@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,17 +75,18 @@ def _conditional(returns: Floats, regressors: Floats, event_regressors: Floats, 
     slope, above, sigma = np.full(events, np.nan), np.full(events, np.nan), np.full(events, np.nan)
     variance = np.full((events, count), np.nan)
     lost, few = np.zeros(events, bool), ols.n_obs < count + 3
-    for i in np.flatnonzero((ols.degenerate == "") & ~few):
-        kept = np.isfinite(returns[i]) & np.isfinite(benchmark[i])
-        y, x = returns[i, kept], benchmark[i, kept]
-        dy, dx, scale, unit = y - y.mean(), x - x.mean(), ols.sigma[i], x.std()
-        found = _searched(dy / scale, dx / unit, kind)
-        lost[i] = found is None
-        if found is not None:
-            above[i], slope[i] = found[0] * scale, found[1] * scale / unit
-            variance[i] = [kind.scaled(found[2:], float(scale)), *found[3:]]
-            spread = kind.spread(found[2:])
-            sigma[i] = spread * scale if 1 / FARTHEST < spread < FARTHEST else np.nan
+    with _one_core():
+        for i in np.flatnonzero((ols.degenerate == "") & ~few):
+            kept = np.isfinite(returns[i]) & np.isfinite(benchmark[i])
+            y, x = returns[i, kept], benchmark[i, kept]
+            dy, dx, scale, unit = y - y.mean(), x - x.mean(), ols.sigma[i], x.std()
+            found = _searched(dy / scale, dx / unit, kind)
+            lost[i] = found is None
+            if found is not None:
+                above[i], slope[i] = found[0] * scale, found[1] * scale / unit
+                variance[i] = [kind.scaled(found[2:], float(scale)), *found[3:]]
+                spread = kind.spread(found[2:])
+                sigma[i] = spread * scale if 1 / FARTHEST < spread < FARTHEST else np.nan
     refused = {"too_few_for_variance": few, "not_converged": lost, "no_unconditional_sigma": ~np.isfinite(sigma)}
     made = along(returns, regressors, event_regressors, ols, slope, above, refused)
     return replace(
@@ -94,6 +96,14 @@ def _conditional(returns: Floats, regressors: Floats, event_regressors: Floats, 
         sigma=sigma,
         lacks={**made.lacks, PSEUDO_DATES: SLOW},
     )
+
+
+def _one_core() -> AbstractContextManager[object]:
+    """Sums of the linear algebra in one order: a search goes elsewhere by the last bit, which the number of cores would move."""
+    import scipy.linalg  # noqa: F401  its library must be there to be held
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, "blas")
 
 
 def _searched(y: Floats, x: Floats, kind: _Kind) -> Floats | None:
