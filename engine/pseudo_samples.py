@@ -103,7 +103,7 @@ class Subject:
 
     @cached_property
     def calendars(self) -> tuple[Ints, Ints]:
-        """(N,) the number of each pair's calendar, and (C, S) the position of each session of a calendar among the days of all."""
+        """(N,) the number of each pair's calendar, and (C, S) where each session of a calendar is among the days of all."""
         dates = [self.panel.lines[line].dates for line in self.panel.line]
         names: dict[bytes, int] = {}
         calendar = np.array([names.setdefault(d.tobytes(), len(names)) for d in dates])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import NormalFits
-from engine.models.moments import EPS, at_least_one, benchmark_of, deviations, over, reasons, total
+from engine.models.moments import EPS, at_least_one, benchmark_of, deviations, how_many, over, reasons, total
 from engine.orthonormal import back_substituted, orthonormal
 
 Floats = npt.NDArray[np.float64]
@@ -25,15 +25,17 @@ def market(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
     """
     benchmark, event_benchmark = benchmark_of(regressors), benchmark_of(event_regressors)
     present = np.isfinite(returns) & np.isfinite(benchmark)
-    n = present.sum(axis=1)
+    n = how_many(present)
     x_mean, dx, x_noise = deviations(benchmark, present, n)
     y_mean, dy, y_noise = deviations(returns, present, n)
     sxx, sxy, syy = total(dx * dx), total(dx * dy), total(dy * dy)
     flat_market = sxx <= x_noise
     sxx = np.where(flat_market, np.nan, sxx)
     beta = sxy / sxx
-    residuals = dy - beta[:, None] * dx
+    dx *= beta[:, None]
+    residuals = np.subtract(dy, dx, out=dx)
     rss = total(residuals * residuals)
+    residuals[~present] = np.nan
     dof = n - 2
     s2 = over(rss, dof)
     ahead = event_benchmark - x_mean[:, None]
@@ -48,7 +50,7 @@ def market(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
         dof=dof,
         sigma=np.sqrt(s2),
         r2=1 - rss / np.where(syy > 0, syy, np.nan),
-        residuals=np.where(present, residuals, np.nan),
+        residuals=residuals,
         expected=alpha[:, None] + beta[:, None] * event_benchmark,
         forecast_basis=basis,
         degenerate=reasons(
@@ -65,7 +67,7 @@ def factor(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
     """
     k = regressors.shape[1]
     present = np.isfinite(returns) & np.isfinite(regressors).all(axis=1)
-    n = present.sum(axis=1)
+    n = how_many(present)
     y_mean, dy, y_noise = deviations(returns, present, n)
     syy = total(dy * dy)
     means, flat = np.empty((len(returns), k)), np.zeros(len(returns), bool)
@@ -137,7 +139,7 @@ def raw(returns: Floats, regressors: Floats, event_regressors: Floats) -> Normal
 def _without_coefficients(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
     """The expected return is (N, L) ``event_benchmark`` as it stands; nothing is estimated but the spread."""
     present = np.isfinite(returns) & np.isfinite(benchmark)
-    n = present.sum(axis=1)
+    n = how_many(present)
     difference = np.where(present, returns - benchmark, np.nan)
     _, centred, _ = deviations(difference, present, n)
     ss = total(centred * centred)
@@ -163,7 +165,7 @@ def mean_adjusted(returns: Floats, regressors: Floats, event_regressors: Floats)
     Brown & Warner (1985), eq. 1; MacKinlay (1997), eq. 1.
     """
     present = np.isfinite(returns)
-    n = present.sum(axis=1)
+    n = how_many(present)
     mean, residuals, noise = deviations(returns, present, n)
     rss = total(residuals * residuals)
     events, length = len(returns), event_regressors.shape[2]

@@ -39,6 +39,11 @@ def total(rows: Floats) -> Floats:
     return np.asarray(np.ascontiguousarray(rows).sum(axis=-1))
 
 
+def how_many(present: Bools) -> Ints:
+    """(N,) how many of each row are there, eight at a time."""
+    return np.asarray(np.bitwise_count(np.packbits(present, axis=-1)).sum(axis=-1, dtype=np.int64))
+
+
 def at_least_one(n: Ints) -> Floats:
     """Counts to divide by."""
     return np.maximum(n, 1).astype(np.float64)

@@ -11,6 +11,10 @@ import numba
 import numpy as np
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+SIZE, INFINITE = (
+    np.int64(0x7FFFFFFFFFFFFFFF),
+    np.int64(0x7FF0000000000000),
+)  # the bits of a double but its sign; of infinity
 LEAST = 16 * float(np.finfo(np.float64).eps)  # of a sum of squares: less than that beside its mean is rounding
 
 
@@ -38,13 +42,33 @@ def places(ordered, known, values, equal_too, out):  # type: ignore[no-untyped-d
 
 
 @numba.njit(**OPTIONS)
-def gather(rows, order, values, columns):  # type: ignore[no-untyped-def]
-    """Values of (D, N, R) rows in order, and their columns."""
+def pack(bits, low, keys):  # type: ignore[no-untyped-def]
+    """Numbers in the order of (D, N, R) doubles, of which these are the bits, but for the last ones: those of ``low`` hold the
+    column. Missing values come last."""
+    for d in range(bits.shape[0]):
+        for i in range(bits.shape[1]):
+            for r in range(bits.shape[2]):
+                one = bits[d, i, r]
+                if one & SIZE > INFINITE:
+                    one = SIZE
+                elif one < 0:
+                    one = one ^ SIZE
+                keys[d, i, r] = one & ~low | r
+
+
+@numba.njit(**OPTIONS)
+def gather(rows, keys, low, values, columns):  # type: ignore[no-untyped-def]
+    """Values of (D, N, R) rows in order, and their columns. keys: of `pack`, in order; the few values that their last bits tell
+    apart are put right."""
     for d in range(rows.shape[0]):
         for i in range(rows.shape[1]):
             for r in range(rows.shape[2]):
-                columns[d, i, r] = order[d, i, r]
-                values[d, i, r] = rows[d, i, order[d, i, r]]
+                column = keys[d, i, r] & low
+                value, at = rows[d, i, column], r
+                while at > 0 and values[d, i, at - 1] > value:
+                    values[d, i, at], columns[d, i, at] = values[d, i, at - 1], columns[d, i, at - 1]
+                    at -= 1
+                values[d, i, at], columns[d, i, at] = value, column
 
 
 @numba.njit(**OPTIONS)

@@ -60,7 +60,7 @@ class Correlations:
 def correlations(placed: Placed, spans: tuple[Ints, Ints]) -> Correlations:
     """The correlations of all pairs whose spans meet.
 
-    spans: (D, N) the first and the last day number of each event's estimation window; or of its event window, where only
+    spans: (D, N) the first and the last day number of each event's estimation window; or of its windows, where only
     pairs with common window days count.
     """
     from engine.significance.batch.compiled import correlate, lay, meeting, within_blocks
