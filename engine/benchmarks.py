@@ -46,24 +46,24 @@ def _choices(
     benchmarks: list[str] = []
     stated = spec.benchmark.by_exchange
     by_exchange = {known_exchange(k, "[benchmark] by_exchange"): v for k, v in stated.items()} | stated
-    for row in table.iter_rows(named=True):
+    looked_at = ("symbol", "exchange", "benchmark", "announced_at", "first_public_at", "where")
+    on_exchange, leaked = spec.sessions.calendar == "exchange", spec.events.stamp == "first_public_at"
+    used = spec.model.name not in WITHOUT_BENCHMARK or not on_exchange
+    for row in table.select(looked_at).iter_rows(named=True):
         exchange = exchange_of(row["symbol"], row["exchange"], listings)
-        stamp = (row["first_public_at"] if spec.events.stamp == "first_public_at" else "") or row["announced_at"]
+        stamp = (row["first_public_at"] if leaked else "") or row["announced_at"]
         calendar = known_exchange(exchange, row["where"]) if exchange is not None else ""
-        if exchange is None and (len(stamp) > len("2020-12-18") or spec.sessions.calendar == "exchange"):
+        if exchange is None and (len(stamp) > len("2020-12-18") or on_exchange):
             raise unresolved_exchange(row["symbol"], row["where"])
         benchmark = (
             row["benchmark"]
-            or (spec.model.peers if spec.sessions.calendar == "exchange" else None)
+            or (spec.model.peers if on_exchange else None)
             or by_exchange.get(exchange or "")
             or by_exchange.get(calendar)
             or spec.benchmark.default
             or ""
         )
-        used = spec.model.name not in WITHOUT_BENCHMARK or spec.sessions.calendar == "benchmark"
-        optional = spec.model.name in WITH_FACTORS and spec.sessions.calendar == "exchange" and not any(benchmarks)
-        optional = optional and not (spec.factors is not None and spec.factors.is_world)  # its "local" is the benchmark
-        if used and not benchmark and not optional:
+        if used and not benchmark and not (_without(spec) and not any(benchmarks)):
             raise SpecError(
                 f"{row['where']}: no benchmark for {row['symbol']} on {exchange}. Give [benchmark] default, "
                 f'by_exchange = {{{exchange} = "..."}}, or a column benchmark in the calendar.'
@@ -72,6 +72,12 @@ def _choices(
         exchanges.append(exchange)
         benchmarks.append(benchmark if used else "")
     return exchanges, benchmarks
+
+
+def _without(spec: StudySpec) -> bool:
+    """Whether factors alone may explain the returns; a world's "local" factor is the benchmark."""
+    factors = spec.model.name in WITH_FACTORS and not (spec.factors is not None and spec.factors.is_world)
+    return factors and spec.sessions.calendar == "exchange"
 
 
 def _check_control(spec: StudySpec, benchmark: str, row: Mapping[str, Any]) -> None:

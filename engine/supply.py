@@ -44,7 +44,8 @@ def read_market(
     Raises DataError that names all that is missing at once, SpecError for what the study should have said.
     """
     rule = spec.benchmark
-    homes = dict.fromkeys(zip(table["symbol"].to_list(), exchanges, benchmarks, strict=True))  # a listing has many rows
+    columns = {"symbol": table["symbol"], "exchange": exchanges, "benchmark": benchmarks}
+    homes = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)).unique(maintain_order=True).rows()
     indices, members = indices_of(spec, [*(benchmark for _, _, benchmark in homes), *further])
     _check_own_weights(spec, {symbol: benchmark for symbol, _, benchmark in homes})
     listings, controls = {symbol for symbol, _, _ in homes}, controls_of(spec)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from engine.kernel import REASONS, Asked, Measured, empty_measured
 from engine.models import DEGENERATE
@@ -86,7 +87,7 @@ class Joined:
 
 def losses(
     joined: Joined,
-    event_ids: Sequence[str],
+    event_ids: pl.Series,
     window: Window,
     min_days: int,
     snapshot: str,
@@ -111,7 +112,7 @@ def losses(
     used = priced.copy()
     used[left] = False
     for i in np.flatnonzero(used & (code > 0)).tolist():
-        lost.add(i, *_measure_loss(joined, i, str(event_ids[i]), window, min_days))
+        lost.add(i, *_measure_loss(joined, i, event_ids[i], window, min_days))
     return lost, used & (code == 0)
 
 
@@ -128,6 +129,18 @@ def _measure_loss(joined: Joined, i: int, event_id: str, window: Window, min_day
     return "estimation", REASONS[code], f"{n} returns in {own} of {pair.symbol}: {DEGENERATE[REASONS[code]]}"
 
 
+def _kinds(rows: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], Ints]:
+    """The distinct ones of N rows, and (N,) which of them each is."""
+    packed = np.zeros((len(rows), -(-rows.shape[1] // 64) * 8), np.uint8)
+    packed[:, : -(-rows.shape[1] // 8)] = np.packbits(rows, axis=1)
+    which, first = np.zeros(len(rows), np.int64), np.zeros(min(len(rows), 1), np.int64)
+    for word in packed.view(np.uint64).T:  # sorting whole numbers is much faster than sorting rows
+        own = np.unique(word, return_inverse=True)[1]
+        key = which * (int(own.max(initial=0)) + 1) + own
+        _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    return rows[first], which
+
+
 def incomplete(joined: Joined, used: npt.NDArray[np.bool_], windows: Sequence[Window], event_window: Window) -> Lost:
     """A row for each pair and window whose days are not all there."""
     lost = Lost([], [], [], [])
@@ -136,10 +149,10 @@ def incomplete(joined: Joined, used: npt.NDArray[np.bool_], windows: Sequence[Wi
     for window in windows:
         inside = bits[:, window.within(event_window)]
         short = np.flatnonzero(inside.any(axis=1))
-        kinds, which = np.unique(inside[short], axis=0, return_inverse=True)
+        kinds, which = _kinds(inside[short])
         texts = [f"{window}: no return on relative day {', '.join(map(str, window.days[kind]))}" for kind in kinds]
         lost.row.extend(rows[short].tolist())
-        lost.detail.extend(texts[k] for k in which.ravel().tolist())
+        lost.detail.extend(texts[k] for k in which.tolist())
     lost.stage.extend(["window"] * len(lost.row))
     lost.reason.extend(["missing_days"] * len(lost.row))
     return lost

@@ -17,6 +17,7 @@ import polars as pl
 from engine.announcements.contamination import FLAGGED
 from engine.firm_events import halted_words
 from engine.scale.mapping import in_threads
+from engine.scale.order import in_order
 from engine.scale.pairs import Pairs
 from engine.sessions import Window
 
@@ -25,7 +26,7 @@ Small = npt.NDArray[np.int32]
 # In alphabetical order, which is that of the table.
 KINDS = ("estimation_window", "event_window", "same_day", "suspended")
 ESTIMATION, EVENT, SAME_DAY, SUSPENDED = range(4)
-SLICE = 65_536  # rows of the calendar at a time
+SLICE = 16_384  # rows of the calendar at a time
 WIDE = 1 << 21  # more than any session, or any relative day
 
 
@@ -185,7 +186,7 @@ def _same_day(rows: _Rows, pairs: Pairs) -> tuple[Ints, int, Ints, Ints, Ints, I
     day = days - low
     size = np.bincount(day)
     own = day * len(pairs.symbols) + pairs.listing[at]
-    order = np.argsort(own, kind="stable")
+    order = in_order(own)
     edges = np.flatnonzero(np.append(True, np.diff(own[order]) != 0))
     kin = np.empty(len(at), np.int64)
     kin[order] = np.repeat(np.diff(np.append(edges, len(at))), np.diff(np.append(edges, len(at))))
@@ -265,7 +266,7 @@ def _listed(pairs: Pairs) -> tuple[Ints, Ints, Ints]:
         place[known] = np.searchsorted(line.dates, day[known])
     at = np.flatnonzero(place >= 0)
     keys = _base(pairs, at) + place[at]
-    order = np.argsort(keys, kind="stable")
+    order = in_order(keys)
     return keys[order], at[order], place[at][order]
 
 

@@ -74,7 +74,7 @@ def run_in_parts(
         ids = study.announcements.table["event_id"]
         lost, used = losses(
             joined,
-            ids.to_list(),
+            ids,
             spec.event_window,
             spec.model.min_estimation_days,
             study.snapshot.name,
@@ -200,7 +200,7 @@ def _quality(file: PartedFile) -> pl.DataFrame:
 def _outcome(study: Study, book: Book, around: Surroundings, kernel: str) -> Outcome:
     joined, pairs = book.joined, book.joined.pairs
     listing = pairs.listing[book.used].astype(np.int64)
-    by_day = np.unique(listing << 20 | pairs.position[book.used])
+    clusters = pl.Series(listing << 20 | pairs.position[book.used]).n_unique()
     many = len(pairs.symbols) > MANY_LISTINGS
     series: list[Mapping[str, Any]] = [
         {
@@ -212,8 +212,8 @@ def _outcome(study: Study, book: Book, around: Surroundings, kernel: str) -> Out
     ] if not many else []  # fmt: skip
     firms = {
         "rows": around.counts,
-        "firms": len(np.unique(listing)),
-        "clusters": len(by_day),
+        "firms": int(np.count_nonzero(np.bincount(listing))),
+        "clusters": clusters,
         **_correlation(book),
     }
     homes = {} if many else listings_of(study, _homes(study))

@@ -138,7 +138,7 @@ def tested(
     every_group = [one for one in every_group if len(one[2]) or one[1] == "all"]
     members = [(name, rows) for _, name, rows in every_group]
     dates = pairs.event_day[book.used].astype("datetime64[D]").astype(np.int64)
-    firms = np.unique(pairs.listing[book.used], return_inverse=True)[1]
+    firms = np.cumsum(np.bincount(pairs.listing[book.used]) > 0)[pairs.listing[book.used]] - 1
     plan = _resampling(book)
     asked = spec.significance.tests
     tests = [t for t in asked if t in SIGNIFICANCE_TESTS]

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from engine.kernel import NUMBA
 from engine.scale.mapping import Mapper
-from engine.scale.work import Task, measured_of
+from engine.scale.work import Task, measured_in_runs
 from engine.significance.sweeps import SWEEPS, Block, Cell, Sums, added, sums_of
 
 Ints = npt.NDArray[np.int64]
-BLOCK = 512  # events at once: what they need stays in the processor's cache
+RUN = 4_096  # events that are measured at once: what they leave is never much
+BLOCK = 512  # events that are ranked at once: what they need stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -33,27 +34,26 @@ Swept = dict[tuple[str, int, int], Sums]
 
 def sweep_work(asked: SweepTask) -> Swept:
     """The sums of a part by test, group and window."""
-    measured = measured_of(replace(asked.task, asked=replace(asked.task.asked, residuals=True, days=False)))
-    scar = measured.car / measured.se
+    task = replace(asked.task, asked=replace(asked.task.asked, residuals=True, days=False))
+    held = [np.flatnonzero(np.bincount(column[column >= 0])).tolist() for column in task.groups]
     total: Swept = {}
-    rows = np.flatnonzero(asked.used)
-    held = [(column, np.flatnonzero(np.bincount(column[column >= 0])).tolist()) for column in asked.task.groups]
-    for begin in range(0, len(rows), BLOCK):
-        part = rows[begin : begin + BLOCK]
-        block = Block(measured.residuals[part], measured.ar[part], measured.sigma[part], asked.task.kernel == NUMBA)
-        cells = {}
-        for w, window in enumerate(asked.task.asked.windows):
-            complete = np.isfinite(measured.car[part, w])
-            columns = window.within(asked.task.asked.event_window)
-            for column, groups in held:
-                for group in groups:
-                    members = np.flatnonzero((column[part] == group) & complete)
-                    if not len(members):
-                        continue
-                    spread = asked.spreads.get((group, w), np.nan)
-                    cells[group, w] = Cell(members, columns, scar[part[members], w], spread)
-        for key, sums in sums_of(asked.tests, block, cells).items():
-            total[key] = added(SWEEPS[key[0]], total[key], sums) if key in total else sums
+    for events, measured in measured_in_runs(task, RUN):
+        scar = measured.car / measured.se
+        complete = np.isfinite(measured.car) & asked.used[events, None]
+        for begin in range(0, len(scar), BLOCK):
+            part = slice(begin, begin + BLOCK)
+            block = Block(measured.residuals[part], measured.ar[part], measured.sigma[part], task.kernel == NUMBA)
+            cells = {}
+            for w, window in enumerate(task.asked.windows):
+                columns = window.within(task.asked.event_window)
+                for column, groups in zip(task.groups[:, events], held, strict=True):
+                    for group in groups:
+                        members = np.flatnonzero((column[part] == group) & complete[part, w])
+                        if len(members):
+                            spread = asked.spreads.get((group, w), np.nan)
+                            cells[group, w] = Cell(members, columns, scar[part][members, w], spread)
+            for key, sums in sums_of(asked.tests, block, cells).items():
+                total[key] = added(SWEEPS[key[0]], total[key], sums) if key in total else sums
     return total
 
 

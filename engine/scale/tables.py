@@ -64,9 +64,8 @@ def _frame(
     schema, made_of = SCHEMAS[name] | dict(extra or {}), _compiled_numbers if compiled else numbers
     made = {c: made_of(np.asarray(columns[c])) if schema[c] == NUMBER else columns[c] for c in schema}
     frame = pl.DataFrame(made)
-    other = {
-        c: kind for c, kind in schema.items() if frame.schema[c] not in (kind, pl.Enum) or frame.schema[c] == pl.Null
-    }
+    kinds = frame.schema
+    other = {c: kind for c, kind in schema.items() if kinds[c] not in (kind, pl.Enum) or kinds[c] == pl.Null}
     return frame.cast(other) if other else frame  # type: ignore[arg-type]
 
 

@@ -5,8 +5,8 @@ Whoever maps it, in threads or on other machines, gives the same `Task` and gets
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from engine.kernel import NUMBA, Asked, Calendar, Measured, RawEvents, RawRows, 
 from engine.kernel.layout import coefficient_names, empty_measured
 from engine.market.partitions import Part, PartedFile, read_part
 from engine.scale.moments import Moments, moments_of
+from engine.scale.order import in_order
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -68,16 +69,13 @@ class Done:
 
 def work(task: Task) -> Done:
     """Read the part, measure its events. Raises DataError for a file that cannot be read, `Unsorted` for one out of order."""
-    rows = read_part(task.file, task.part, task.symbols)
-    place = {symbol: g for g, symbol in enumerate(task.symbols)}
-    at = np.array([place[s] for s in rows.symbols], np.int64)  # of each security read among those looked for
+    raw, at, stale_rows = _read(task)
     found = np.zeros(len(task.symbols), bool)
     found[at] = True
-    raw = RawRows(rows.start, rows.days, rows.values, task.file.is_return)
     measured, reports = _measured(task, raw, at)
     state, first, last = np.zeros(len(found), np.int8), *np.full((2, len(found)), -1, np.int32)
     stale, off = np.zeros(len(found), np.int32), np.zeros((len(found), len(task.calendars)), np.int32)
-    stale[at] = rows.stale
+    stale[at] = stale_rows
     gaps = [np.empty((0, 4), np.int32)]
     for c, report in reports.items():
         state[at], first[at], last[at], off[at, c] = report.state, report.first, report.last, report.off_session
@@ -99,12 +97,32 @@ def work(task: Task) -> Done:
     )
 
 
-def measured_of(task: Task) -> Measured:
-    """The numbers of the task's events alone."""
+def measured_in_runs(task: Task, most: int) -> Iterator[tuple[slice, Measured]]:
+    """The numbers of the task's events alone, run by run: of whole listings, ``most`` events or those of one listing."""
+    raw, at, _ = _read(task)
+    listings = len(task.symbols)
+    first = np.searchsorted(task.listing, np.arange(listings + 1))
+    begin = 0
+    while begin < listings:
+        end = max(int(np.searchsorted(first, first[begin] + most, side="right")) - 1, begin + 1)
+        events = slice(int(first[begin]), int(first[end]))
+        lo, hi = np.searchsorted(at, [begin, end]).tolist()
+        rows = slice(int(raw.start[lo]), int(raw.start[hi]))
+        own = replace(
+            task, symbols=task.symbols[begin:end], listing=task.listing[events] - begin, calendar=task.calendar[events],
+            position=task.position[events], own=task.own[events], groups=task.groups[:, events],
+        )  # fmt: skip
+        some = RawRows(raw.start[lo : hi + 1] - rows.start, raw.days[rows], raw.values[rows], raw.is_return)
+        yield events, _measured(own, some, at[lo:hi] - begin)[0]
+        begin = end
+
+
+def _read(task: Task) -> tuple[RawRows, Ints, Ints]:
+    """The rows of the part; of each security read, where it stands among those looked for, and how many of its rows are stale."""
     rows = read_part(task.file, task.part, task.symbols)
     place = {symbol: g for g, symbol in enumerate(task.symbols)}
     at = np.array([place[s] for s in rows.symbols], np.int64)
-    return _measured(task, RawRows(rows.start, rows.days, rows.values, task.file.is_return), at)[0]
+    return RawRows(rows.start, rows.days, rows.values, task.file.is_return), at, rows.stale
 
 
 def _measured(task: Task, raw: RawRows, at: Ints) -> tuple[Measured, dict[int, RowReport]]:
@@ -150,16 +168,18 @@ def tasks_of(
             p += 1
         if p < len(file.parts) and keys[i] >= file.parts[p].first:
             part_of[i], rank[i] = p, r
-    order = np.argsort(rank[listing], kind="stable")
-    order = order[np.searchsorted(rank[listing][order], 0) :]
+    order = in_order(rank[listing] + 1)
+    order = order[np.searchsorted(rank[listing[order]], 0) :]
     edges = np.searchsorted(part_of[listing[order]], np.arange(len(file.parts) + 1))
     tasks = []
     for p, part in enumerate(file.parts):
         chosen = order[edges[p] : edges[p + 1]]
         if not len(chosen):
             continue
-        own_ranks, codes = np.unique(rank[listing[chosen]], return_inverse=True)
-        names = tuple(symbols[ordered[r]] for r in own_ranks.tolist())
+        ranks = rank[listing[chosen]]
+        steps = np.diff(ranks, prepend=-1) > 0
+        codes = np.cumsum(steps) - 1
+        names = tuple(symbols[ordered[r]] for r in ranks[steps].tolist())
         task = Task(
             file, part, names, codes.astype(np.int32), calendar[chosen].astype(np.int32), position[chosen].astype(np.int32),
             own[chosen].astype(np.int32), groups[:, chosen].astype(np.int32), calendars, asked, kernel,

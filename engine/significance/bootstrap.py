@@ -112,7 +112,8 @@ def _wild(known: _Clusters, plan: Resampling, alpha: float) -> tuple[Floats, End
         signs = 2.0 * (np.arange(2 ** len(sums) - 1)[:, None] >> np.arange(len(sums)) & 1) - 1
         of_sums, of_sizes, of_both, of_squares = ((signs * w).sum(axis=1) for w in weights)
     else:
-        of_sums, of_sizes, of_both, of_squares = _signed_sums(_drawn_signs(plan.seed, plan.draws, len(sums)), weights)
+        of_sums, of_both = _signed_sums(_drawn_signs(plan.seed, plan.draws, len(sums)), weights[::2])
+        of_sizes, of_squares = _of_sizes(plan.seed, plan.draws, sizes.tobytes())
     n, factor = sizes.sum(), len(sums) / (len(sums) - 1)
     squares = (sums**2).sum(), (sizes * sums).sum(), (sizes**2).sum()
 
@@ -141,15 +142,21 @@ def _drawn_signs(seed: int, draws: int, count: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.concatenate([np.packbits(part, axis=1, bitorder="little") for part in drawn]).T)
 
 
+@lru_cache(maxsize=1)  # the same for every window of a group
+def _of_sizes(seed: int, draws: int, sizes: bytes) -> Floats:
+    """(2, B) `_signed_sums` of the clusters' sizes and of their squares."""
+    known = np.frombuffer(sizes)
+    return _signed_sums(_drawn_signs(seed, draws, len(known)), np.stack([known, known**2]))
+
+
 def _signed_sums(signs: npt.NDArray[np.uint8], weights: Floats) -> Floats:
     """(W, B) the sums of the weights (W, G) with the signs of each draw, eight clusters at a time by a table of 256."""
     wanted, count = weights.shape
     eights = np.zeros((len(signs), 8, wanted))
     eights.reshape(-1, wanted)[:count] = weights.T
-    table = np.zeros((len(signs), 256, wanted))
-    for j in range(8):
-        sign = 2.0 * (np.arange(256) >> j & 1) - 1
-        table += sign[:, None] * eights[:, None, j]
+    table = np.zeros((len(signs), 1, wanted))
+    for one in np.split(eights, 8, axis=1):  # each has half of the signs for it, half against it
+        table = np.concatenate([table - one, table + one], axis=1)
     found, looked_up = np.zeros((2, signs.shape[1], wanted))
     for sums, byte in zip(table, signs, strict=True):
         found += np.take(sums, byte, axis=0, out=looked_up, mode="clip")

@@ -39,8 +39,8 @@ NO_INTERVAL = "no interval: too many ranks"
 
 @dataclass(frozen=True)
 class Block:
-    """n events. residuals: (n, R); ar: (n, L) of the event window; sigma: (n,); NaN where missing. compiled: whether ranks and
-    their sums are made by `fused_ranks`."""
+    """n events. residuals: (n, R); ar: (n, L) of the event window; sigma: (n,); NaN where missing. compiled: whether the sums of
+    ranks are made by `fused_ranks`."""
 
     residuals: Floats
     ar: Floats
@@ -56,24 +56,16 @@ class Block:
         return np.isfinite(self.rows)
 
     @cached_property
-    def _both(self) -> tuple[Floats, Floats]:
-        """The ranks of all rows, and of the residuals among themselves."""
-        if self.compiled:
-            return _compiled_ranks(self.rows, self.residuals.shape[1])
-        return _ranked(self.rows, self.present), _ranked(self.residuals, np.isfinite(self.residuals))
-
-    @property
     def ranks(self) -> Floats:
-        return self._both[0]
+        return _ranked(self.rows, self.present)
 
-    @property
+    @cached_property
     def residual_ranks(self) -> Floats:
-        return self._both[1]
+        return _ranked(self.residuals, np.isfinite(self.residuals))
 
     @cached_property
     def sizes(self) -> Floats:
-        size = np.abs(self.rows)
-        return _compiled_ranks(size, 0)[0] if self.compiled else _ranked(size, self.present)
+        return _ranked(np.abs(self.rows), self.present)
 
     @cached_property
     def standardised(self) -> Floats:
@@ -87,6 +79,12 @@ class Block:
     @cached_property
     def shares(self) -> Floats:
         """(n,) each event's share of residuals above zero."""
+        if self.compiled:
+            from engine.significance.fused_ranks import above_shares
+
+            shares = np.empty(len(self.residuals))
+            above_shares(self.residuals, shares)
+            return shares
         above, there = (self.residuals > 0).sum(axis=1), np.isfinite(self.residuals).sum(axis=1)
         return np.asarray(above / np.maximum(there, 1))
 
@@ -109,40 +107,24 @@ def _ranked(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
     return np.where(present, mid_ranks(np.where(present, values, np.inf)), 0.0)
 
 
-def _compiled_ranks(values: Floats, split: int) -> tuple[Floats, Floats]:
-    from engine.significance.fused_ranks import mid_ranks as ranked
+@dataclass(frozen=True)
+class ByRank:
+    """Sums of the scores by day, before the days' own weights, and how many events a day has. sizes: of ranks of sizes."""
 
-    return ranked(values, split)
+    scoring: Scoring
+    sizes: bool = False
 
-
-def _plain(scoring: Scoring, sizes: bool) -> Callable[[Block, Cell], Sums]:
-    """The sums of the scores by day, before the days' own weights, and how many events a day has."""
-
-    def sums(block: Block, cell: Cell) -> Sums:
-        ranks, members = block.sizes if sizes else block.ranks, cell.members
-        scores = scoring(block.counts[members], np.ones(1, np.int64))
-        if block.compiled:
-            from engine.significance.fused_ranks import day_sums
-
-            total, counts = np.zeros((2, ranks.shape[1]))
-            day_sums(ranks, members, scores.slope, scores.offset, total, counts)
-            return total, counts
+    def __call__(self, block: Block, cell: Cell) -> Sums:
+        ranks, members = block.sizes if self.sizes else block.ranks, cell.members
+        scores = self.scoring(block.counts[members], np.ones(1, np.int64))
         present = block.present[members]
         scored = np.where(present, ranks[members] * scores.slope[:, None] + scores.offset[:, None], 0.0)
         return scored.sum(axis=0), present.sum(axis=0).astype(np.float64)
-
-    return sums
 
 
 def _generalised(block: Block, cell: Cell) -> Sums:
     """The sums of U by point, the SCAR the last, and how many events a point has."""
     own = cell.scar / cell.spread
-    if block.compiled:
-        from engine.significance.fused_ranks import point_sums
-
-        total, many = np.zeros((2, block.residuals.shape[1] + 1))
-        point_sums(block.standardised, block.residual_ranks, cell.members, own, total, many)
-        return total, many
     residuals, ranks = block.standardised[cell.members], block.residual_ranks[cell.members]
     present = np.isfinite(residuals)
     below, equal = residuals < own[:, None], residuals == own[:, None]
@@ -151,6 +133,26 @@ def _generalised(block: Block, cell: Cell) -> Sums:
     lifted = ranks + np.where(present, (~below) - 0.5 * equal, 0.0)
     u = np.where(present, lifted * slope[:, None] - 0.5, 0.0).sum(axis=0)
     return np.append(u, (rank * slope - 0.5).sum()), np.append(present.sum(axis=0), len(rank)).astype(np.float64)
+
+
+def _compiled(names: Sequence[str], block: Block, cells: Sequence[Cell]) -> dict[str, list[Sums]]:
+    """The sums of the rank tests among the names, by test and cell: all from one look at the events."""
+    from engine.significance.fused_ranks import rank_sums
+
+    member, own = np.zeros((len(cells), len(block.sigma)), bool), np.zeros((len(cells), len(block.sigma)))
+    for c, cell in enumerate(cells):
+        member[c, cell.members], own[c, cell.members] = True, cell.scar / cell.spread
+    points = [name for name in names if SWEEPS[name].sums is _generalised]
+    found: dict[str, list[Sums]] = {}
+    for sizes in (False, True):
+        scorings = {n: s.scoring for n in names if isinstance(s := SWEEPS[n].sums, ByRank) and s.sizes == sizes}
+        alone = own if points and not sizes else own[:0]
+        if scorings or len(alone):
+            residuals, ar = (np.abs(block.residuals), np.abs(block.ar)) if sizes else (block.residuals, block.ar)
+            total, many, u, of = rank_sums(residuals, ar, block.sigma, member, alone, list(scorings.values()))
+            found |= {name: list(zip(one, many, strict=True)) for name, one in zip(scorings, total, strict=True)}
+            found |= {name: list(zip(u, of, strict=True)) for name in points if not sizes}
+    return found
 
 
 def _averages(block: Block, cell: Cell) -> Sums:
@@ -207,12 +209,10 @@ class Sweep:
 
 
 SWEEPS: dict[str, Sweep] = {
-    "corrado": Sweep(_plain(mean_deviations, False), _of_ranks("corrado", mean_deviations, NULL_RANK)),
-    "corrado_zivney": Sweep(
-        _plain(standardised_sums, False), _of_ranks("corrado_zivney", standardised_sums, NULL_RANK)
-    ),
+    "corrado": Sweep(ByRank(mean_deviations), _of_ranks("corrado", mean_deviations, NULL_RANK)),
+    "corrado_zivney": Sweep(ByRank(standardised_sums), _of_ranks("corrado_zivney", standardised_sums, NULL_RANK)),
     "variance_rank": Sweep(
-        _plain(standardised_sums, True), _of_ranks("variance_rank", standardised_sums, NULL_VARIANCE_RANK)
+        ByRank(standardised_sums, sizes=True), _of_ranks("variance_rank", standardised_sums, NULL_VARIANCE_RANK)
     ),
     "grank_t": Sweep(_generalised, _of_points(of_mean_ranks)),
     "grank_z": Sweep(_generalised, _of_points(of_mean_rank)),
@@ -251,9 +251,13 @@ def sums_of(
     names: Sequence[str], block: Block, cells: Mapping[tuple[int, int], Cell]
 ) -> dict[tuple[str, int, int], Sums]:
     """The sums of every test and cell of a block; `grank_t` and `grank_z` share theirs."""
+    by_rank = _compiled(names, block, list(cells.values())) if block.compiled else {}
     made: dict[tuple[str, int, int], Sums] = {}
-    for at, cell in cells.items():
+    for c, (at, cell) in enumerate(cells.items()):
         for name in names:
             same = next((n for n in names[: names.index(name)] if SWEEPS[n].sums is SWEEPS[name].sums), None)
-            made[name, *at] = made[same, *at] if same is not None else SWEEPS[name].sums(block, cell)
+            if name in by_rank:
+                made[name, *at] = by_rank[name][c]
+            else:
+                made[name, *at] = made[same, *at] if same is not None else SWEEPS[name].sums(block, cell)
     return made
