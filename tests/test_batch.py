@@ -24,7 +24,6 @@ from engine.samples import design_of
 from engine.sessions import Window
 from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS, PseudoCars, evaluate
 from engine.significance.batch import BATCHED, BATCHED_EVENTS, Batch
-from engine.significance.batch.rank import in_order
 
 TAUS = np.array([-0.03, 0.0, 0.006, 0.08])
 DRAWS = 2
@@ -184,23 +183,32 @@ def plain_series(rows: list[dict[int, float]], days: int, scored: Any) -> list[f
     return series
 
 
-def test_rows_are_put_in_order_to_the_last_bit() -> None:
-    """Values of either sign, ties, neighbours that differ in their last bit alone, infinite and missing ones: numpy's order."""
-    rng = np.random.default_rng(8)
-    rows = np.concatenate([rng.normal(0, 1, (3, 4, 120)), rng.integers(-3, 4, (3, 4, 80)) / 8], axis=2)
-    rows[:, :, 7:30] = np.nextafter(rows[:, :, 40:63], rng.choice([-9.0, 9.0], (3, 4, 23)))
-    rows[:, :, 90], rows[:, :, 91], rows[:, 1, 92], rows[:, 2, 93] = 0.0, -0.0, np.inf, -np.inf
-    rows[rng.random(rows.shape) < 0.05] = np.nan
-    rows[0, 0, 5] = np.copysign(np.nan, -1)
-    found = in_order(rows, np.isfinite(rows).sum(axis=2))
-    np.testing.assert_array_equal(found.values, np.sort(rows, axis=2))
-    np.testing.assert_array_equal(np.take_along_axis(rows, found.columns.astype(np.int64), axis=2), found.values)
-    np.testing.assert_array_equal(np.sort(found.columns, axis=2), np.broadcast_to(np.arange(200), rows.shape))
+def test_rows_are_in_order_to_the_last_bit() -> None:
+    """Also those that differ in no more than that, zeros of both signs, numbers of any size, and days without a value."""
+    from engine.significance.batch.rank import in_order
+
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(3, 4, 250)) * 10.0 ** rng.integers(-300, 300, (3, 4, 250))
+    rows[0, 0] = 0.01 + rng.permutation(250) * np.spacing(0.01)
+    rows[0, 1] = rng.choice([0.0, -0.0, 5e-324, -5e-324], 250)
+    rows[1, 1, rng.permutation(250)[:40]] = np.nan
+    rows[1, 2] = np.nan
+    rows[1, 3, 3:] = np.inf
+    known = np.isfinite(rows).sum(axis=2)
+    found = in_order(rows, known)
+    for d, i in np.ndindex(3, 4):
+        n = known[d, i]
+        wanted = np.sort(rows[d, i][np.isfinite(rows[d, i])])
+        np.testing.assert_array_equal(found.values[d, i, :n], wanted)
+        np.testing.assert_array_equal(rows[d, i][found.columns[d, i, :n]], wanted)
+        assert len(set(found.columns[d, i, :n].tolist())) == n
+        assert np.isnan(found.values[d, i, n:]).all()
 
 
 def test_ranks_with_ties_gaps_and_effects_in_any_order() -> None:
     """Daily series of made-up rows of few whole numbers, against ranks counted one by one."""
     from engine.significance.batch.compiled import score_one_more, score_residuals, score_rows
+    from engine.significance.batch.rank import in_order
 
     rng = np.random.default_rng(3)
     draws, n, before, late, column = 3, 4, 9, 5, 2
@@ -211,6 +219,7 @@ def test_ranks_with_ties_gaps_and_effects_in_any_order() -> None:
     known, many = np.isfinite(residuals).sum(axis=2), np.isfinite(ar).sum(axis=2)
     rows = in_order(residuals, known)
     values, columns = rows.values, rows.columns
+    np.testing.assert_array_equal(values, np.sort(residuals, axis=2))
 
     def scores(of: Any, k: int, d: int, put: bool) -> list[float]:
         rows = []

@@ -20,6 +20,7 @@ import kernels
 import page
 import panel
 import peers
+import resampled
 from resampled import brown_warner
 
 from engine import load_study, run_study
@@ -150,6 +151,32 @@ def test_the_kernel_of_the_benchmark_is_the_model_of_the_studies(
 def test_brown_and_warners_samples_reject_as_often_as_they_should(arrays: baselines.Arrays) -> None:
     share = brown_warner(arrays, kernels.calendar(arrays, arrays.market[None]), samples=100, kernel="numpy")
     assert 0.01 < share < 0.12
+
+
+def test_brown_and_warners_samples_are_answered_as_each_alone(arrays: baselines.Arrays) -> None:
+    """Also those that lost events, which are asked with others of their size."""
+    made = resampled.drawn(arrays, kernels.calendar(arrays, arrays.market[None]), 40, "numpy")
+    made.ar[7, 3] = made.ar[60:63, 12] = np.nan
+    found = {test: [] for test in resampled.TESTS}
+    for batch in resampled.batches(made, 40):
+        for test, p in found.items():
+            p += resampled.BATCHED[test](batch).p("two-sided")[0].tolist()
+    alone = {test: [] for test in resampled.TESTS}
+    day, order = resampled.DAY, []
+    for i in range(40):
+        own = np.arange(i * resampled.SIZE, (i + 1) * resampled.SIZE)
+        own = own[np.isfinite(made.ar[own]).all(axis=1)]
+        order.append(len(own))
+        one = resampled.sample(
+            made.ar[own], slice(day, day + 1), made.sigma[own], made.se[own], made.dof[own], made.residuals[own], made.day[own]
+        )  # fmt: skip
+        for test, p in alone.items():
+            p.append(resampled.evaluate(test, one).p_value)
+    assert len(set(order)) > 2
+    for test in resampled.TESTS:
+        assert found[test] == pytest.approx(
+            np.array(alone[test])[np.argsort(order, kind="stable")], rel=1e-9, abs=1e-15
+        )
 
 
 def test_a_process_is_measured_with_its_memory() -> None:

@@ -21,6 +21,8 @@ REASONS = (
     "constant_factor", "collinear_factors", "exact_fit",
 )  # fmt: skip
 CODE = {reason: code for code, reason in enumerate(REASONS)}
+NO_SESSION = -2  # far enough from the first that no row on it follows one beside the sessions
+AT_ONCE = 16_384
 # What may be wrong with the rows of a security.
 IN_ORDER, TWICE, OUT_OF_ORDER, INFINITE = range(4)
 
@@ -52,12 +54,16 @@ class Calendar:
     riskfree: Floats
     skip: int = 0
 
-    @property
-    def table(self) -> npt.NDArray[np.int32]:
-        """(last - first + 1,) the session of each day from the first session to the last, -1 for a day without one."""
-        places = np.full(int(self.days[-1]) - int(self.days[0]) + 1, -1, np.int32)
-        places[self.days - self.days[0]] = np.arange(len(self.days), dtype=np.int32)
-        return places
+    def sessions_of(self, days: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """(M,) the session of each day, `NO_SESSION` where there is none; some thousand at a time, which stay in the cache."""
+        first = int(self.days[0]) - 1
+        table = np.full(int(self.days[-1]) - first + 2, NO_SESSION, np.int32)  # a day before and one after them too
+        table[self.days - first] = np.arange(len(self.days), dtype=np.int32)
+        found = np.empty(len(days), np.int32)
+        for begin in range(0, len(days), AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            np.take(table, days[part] - first, mode="clip", out=found[part])
+        return found
 
 
 @dataclass(frozen=True)

@@ -101,17 +101,23 @@ def fit(
     Events are batched by their own window, so that an event's sums run over its own rows alone and its numbers do
     not depend on its company.
     """
-    function, shapes = compiled or model_of(model, options or {}, bridged), np.unique(own, axis=0)
+    function, shapes = compiled or model_of(model, options or {}, bridged), _shapes(own)
     parts = []
     for start, end in shapes:
-        chosen = np.flatnonzero((own[:, 0] == start) & (own[:, 1] == end))
-        columns = Window(int(start), int(end)).within(rows)
-        fitted = function(
-            np.ascontiguousarray(returns[chosen, columns]),
-            np.ascontiguousarray(regressors[chosen, :, columns]),
-            np.ascontiguousarray(event_regressors[chosen]),
-        )
+        columns = Window(start, end).within(rows)
+        alike = len(shapes) == 1  # as most studies are: nothing is put together, nothing copied
+        chosen = slice(None) if alike else np.flatnonzero((own[:, 0] == start) & (own[:, 1] == end))
+        given = returns[chosen, columns], regressors[chosen, :, columns], event_regressors[chosen]
+        fitted = function(*(np.ascontiguousarray(one) for one in given))
         parts.append((chosen, columns, fitted))
-    joined = assemble(parts, len(returns), len(rows))
-    given = {f"beta_{j}": f"beta_{name}" for j, name in enumerate(regressor_names)}
-    return replace(joined, names=tuple(given.get(name, name) for name in joined.names))
+    whole = len(parts) == 1 and parts[0][1] == slice(0, len(rows))
+    joined = parts[0][2] if whole else assemble(parts, len(returns), len(rows))
+    named = {f"beta_{j}": f"beta_{name}" for j, name in enumerate(regressor_names)}
+    names = tuple(named.get(name, name) for name in joined.names)
+    return joined if names == joined.names else replace(joined, names=names)
+
+
+def _shapes(own: npt.NDArray[np.int64]) -> list[list[int]]:
+    """The different windows among (N, 2)."""
+    shapes: list[list[int]] = (own[:1] if (own == own[:1]).all() else np.unique(own, axis=0)).tolist()
+    return shapes

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import REFIT, NormalFits
-from engine.models.moments import EPS, Bools, benchmark_of, deviations, over, reasons, total
+from engine.models.moments import EPS, Bools, benchmark_of, counted, deviations, over, reasons, total
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,10 +29,11 @@ def along(
     """
     benchmark, event_benchmark = benchmark_of(regressors), benchmark_of(event_regressors)
     present = np.isfinite(returns) & np.isfinite(benchmark)
-    x_mean, dx, _ = deviations(benchmark, present, ols.n_obs)
-    y_mean, dy, _ = deviations(returns, present, ols.n_obs)
+    missing = counted(present)[1]
+    x_mean, dx, _, _ = deviations(benchmark, missing, ols.n_obs)
+    y_mean, dy, syy, _ = deviations(returns, missing, ols.n_obs)
     residuals = np.where(present, dy - slope[:, None] * dx - above[:, None], np.nan)
-    rss, syy = total(np.where(present, residuals, 0.0) ** 2), total(dy * dy)
+    rss = total(np.where(present, residuals, 0.0) ** 2)
     s2 = over(rss, ols.dof)
     exact = ~(s2 > EPS * syy)
     degenerate = np.where(ols.degenerate == "", reasons(ols.dof, **refused, exact_fit=exact), ols.degenerate)

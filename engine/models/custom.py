@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import COVARIANCE, REFIT, NormalFits
-from engine.models.moments import deviations, over, reasons, total
+from engine.models.moments import counted, deviations, over, reasons
 
 Floats = npt.NDArray[np.float64]
 Function = Callable[[Floats, Floats, Floats], tuple[Floats, Floats]]
@@ -26,7 +26,7 @@ def custom(returns: Floats, regressors: Floats, event_regressors: Floats, *, fun
     """
     present = np.asarray(np.isfinite(returns) & np.isfinite(regressors).all(axis=1))
     known = np.asarray(np.isfinite(event_regressors).all(axis=1))
-    n = present.sum(axis=1)
+    n, missing = counted(present)
     residuals = np.full(returns.shape, np.nan)
     expected = np.full(known.shape, np.nan)
     for i in np.flatnonzero(n >= FEWEST).tolist():
@@ -34,9 +34,8 @@ def custom(returns: Floats, regressors: Floats, event_regressors: Floats, *, fun
         expected[i, ahead], residuals[i, there] = function(
             returns[i, there].copy(), regressors[i][:, there].copy(), event_regressors[i][:, ahead].copy()
         )
-    held = np.isfinite(residuals)
-    _, centred, _ = deviations(residuals, held, n)
-    ss, noise = total(centred * centred), deviations(returns, present, n)[2]
+    without = counted(np.isfinite(residuals))[1]
+    ss, noise = deviations(residuals, without, n)[2], deviations(returns, missing, n)[3]
     events, length = returns.shape[0], event_regressors.shape[2]
     return NormalFits(
         names=(),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import REFIT, NormalFits
-from engine.models.moments import EPS, Bools, benchmark_of, deviations, over, reasons, total
+from engine.models.moments import EPS, Bools, benchmark_of, counted, deviations, over, reasons, total
 
 Floats = npt.NDArray[np.float64]
 Weights = Callable[[Bools], Floats]
@@ -74,7 +74,7 @@ def _drifting(
     """weights: of the rows before a forecast, the last row being the newest. first: returns before the first forecast."""
     benchmark, event_benchmark = benchmark_of(regressors), benchmark_of(event_regressors)
     present = np.isfinite(returns) & np.isfinite(benchmark)
-    n = present.sum(axis=1)
+    n, missing = counted(present)
     x, y = np.where(present, benchmark, 0.0), np.where(present, returns, 0.0)
     before: npt.NDArray[np.int64] = np.asarray(np.cumsum(present, axis=1) - present)
     errors, standardised = np.full(returns.shape, np.nan), np.zeros(returns.shape)
@@ -88,8 +88,7 @@ def _drifting(
     dof = np.isfinite(errors).sum(axis=1)
     s2 = over(total(standardised * standardised), dof)
     last = _line(x, y, weights(present))
-    _, dy, y_noise = deviations(returns, present, n)
-    syy = total(dy * dy)
+    _, _, syy, y_noise = deviations(returns, missing, n)
     return NormalFits(
         names=("alpha", "beta_market"),
         coefficients=np.stack([last.y_mean - last.slope * last.x_mean, last.slope], axis=1),

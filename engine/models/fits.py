@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,7 +62,7 @@ class NormalFits:
         )
 
 
-def assemble(parts: list[tuple[npt.NDArray[np.int64], slice, NormalFits]], n: int, rows: int) -> NormalFits:
+def assemble(parts: Sequence[tuple[npt.NDArray[np.int64] | slice, slice, NormalFits]], n: int, rows: int) -> NormalFits:
     """Join batches of events into one set of fits; residuals go to their own columns of ``rows``, NaN elsewhere."""
     first = parts[0][2]
     event_rows = first.expected.shape[1]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import NormalFits
-from engine.models.moments import EPS, at_least_one, benchmark_of, deviations, how_many, over, reasons, total
+from engine.models.moments import EPS, at_least_one, benchmark_of, counted, deviations, over, put, reasons, total
 from engine.orthonormal import back_substituted, orthonormal
 
 Floats = npt.NDArray[np.float64]
@@ -25,17 +25,16 @@ def market(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
     """
     benchmark, event_benchmark = benchmark_of(regressors), benchmark_of(event_regressors)
     present = np.isfinite(returns) & np.isfinite(benchmark)
-    n = how_many(present)
-    x_mean, dx, x_noise = deviations(benchmark, present, n)
-    y_mean, dy, y_noise = deviations(returns, present, n)
-    sxx, sxy, syy = total(dx * dx), total(dx * dy), total(dy * dy)
+    n, missing = counted(present)
+    x_mean, dx, sxx, x_noise = deviations(benchmark, missing, n)
+    y_mean, dy, syy, y_noise = deviations(returns, missing, n)
     flat_market = sxx <= x_noise
     sxx = np.where(flat_market, np.nan, sxx)
-    beta = sxy / sxx
-    dx *= beta[:, None]
-    residuals = np.subtract(dy, dx, out=dx)
+    beta = total(dx * dy) / sxx
+    residuals = beta[:, None] * dx
+    np.subtract(dy, residuals, out=residuals)
     rss = total(residuals * residuals)
-    residuals[~present] = np.nan
+    put(residuals, missing, np.nan)
     dof = n - 2
     s2 = over(rss, dof)
     ahead = event_benchmark - x_mean[:, None]
@@ -67,15 +66,14 @@ def factor(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
     """
     k = regressors.shape[1]
     present = np.isfinite(returns) & np.isfinite(regressors).all(axis=1)
-    n = how_many(present)
-    y_mean, dy, y_noise = deviations(returns, present, n)
-    syy = total(dy * dy)
+    n, missing = counted(present)
+    y_mean, dy, syy, y_noise = deviations(returns, missing, n)
     means, flat = np.empty((len(returns), k)), np.zeros(len(returns), bool)
     centred, ahead = np.empty(regressors.shape), np.empty(event_regressors.shape)
     for j in range(k):
-        means[:, j], centred[:, j], noise = deviations(np.ascontiguousarray(regressors[:, j]), present, n)
+        means[:, j], centred[:, j], sxx, noise = deviations(np.ascontiguousarray(regressors[:, j]), missing, n)
         ahead[:, j] = event_regressors[:, j] - means[:, j, None]
-        flat |= total(centred[:, j] * centred[:, j]) <= noise
+        flat |= sxx <= noise
     unit, upper, steps = orthonormal(centred, ahead, DEPENDENT)
     shares = np.stack([total(unit[:, j] * dy) for j in range(k)], axis=1)
     residuals, expected = dy, np.repeat(y_mean[:, None], event_regressors.shape[2], axis=1)
@@ -88,6 +86,7 @@ def factor(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
         alpha = alpha - betas[:, j] * means[:, j]
     first = np.repeat((1 / np.sqrt(at_least_one(n)))[:, None, None], event_regressors.shape[2], axis=1)
     rss, dof = total(residuals * residuals), n - k - 1
+    put(residuals, missing, np.nan)
     s2 = over(rss, dof)
     return NormalFits(
         names=("alpha", *(f"beta_{j}" for j in range(k))),
@@ -96,7 +95,7 @@ def factor(returns: Floats, regressors: Floats, event_regressors: Floats) -> Nor
         dof=dof,
         sigma=np.sqrt(s2),
         r2=1 - rss / np.where(syy > 0, syy, np.nan),
-        residuals=np.where(present, residuals, np.nan),
+        residuals=residuals,
         expected=expected,
         forecast_basis=np.concatenate([first, steps.transpose(0, 2, 1)], axis=2),
         degenerate=reasons(
@@ -139,11 +138,10 @@ def raw(returns: Floats, regressors: Floats, event_regressors: Floats) -> Normal
 def _without_coefficients(returns: Floats, benchmark: Floats, event_benchmark: Floats) -> NormalFits:
     """The expected return is (N, L) ``event_benchmark`` as it stands; nothing is estimated but the spread."""
     present = np.isfinite(returns) & np.isfinite(benchmark)
-    n = how_many(present)
+    n, missing = counted(present)
     difference = np.where(present, returns - benchmark, np.nan)
-    _, centred, _ = deviations(difference, present, n)
-    ss = total(centred * centred)
-    noise = deviations(returns, present, n)[2] + deviations(benchmark, present, n)[2]
+    ss = deviations(difference, missing, n)[2]
+    noise = deviations(returns, missing, n)[3] + deviations(benchmark, missing, n)[3]
     events, length = event_benchmark.shape
     return NormalFits(
         names=(),
@@ -165,9 +163,9 @@ def mean_adjusted(returns: Floats, regressors: Floats, event_regressors: Floats)
     Brown & Warner (1985), eq. 1; MacKinlay (1997), eq. 1.
     """
     present = np.isfinite(returns)
-    n = how_many(present)
-    mean, residuals, noise = deviations(returns, present, n)
-    rss = total(residuals * residuals)
+    n, missing = counted(present)
+    mean, residuals, rss, noise = deviations(returns, missing, n)
+    put(residuals, missing, np.nan)
     events, length = len(returns), event_regressors.shape[2]
     return NormalFits(
         names=("alpha",),
@@ -176,7 +174,7 @@ def mean_adjusted(returns: Floats, regressors: Floats, event_regressors: Floats)
         dof=n - 1,
         sigma=np.sqrt(over(rss, n - 1)),
         r2=np.zeros(events),
-        residuals=np.where(present, residuals, np.nan),
+        residuals=residuals,
         expected=np.repeat(mean[:, None], length, axis=1),
         forecast_basis=np.repeat((1 / np.sqrt(at_least_one(n)))[:, None, None], length, axis=1),
         degenerate=reasons(n - 1, constant_returns=rss <= noise),

@@ -39,11 +39,6 @@ def total(rows: Floats) -> Floats:
     return np.asarray(np.ascontiguousarray(rows).sum(axis=-1))
 
 
-def how_many(present: Bools) -> Ints:
-    """(N,) how many of each row are there, eight at a time."""
-    return np.asarray(np.bitwise_count(np.packbits(present, axis=-1)).sum(axis=-1, dtype=np.int64))
-
-
 def at_least_one(n: Ints) -> Floats:
     """Counts to divide by."""
     return np.maximum(n, 1).astype(np.float64)
@@ -54,17 +49,31 @@ def over(sums: Floats, dof: Ints) -> Floats:
     return sums / np.where(dof > 0, dof, np.nan)
 
 
-def deviations(values: Floats, present: Bools, n: Ints) -> tuple[Floats, Floats, Floats]:
-    """Mean over the present rows; deviations from it, zero in the missing rows; and the sum of squared deviations
-    that rounding alone can leave in a constant series."""
-    complete = bool(present.all())  # as most batches are: the same numbers with fewer passes over the rows
-    kept = values if complete else np.where(present, values, 0.0)
-    mean = total(kept) / at_least_one(n)
-    noise = (4 * EPS) ** 2 * total(kept * kept)
-    deviation = kept - mean[:, None]
-    if not complete:
-        deviation *= present
-    return mean, deviation, noise
+def counted(present: Bools) -> tuple[Ints, Ints]:
+    """(N,) how many rows of (N, R) are present; and the places of the others, one event's rows after another's.
+
+    Few are missing: what is done to those alone costs nothing.
+    """
+    n, rows = present.shape
+    missing = np.flatnonzero(~present)
+    return rows - np.bincount(missing // max(rows, 1), minlength=n), missing
+
+
+def put(rows: Floats, missing: Ints, value: float) -> None:
+    """Set the missing rows, places as of `counted`, of contiguous (N, R)."""
+    rows.reshape(-1)[missing] = value
+
+
+def deviations(values: Floats, missing: Ints, n: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean over the n rows that are not missing (`counted`); deviations from it, zero in the missing rows; the sum of their
+    squares; and what of that rounding alone can leave in a constant series."""
+    deviation = np.array(values, np.float64, order="C")
+    put(deviation, missing, 0.0)
+    mean = total(deviation) / at_least_one(n)
+    deviation -= mean[:, None]
+    put(deviation, missing, 0.0)
+    squares = total(deviation * deviation)
+    return mean, deviation, squares, (4 * EPS) ** 2 * (squares + n * mean * mean)
 
 
 def reasons(dof: Ints, **cases: Bools) -> npt.NDArray[np.str_]:

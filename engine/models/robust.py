@@ -15,7 +15,7 @@ import numpy.typing as npt
 from engine.models.along import along
 from engine.models.fits import COVARIANCE, NormalFits
 from engine.models.linear import market
-from engine.models.moments import Bools, Ints, benchmark_of, deviations, total
+from engine.models.moments import Bools, Ints, benchmark_of, counted, deviations, total
 
 Floats = npt.NDArray[np.float64]
 NONE = "the model has no least-squares covariance, so a CAR has no standard error"
@@ -85,8 +85,9 @@ def _standardised(
     rows; that line's fits; and the rows that count."""
     ols, benchmark = market(returns, regressors, event_regressors), benchmark_of(regressors)
     present = np.isfinite(returns) & np.isfinite(benchmark)
-    _, dy, _ = deviations(returns, present, ols.n_obs)
-    _, dx, _ = deviations(benchmark, present, ols.n_obs)
+    missing = counted(present)[1]
+    _, dy, _, _ = deviations(returns, missing, ols.n_obs)
+    _, dx, _, _ = deviations(benchmark, missing, ols.n_obs)
     unit = _unit(dx, ols)
     usable = ols.degenerate == ""
     return dy / np.where(usable, ols.sigma, 1.0)[:, None], dx / unit[:, None], ols, present
@@ -103,7 +104,8 @@ def _robust(
 ) -> NormalFits:  # fmt: skip
     """The fits of a line in standardised returns, `_standardised`."""
     benchmark = benchmark_of(regressors)
-    _, dx, _ = deviations(benchmark, np.isfinite(returns) & np.isfinite(benchmark), ols.n_obs)
+    missing = counted(np.isfinite(returns) & np.isfinite(benchmark))[1]
+    _, dx, _, _ = deviations(benchmark, missing, ols.n_obs)
     usable = ols.degenerate == ""
     above = np.where(usable, level, np.nan) * ols.sigma
     beta = np.where(usable, slope, np.nan) * ols.sigma / _unit(dx, ols)

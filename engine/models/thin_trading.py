@@ -12,7 +12,7 @@ import numpy.typing as npt
 from engine.models.along import along
 from engine.models.fits import NormalFits
 from engine.models.linear import DEPENDENT, market
-from engine.models.moments import benchmark_of, deviations, total
+from engine.models.moments import benchmark_of, counted, deviations, total
 from engine.orthonormal import back_substituted, orthonormal
 
 Floats = npt.NDArray[np.float64]
@@ -28,13 +28,12 @@ def scholes_williams(returns: Floats, regressors: Floats, event_regressors: Floa
     ols, nobody = market(returns, regressors, event_regressors), np.zeros(len(returns))
     columns = _neighbours(benchmark_of(regressors), 1)
     present = np.isfinite(returns) & np.isfinite(columns).all(axis=1)
-    n = present.sum(axis=1)
-    _, dy, _ = deviations(returns, present, n)
-    before, same, after = (deviations(np.ascontiguousarray(columns[:, j]), present, n) for j in range(3))
+    n, missing = counted(present)
+    _, dy, _, _ = deviations(returns, missing, n)
+    before, same, after = (deviations(np.ascontiguousarray(columns[:, j]), missing, n) for j in range(3))
     flat = np.zeros(len(returns), bool)
     slopes = nobody.copy()
-    for _, dx, noise in (before, same, after):
-        sxx = total(dx * dx)
+    for _, dx, sxx, noise in (before, same, after):
         flat |= sxx <= noise
         slopes = slopes + total(dx * dy) / np.where(sxx > noise, sxx, np.nan)
     lagged, now = before[1], same[1]
@@ -58,12 +57,12 @@ def dimson(returns: Floats, regressors: Floats, event_regressors: Floats, *, lea
     ols = market(returns, regressors, event_regressors)
     columns = _neighbours(benchmark_of(regressors), leads_lags)
     present = np.isfinite(returns) & np.isfinite(columns).all(axis=1)
-    n, k = present.sum(axis=1), columns.shape[1]
-    _, dy, _ = deviations(returns, present, n)
+    (n, missing), k = counted(present), columns.shape[1]
+    _, dy, _, _ = deviations(returns, missing, n)
     centred, flat = np.empty(columns.shape), np.zeros(len(returns), bool)
     for j in range(k):
-        _, centred[:, j], noise = deviations(np.ascontiguousarray(columns[:, j]), present, n)
-        flat |= total(centred[:, j] * centred[:, j]) <= noise
+        _, centred[:, j], sxx, noise = deviations(np.ascontiguousarray(columns[:, j]), missing, n)
+        flat |= sxx <= noise
     unit, upper, _ = orthonormal(centred, np.empty((len(returns), k, 0)), DEPENDENT)
     shares = np.stack([total(unit[:, j] * dy) for j in range(k)], axis=1)
     beta = total(back_substituted(upper, shares))

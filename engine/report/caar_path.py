@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from engine.report.chartwords import percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, student_quantiles
 from engine.report.formats import level_text, percent, shortened, typeset
-from engine.report.labels import spread
+from engine.report.labels import leader, spread
 from engine.report.style import (
     FAINT,
     GREY,
@@ -145,7 +145,7 @@ def _end_labels(axes: Axes, singles: Sequence[tuple[EventCar, list[int], list[fl
             label, xy=(days[-1], end), xytext=(right + 0.012 * (right - axes.get_xlim()[0]), y), fontsize=LABEL, color=GREY,
             va="center", ha="left", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": "#C4C4C4", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1,
-                        "relpos": (0.0, 0.5)},
+                        "connectionstyle": leader, "relpos": (0.0, 0.5)},
         )  # fmt: skip
 
 

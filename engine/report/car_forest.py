@@ -23,7 +23,7 @@ from engine.report.chartwords import (
 )
 from engine.report.findings import EventCar, Findings, Row, span_text
 from engine.report.formats import first_words, is_number, level_text, percent, shortened, typeset
-from engine.report.labels import spread
+from engine.report.labels import leader, spread
 from engine.report.style import (
     GREY,
     GRID,
@@ -173,11 +173,11 @@ def pooled_mean(events: Sequence[EventCar], alpha: float) -> tuple[float | None,
     known = [e for e in events if e.se and e.car is not None]
     if len(known) < 2:
         return None, None, None
-    from scipy import stats
+    from scipy import special
 
     own = weights(known)
     centre = sum(w * (e.car or 0.0) for w, e in zip(own, known, strict=True))
-    half = float(stats.norm.isf(alpha / 2)) / sum(1 / (e.se or 1.0) ** 2 for e in known) ** 0.5
+    half = -float(special.ndtri(alpha / 2)) / sum(1 / (e.se or 1.0) ** 2 for e in known) ** 0.5
     return centre, centre - half, centre + half
 
 
@@ -239,7 +239,7 @@ def _name_ends(axes: Axes, figure: Figure, found: Findings, events: Sequence[Eve
                 xy=(_ends(events[row], drawn)[align == "left"], row), xytext=(x, y),
                 ha=align, va="center", fontsize=LABEL, color="#333333", bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6},
                 arrowprops={"arrowstyle": "-", "color": "#B0B0B0", "linewidth": 0.5, "shrinkA": 2, "shrinkB": 2,
-                            "relpos": (0.0 if align == "left" else 1.0, 0.5)},
+                            "connectionstyle": leader, "relpos": (0.0 if align == "left" else 1.0, 0.5)},
             )  # fmt: skip
     widest = max(text_width(figure, printable(short_label(e, found, 26)), LABEL) for e in events) + 0.5
     room = widest / (axes.get_position().width * figure.get_size_inches()[0]) * (right - left)

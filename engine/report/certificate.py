@@ -26,11 +26,10 @@ def certificate_of(
     """The rows of one window by (test, null)."""
     if not has_certificate(found):
         return {}
-    rows = found.result.tables["certificate"].to_dicts()
-    here = (group, window.start, window.end, kind)
-    return {
-        (r["test"], r["null"]): r for r in rows if (r["group"], r["window_start"], r["window_end"], r["kind"]) == here
-    }
+    here = found.result.tables["certificate"].filter(
+        group=group, window_start=window.start, window_end=window.end, kind=kind
+    )
+    return {(r["test"], r["null"]): r for r in here.to_dicts()}
 
 
 def outside(

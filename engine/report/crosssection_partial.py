@@ -110,7 +110,7 @@ def _points(axes: Axes, x: Any, y: Any, row: Row) -> None:
     axes.plot(ends, ends * row["estimate"], color="black", linewidth=1.3, zorder=4)
     axes.margins(x=0.06)
     above = f"{printable(shortened(row['term'], 30))}\n{coefficient(row['estimate'])} ({coefficient(row['se'])})"
-    axes.set_title(typeset(above), fontsize=LABEL, loc="left", pad=2.5, color="#222222", linespacing=1.15)
+    axes.set_title(typeset(above), fontsize=LABEL, loc="left", y=1.0, pad=2.5, color="#222222", linespacing=1.15)
 
 
 def _words(found: Findings, shown: int) -> Words:

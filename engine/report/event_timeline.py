@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from engine.report.chartwords import event_group, event_words, percent_axis, short_label, shown_groups, source, subtitle
 from engine.report.findings import EventCar, Findings, span_text
 from engine.report.formats import shortened, typeset
-from engine.report.labels import Box, place
+from engine.report.labels import Box, leader, place
 from engine.report.style import (
     GRID,
     GROUP_COLOURS,
@@ -150,12 +150,13 @@ def _label(axes: Axes, found: Findings, events: Sequence[EventCar], named: Seque
         if box is None:
             continue
         middle, level = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        side = 0.0 if level > (event.car or 0.0) / (y1 - y0) * height else 1.0
         axes.annotate(
             text, xy=(_number(event), event.car or 0.0),
             xytext=(x0 + middle / width * (x1 - x0), level / height * (y1 - y0)), ha="center", va="center", fontsize=LABEL,
             color="#333333",
             arrowprops={"arrowstyle": "-", "color": "#B0B0B0", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2,
-                        "relpos": (0.5, 0.0 if level > (event.car or 0.0) / (y1 - y0) * height else 1.0)},
+                        "connectionstyle": leader, "relpos": (0.5, side)},
         )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""Where labels go so that none covers another: along a line, and around points."""
+"""Where labels go so that none covers another: along a line, and around points; and the lines that lead from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -104,3 +105,30 @@ def _candidates(x: float, y: float, w: float, h: float) -> list[Box]:
             made += [(left, bottom, left + w, bottom + h) for left in (x - w / 2, x - 0.15 * w, x - 0.85 * w)]
             made += [(left, bottom, left + w, bottom + h) for left in (x + 0.5 * h, x - w - 0.5 * h)]
     return made
+
+
+def leader(
+    posA: Point, posB: Point, patchA: Any = None, patchB: Any = None, shrinkA: float = 0.0, shrinkB: float = 0.0
+) -> Any:
+    """A straight line from a label to its point, as the ``connectionstyle`` of an annotation: a Path in pixels.
+
+    It starts where it leaves the box of the label, ``patchA``, and keeps ``shrinkA`` and ``shrinkB`` away from both ends.
+    """
+    from matplotlib.path import Path
+
+    dx, dy = posB[0] - posA[0], posB[1] - posA[1]
+    length = (dx**2 + dy**2) ** 0.5
+    if not length:
+        return Path([posA, posB])
+    first = (_leaves(posA, (dx, dy), patchA.get_window_extent().extents) if patchA else 0.0) + shrinkA / length
+    last = 1 - shrinkB / length
+    ends = (first, last) if first < last else (0.0, 1.0)
+    return Path([(posA[0] + t * dx, posA[1] + t * dy) for t in ends])
+
+
+def _leaves(start: Point, way: Point, box: Box) -> float:
+    """The share of the way from ``start`` after which it is out of the box; 0 where it starts outside, 1 where it ends inside."""
+    if not (box[0] <= start[0] <= box[2] and box[1] <= start[1] <= box[3]):
+        return 0.0
+    sides = [(box[k + 2] if way[k] > 0 else box[k], k) for k in (0, 1) if way[k]]
+    return min([1.0, *((side - start[k]) / way[k] for side, k in sides)])

@@ -79,7 +79,7 @@ def _panel(axes: Axes, found: Findings, symbol: str, paths: Sequence[tuple[Float
     name = listing_name(known.get("name") or "", known.get("name_zh") or "")
     room = axes.get_position().width * axes.figure.get_size_inches()[0]  # type: ignore[union-attr]
     title = f"{printable(shortened(f'{symbol} {name}'.strip(), int(room / 0.062) - 6))}, {len(paths)}"
-    axes.set_title(title, fontsize=7, loc="left", pad=2.5, color="#222222")
+    axes.set_title(title, fontsize=7, loc="left", y=1.0, pad=2.5, color="#222222")
 
 
 def _words(found: Findings, paths: Mapping[str, Sequence[Any]], shown: int) -> Words:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from engine.report.chartwords import percent_axis, source
 from engine.report.findings import Findings, count
 from engine.report.formats import level_text, p_equals, percent, shortened, typeset
-from engine.report.specifications import Curve, choice_of, read_curve, specifications_title, varied
+from engine.report.specifications import Curve, read_curve, specifications_title, varied
 from engine.report.style import (
     FAINT,
     GREY,
@@ -45,10 +45,11 @@ def draw(found: Findings) -> Figure:
         )
         compose(figure, words).set_axis_off()
         return figure
-    matrix = sum(HEAD + ROW * len(values) for values in varied(curve).values())
+    differing = varied(curve)
+    matrix = sum(HEAD + ROW * len(values) for values in differing.values())
     figure = blank(1.75 + CURVE + matrix)
     longest = LONGEST if figure.get_size_inches()[0] >= NARROW else ON_A_PHONE
-    choices = {name: {v: printable(shortened(v, longest)) for v in values} for name, values in varied(curve).items()}
+    choices = {name: {v: printable(shortened(v, longest)) for v in values} for name, values in differing.items()}
     labels = [label for values in choices.values() for label in values.values()]
     left = 0.30 + max([text_width(figure, label, 7.5) for label in labels] + [0.5])
     upper = compose(figure, _words(found, curve), left=left, right=0.15, x_label=False)
@@ -96,9 +97,10 @@ def _curve(axes: Axes, curve: Curve) -> None:
             linewidths=0.7,
             zorder=7,
         )
-    for place, row in zip(x, curve.rows, strict=True):
-        chosen = ", ".join(choice_of(row, name) for name in varied(curve))
-        tell(axes, place, row["estimate"], f"{chosen}: {percent(row['estimate'])} %, {p_equals(row['p_value'])}")
+    differing = varied(curve)
+    for place, row, chosen in zip(x, curve.rows, curve.chosen, strict=True):
+        own = ", ".join(chosen[name] for name in differing)
+        tell(axes, place, row["estimate"], f"{own}: {percent(row['estimate'])} %, {p_equals(row['p_value'])}")
     axes.set_ylim(*_limits(estimate, low, high))
     axes.set_xlim(0, n + 1)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -129,7 +131,7 @@ def _matrix(axes: Axes, curve: Curve, choices: dict[str, dict[str, str]]) -> Non
     for k, (name, values) in enumerate(choices.items()):
         top = y
         for value, label in values.items():
-            here = [i + 1 for i, r in enumerate(curve.rows) if choice_of(r, name) == value]
+            here = [i + 1 for i, chosen in enumerate(curve.chosen) if chosen[name] == value]
             others = [i for i in here if curve.primary is None or i != curve.rank]
             axes.vlines(others, y + 0.18, y + 0.82, color=GREY, linewidth=float(np.clip(180 / n, 0.6, 2.4)))
             if curve.primary is not None and curve.rank in here:

@@ -24,11 +24,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
 class Curve:
     """The specifications that could be computed, from the lowest estimate to the highest. reasons: of the others, counted.
 
-    primary: the declared one, None where it could not be computed. rank, p_rank: its place by estimate and by p-value, from 1.
-    significant: how many are. same_sign: how many have the sign of the primary one, of the first without it.
+    chosen: what each row chose, as text, by the names of `CHOICES`. primary: the declared one, None where it could not be
+    computed. rank, p_rank: its place by estimate and by p-value, from 1. significant: how many are. same_sign: how many have
+    the sign of the primary one, of the first without it.
     """
 
     rows: tuple[Row, ...]
+    chosen: tuple[dict[str, str], ...]
     reasons: dict[str, int]
     primary: Row | None
     rank: int
@@ -57,6 +59,7 @@ def read_curve(found: Findings) -> Curve | None:
     sign = (primary or rows[0])["estimate"] >= 0 if rows else True
     return Curve(
         rows=tuple(rows),
+        chosen=tuple({name: _choice(row, name) for name in CHOICES} for row in rows),
         reasons=reasons,
         primary=primary,
         rank=1 + rows.index(primary) if primary is not None else 0,
@@ -66,8 +69,7 @@ def read_curve(found: Findings) -> Curve | None:
     )
 
 
-def choice_of(row: Row, choice: str) -> str:
-    """What a specification chose, as text."""
+def _choice(row: Row, choice: str) -> str:
     values = [row[c] for c in CHOICES[choice]]
     if len(values) > 1:
         return str(Window(*values))
@@ -76,8 +78,10 @@ def choice_of(row: Row, choice: str) -> str:
 
 def varied(curve: Curve) -> dict[str, list[str]]:
     """The choices in which the specifications differ, each with its values in the order of the grid."""
-    ordered = sorted(curve.rows, key=lambda r: r["spec"])
-    values = {name: list(dict.fromkeys(choice_of(r, name) for r in ordered)) for name in CHOICES}
+    ordered = [
+        chosen for _, chosen in sorted(zip(curve.rows, curve.chosen, strict=True), key=lambda pair: pair[0]["spec"])
+    ]
+    values = {name: list(dict.fromkeys(chosen[name] for chosen in ordered)) for name in CHOICES}
     return {name: found for name, found in values.items() if len(found) > 1}
 
 
@@ -130,17 +134,18 @@ def specification_table(found: Findings) -> Table | None:
     rows = []
     for name, values in (varied(curve) | {"All": [""]}).items():
         for value in values:
-            chosen = [r for r in curve.rows if name == "All" or choice_of(r, name) == value]
-            estimates = sorted(r["estimate"] for r in chosen)
-            hits = sum(r["significant"] for r in chosen)
+            pairs = zip(curve.rows, curve.chosen, strict=True)
+            those = [row for row, chosen in pairs if name == "All" or chosen[name] == value]
+            estimates = sorted(r["estimate"] for r in those)
+            hits = sum(r["significant"] for r in those)
             middle = (estimates[(len(estimates) - 1) // 2] + estimates[len(estimates) // 2]) / 2
             ends = [percent(v) for v in (estimates[0], middle, estimates[-1])]
             rows.append(
-                (name, shortened(value, 40), str(len(chosen)), *ends, str(hits), fixed(100 * hits / len(chosen), 0))
+                (name, shortened(value, 40), str(len(those)), *ends, str(hits), fixed(100 * hits / len(those), 0))
             )
     notes = [f"Not computed, {n}: {one_line(reason)}" for reason, n in sorted(curve.reasons.items())]
     if curve.primary is not None:
-        own = ", ".join(choice_of(curve.primary, name) for name in CHOICES)
+        own = ", ".join(curve.chosen[curve.rank - 1].values())
         answer = f"{percent(curve.primary['estimate'])} %, {p_equals(curve.primary['p_value'])}"
         notes.insert(0, f"Primary: {own}: {answer}.")
     columns = ("Choice", "Value", "Specifications", "Lowest, %", "Median, %", "Highest, %", "Significant", "Share, %")

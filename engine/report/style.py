@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 from engine.report.formats import one_line
+from engine.report.letters import dots, pieces
+from engine.report.pens import PENS
 from engine.report.theme import HOUSE, Theme
 
 HEIGHT = 4.5
@@ -33,13 +34,6 @@ CJK_FONTS = (
     "Hiragino Sans GB", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "SimHei", "Heiti SC", "Noto Sans CJK JP",
     "Noto Sans CJK TC", "Noto Sans CJK HK", "Noto Serif CJK SC", "Arial Unicode MS",
 )  # fmt: skip
-METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Creator": None, "Date": None, "Format": None, "Type": None},
-    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-}
-
-
 _THEME: ContextVar[Theme] = ContextVar("theme", default=HOUSE)
 
 
@@ -163,25 +157,21 @@ def style(theme: Theme = HOUSE) -> Iterator[None]:
 
 def save(figure: Figure, fmt: str) -> bytes:
     """``figure`` as bytes, without a date or a version in them."""
-    out = io.BytesIO()
     with style(_THEME.get()):
-        figure.savefig(out, format=fmt, dpi=200, metadata=METADATA[fmt])
-    return out.getvalue()
+        return PENS[fmt](figure)
 
 
 @lru_cache(maxsize=64)
-def _font(family: tuple[str, ...], size: float, weight: str) -> font_manager.FontProperties:
-    return font_manager.FontProperties(family=list(family), size=size, weight=weight)
+def _font(families: tuple[str, ...], size: float, weight: str) -> font_manager.FontProperties:
+    return font_manager.FontProperties(family=list(families), size=size, weight=weight)
 
 
 def text_width(figure: Figure, text: str, size: float, weight: str = "normal") -> float:
-    """The width of one line of text, in inches."""
+    """The width of one line of text, in inches, inside `style`."""
     if not text:
         return 0.0
-    canvas: Any = figure.canvas
-    font = _font(tuple(families()), size, weight)
-    width, _, _ = canvas.get_renderer().get_text_width_height_descent(text, font, False)
-    return float(width) / float(figure.dpi)
+    font = _font(tuple(matplotlib.rcParams["font.family"]), size, weight)
+    return sum(dots(piece, font, figure.dpi)[0] for piece in pieces(text)) / figure.dpi
 
 
 def glued(text: str) -> str:

@@ -298,7 +298,7 @@ def resampling(bench: Bench) -> Iterator[Line]:
     samples = wild_samples(given, _engine(bench, given, "numba").ar)
     wild = once(partial(wild_test, samples))
     yield Line("resampling", f"wild bootstrap, {samples[0].n:,} events x {len(samples)} days", wild)
-    spent = in_turn({"bw": partial(brown_warner, bench.arrays, bench.sessions)}, max(bench.rounds // 2, 1))["bw"]
+    spent = in_turn({"bw": partial(brown_warner, bench.arrays, bench.sessions)}, bench.rounds)["bw"]
     yield Line("resampling", "Brown-Warner, 1,000 samples x 50 events", spent, 50_000)
 
 

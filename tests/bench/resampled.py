@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import kernels
 import numpy as np
 from baselines import AFTER, ESTIMATION, EVENT, Arrays, Floats
 from numpy.typing import NDArray
 
-from engine.kernel import Calendar, Measured, measure
+from engine.kernel import Calendar, measure
 from engine.sessions import Window
-from engine.significance import CarSample, Resampling, evaluate, inversion, rank
+from engine.significance import CarSample, Resampling, evaluate
+from engine.significance.batch import BATCHED, Batch
+from engine.significance.batch.sample import Compared
 
 SAMPLES, SIZE, DRAWS = 1_000, 50, 9_999
 TESTS = ("cross_sectional_t", "patell", "bmp", "corrado_zivney", "grank_t")
 SEED = 7
+CHUNK = 50  # samples at once
+DAY = AFTER.tolist().index(0)
 
 
 def sample(
@@ -67,40 +70,53 @@ def brown_warner(arrays: Arrays, sessions: Calendar, samples: int = SAMPLES, ker
 
     Brown & Warner (1985), section 3: each draw is of its own, with the firm's own returns.
     """
+    rejected = 0
+    for batch in batches(drawn(arrays, sessions, samples, kernel), samples):
+        rejected += sum(int((BATCHED[test](batch).p("two-sided") < 0.05).sum()) for test in TESTS)
+    return rejected / (samples * len(TESTS))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pseudo-events, `SIZE` of each sample after those of the one before. ar: (E, L); residuals: (E, R); the others (E,)."""
+
+    ar: Floats
+    residuals: Floats
+    sigma: Floats
+    se: Floats
+    dof: NDArray[np.int64]
+    day: NDArray[np.int64]
+
+
+def drawn(arrays: Arrays, sessions: Calendar, samples: int, kernel: str) -> Drawn:
+    """The pseudo-events of all samples, fitted."""
     rng = np.random.default_rng(SEED)
     chosen = rng.integers(0, len(arrays.listing), samples * SIZE)
-    drawn = replace(arrays, listing=arrays.listing[chosen], day=arrays.day[chosen])
-    parts = kernels.pieces(drawn)
+    own = replace(arrays, listing=arrays.listing[chosen], day=arrays.day[chosen])
     asked = replace(kernels.asked(), windows=(Window(0, 0),), residuals=True)
-    rows = len(Window(*ESTIMATION))
-    found = [measure(kernel, raw, sessions, events, asked)[0] for _, raw, events in parts]
-    ar, residuals = np.empty((len(chosen), len(AFTER))), np.empty((len(chosen), rows))
-    sigma, se, dof = np.empty((2, len(chosen))), np.empty(len(chosen)), np.empty(len(chosen), np.int64)
-    for (places, _, _), one in zip(parts, found, strict=True):
-        _put(places, one, ar, residuals, sigma[0], se, dof)
-    day, zero = AFTER.tolist().index(0), []
-    with _without_intervals():
-        for i in range(samples):
-            own = np.arange(i * SIZE, (i + 1) * SIZE)
-            own = own[np.isfinite(ar[own]).all(axis=1)]
-            one = sample(ar[own], slice(day, day + 1), sigma[0][own], se[own], dof[own], residuals[own], drawn.day[own])
-            zero += [evaluate(test, one).p_value < 0.05 for test in TESTS]
-    return float(np.mean(zero))
+    n, rows = len(chosen), len(Window(*ESTIMATION))
+    made = Drawn(
+        np.empty((n, len(AFTER))), np.empty((n, rows)), np.empty(n), np.empty(n), np.empty(n, np.int64), own.day
+    )
+    for places, raw, events in kernels.pieces(own):
+        one = measure(kernel, raw, sessions, events, asked)[0]
+        made.ar[places], made.residuals[places], made.sigma[places] = one.ar, one.residuals, one.sigma
+        made.se[places], made.dof[places] = one.se[:, 0], one.dof
+    return made
 
 
-@contextmanager
-def _without_intervals() -> Iterator[None]:
-    """Tests do not search for the ends of their intervals, which are not looked at here."""
-    kept = inversion.DOUBLINGS, rank.MOST_RANKED
-    inversion.DOUBLINGS = rank.MOST_RANKED = 0
-    try:
-        yield
-    finally:
-        inversion.DOUBLINGS, rank.MOST_RANKED = kept
-
-
-def _put(
-    places: NDArray[np.int64], one: Measured, ar: Floats, residuals: Floats, sigma: Floats, se: Floats, dof: NDArray[np.int64]
-) -> None:  # fmt: skip
-    ar[places], residuals[places], sigma[places] = one.ar, one.residuals, one.sigma
-    se[places], dof[places] = one.se[:, 0], one.dof
+def batches(made: Drawn, samples: int) -> Iterator[Batch]:
+    """The samples, those of as many events with every abnormal return together, some at a time."""
+    whole = np.isfinite(made.ar).all(axis=1).reshape(samples, SIZE)
+    events = whole.sum(axis=1)
+    for n in np.unique(events).tolist():
+        alike = np.flatnonzero(events == n)
+        for some in np.array_split(alike, -(-len(alike) // CHUNK)):
+            at = SIZE * some[:, None] + np.nonzero(whole[some])[1].reshape(-1, n)
+            car, se, day = made.ar[at, DAY], made.se[at], made.day[at]
+            yield Batch(
+                window=Window(0, 0), event_window=Window(*EVENT), taus=np.zeros(1), on=0, car=car, car_se=se, scar=car / se,
+                sigma=made.sigma[at], dof=made.dof[at], ar=made.ar[at], residuals=made.residuals[at], dates=day,
+                window_days=day[:, :, None], firms=np.arange(n), r=np.zeros(len(at)), shared_r=np.zeros(len(at)),
+                reference=Compared.of(np.zeros(1)),
+            )  # fmt: skip

@@ -11,10 +11,7 @@ import numba
 import numpy as np
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-SIZE, INFINITE = (
-    np.int64(0x7FFFFFFFFFFFFFFF),
-    np.int64(0x7FF0000000000000),
-)  # the bits of a double but its sign; of infinity
+LARGEST = np.iinfo(np.int64).max
 LEAST = 16 * float(np.finfo(np.float64).eps)  # of a sum of squares: less than that beside its mean is rounding
 
 
@@ -42,33 +39,37 @@ def places(ordered, known, values, equal_too, out):  # type: ignore[no-untyped-d
 
 
 @numba.njit(**OPTIONS)
-def pack(bits, low, keys):  # type: ignore[no-untyped-def]
-    """Numbers in the order of (D, N, R) doubles, of which these are the bits, but for the last ones: those of ``low`` hold the
-    column. Missing values come last."""
-    for d in range(bits.shape[0]):
-        for i in range(bits.shape[1]):
-            for r in range(bits.shape[2]):
-                one = bits[d, i, r]
-                if one & SIZE > INFINITE:
-                    one = SIZE
-                elif one < 0:
-                    one = one ^ SIZE
-                keys[d, i, r] = one & ~low | r
+def to_keys(whole, rows, bits, keys):  # type: ignore[no-untyped-def]
+    """Whole numbers in the order of (D, N, R) values, of which ``whole`` is the view; their columns in the last bits.
 
-
-@numba.njit(**OPTIONS)
-def gather(rows, keys, low, values, columns):  # type: ignore[no-untyped-def]
-    """Values of (D, N, R) rows in order, and their columns. keys: of `pack`, in order; the few values that their last bits tell
-    apart are put right."""
+    The library sorts those several times as fast as it finds the order of values. `LARGEST` where there is no value.
+    """
     for d in range(rows.shape[0]):
         for i in range(rows.shape[1]):
             for r in range(rows.shape[2]):
-                column = keys[d, i, r] & low
-                value, at = rows[d, i, column], r
-                while at > 0 and values[d, i, at - 1] > value:
-                    values[d, i, at], columns[d, i, at] = values[d, i, at - 1], columns[d, i, at - 1]
-                    at -= 1
-                values[d, i, at], columns[d, i, at] = value, column
+                bit = whole[d, i, r]
+                ordered = bit if bit >= 0 else bit ^ LARGEST
+                keys[d, i, r] = (ordered >> bits) << bits | r if np.isfinite(rows[d, i, r]) else LARGEST
+
+
+@numba.njit(**OPTIONS)
+def from_keys(keys, known, rows, bits, values, columns):  # type: ignore[no-untyped-def]
+    """The ``known`` values (D, N, R) and their columns from keys in order; those that differ in the last bits alone too."""
+    mask = (1 << bits) - 1
+    for d in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            key, row = keys[d, i], rows[d, i]
+            for r in range(1, known[d, i]):
+                one, j = key[r], r
+                if one >> bits != key[r - 1] >> bits:
+                    continue
+                while j > 0 and row[key[j - 1] & mask] > row[one & mask]:
+                    key[j] = key[j - 1]
+                    j -= 1
+                key[j] = one
+            for r in range(known[d, i]):
+                columns[d, i, r] = key[r] & mask
+                values[d, i, r] = row[key[r] & mask]
 
 
 @numba.njit(**OPTIONS)
