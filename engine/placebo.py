@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.abnormal import abnormal_returns, cumulate
+from engine.abnormal import abnormal_returns, sums
 from engine.lines import Line
 from engine.models import Model
 from engine.panel import EventPanel
@@ -248,7 +248,7 @@ def line_table(line: Line, own: Window, real: Days, design: Design) -> LineTable
         abnormal = abnormal_returns(around[3][part], fits, event_window)
         ars[part] = abnormal.ar
         for w, window in enumerate(design.windows):
-            cars[part, w] = cumulate(abnormal, fits, window, design.log_returns).car
+            cars[part, w] = sums(abnormal, abnormal.ar, window.within(event_window))
     return LineTable(cars, ars)
 
 
@@ -304,7 +304,9 @@ def _feasible(panel: EventPanel, members: Ints, tables: Mapping[tuple[int, int, 
 
 def side_by_side(places: Ints, length: int) -> int:
     """How many windows of ``length`` sessions at the given increasing positions fit without overlap."""
-    following, count, at = np.searchsorted(places, places + length).tolist(), 0, 0
-    while at < len(following):
+    if length == 1:
+        return len(np.unique(places))
+    following, count, at, end = np.searchsorted(places, places + length).tolist(), 0, 0, len(places)
+    while at < end:
         count, at = count + 1, following[at]
     return count

@@ -103,17 +103,14 @@ class Subject:
 
     @cached_property
     def calendars(self) -> tuple[Ints, Ints]:
-        """(N,) the number of each pair's calendar, and (C, C, S) where each session of a calendar is on another one, -1 where
-        it is not."""
+        """(N,) the number of each pair's calendar, and (C, S) where each session of a calendar is among the days of all."""
         dates = [self.panel.lines[line].dates for line in self.panel.line]
         names: dict[bytes, int] = {}
         calendar = np.array([names.setdefault(d.tobytes(), len(names)) for d in dates])
         each = [dates[int(np.flatnonzero(calendar == number)[0])] for number in range(len(names))]
-        counterparts = np.full((len(each), len(each), max(map(len, each))), -1)
-        for a, one in enumerate(each):
-            for b, other in enumerate(each):
-                counterparts[a, b, : len(one)] = _counterparts(one, other)
-        return calendar, counterparts
+        every, longest = np.unique(np.concatenate(each)), max(map(len, each))
+        common = [np.pad(np.searchsorted(every, one), (0, longest - len(one)), mode="edge") for one in each]
+        return calendar, np.stack(common)
 
     def take(self, members: Ints) -> Subject:
         """The chosen pairs."""
@@ -162,13 +159,6 @@ class PseudoSamples:
     def with_returns(self, ar: Floats) -> AbnormalReturns:
         """These abnormal returns on expected returns as they are."""
         return abnormal_returns(self.abnormal.expected + ar, self.fits, self.abnormal.window)
-
-
-def _counterparts(one: npt.NDArray[np.datetime64], other: npt.NDArray[np.datetime64]) -> Ints:
-    """(S,) where each date of a calendar stands on another one, -1 where it does not."""
-    place = np.searchsorted(other, one)
-    held = np.minimum(place, len(other) - 1)
-    return np.where(other[held] == one, held, -1)
 
 
 def pseudo_samples(subject: Subject, position: Ints, keep_regressors: bool = False) -> PseudoSamples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from engine.models import PSEUDO_DATES, REFIT, NormalFits, model_of
 from engine.panel import EventPanel
 from engine.placebo import Design, Placebo, PseudoDates, clusters, placebo_of, pseudo_dates
 from engine.plan import Plan, real_days
+from engine.sessions import Window
 from engine.significance import (
     FIRM_TESTS,
     PSEUDO_DATE_TESTS,
@@ -24,6 +26,7 @@ from engine.significance import (
     Regressions,
     Resampling,
 )
+from engine.significance.dependence import Related
 from engine.spec import StudySpec
 
 Ints = npt.NDArray[np.int64]
@@ -111,9 +114,9 @@ def draws_of(
 
 def sample_of(
     group: str, members: Ints, cars: Cars, panel: EventPanel, abnormal: AbnormalReturns, fits: NormalFits,
-    spec: StudySpec, firms: Ints, draws: Draws,
+    spec: StudySpec, firms: Ints, draws: Draws, related: Mapping[Window, Related] | None = None,
 ) -> CarSample:  # fmt: skip
-    """The members of a group that are complete in the window, as the tests see them."""
+    """The members of a group that are complete in the window, as the tests see them. related: `related_of` the panel."""
     inside = members[cars.complete[members]]
     spans = None if abnormal.spans is None else abnormal.spans[inside]
     refits = REGRESSION_TESTS & set(spec.significance.tests)
@@ -140,9 +143,21 @@ def sample_of(
         pseudo_firms=draws.firms.sample(inside, cars.window) if draws.firms is not None else None,
         shared=cars.shared[inside],
         regressions=regressions_of(panel, fits, inside) if refits and REFIT not in fits.lacks else None,
+        shared_r=partial(related[cars.window].mean, inside) if related is not None else None,
         lacks=fits.lacks,
         resampling=replace(draws.clusters, cluster=draws.clusters.cluster[inside]) if draws.clusters else None,
     )
+
+
+def related_of(panel: EventPanel, fits: NormalFits, cars: Sequence[Cars]) -> dict[Window, Related]:
+    """How the events that are complete in each window go together."""
+    days = panel.event_dates.astype("datetime64[D]").astype(np.int64)
+    return {
+        one.window: Related(
+            fits.residuals, panel.estimation_days, days[:, one.window.within(panel.event_window)], np.flatnonzero(one.complete)
+        )
+        for one in cars
+    }  # fmt: skip
 
 
 def regressions_of(panel: EventPanel, fits: NormalFits, chosen: Ints) -> Regressions:

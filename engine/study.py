@@ -29,9 +29,10 @@ from engine.models import REFIT
 from engine.panel import EventPanel, usable
 from engine.plan import Plan, plan_study, quality_seen
 from engine.results import StudyResult
-from engine.samples import Draws, draws_of, firm_codes, groups_of, of_pairs, regressions_of, sample_of
+from engine.samples import Draws, draws_of, firm_codes, groups_of, of_pairs, regressions_of, related_of, sample_of
 from engine.scale import Mapper, in_threads, run_in_parts
 from engine.schemas import SCHEMAS
+from engine.sessions import Window
 from engine.significance import (
     EVENT_TESTS,
     RESAMPLING_TESTS,
@@ -40,6 +41,7 @@ from engine.significance import (
     evaluate,
     evaluate_events,
 )
+from engine.significance.dependence import Related
 from engine.spec import StudySpec
 from engine.tables import (
     abnormal_table,
@@ -103,8 +105,11 @@ def run_study(
     on_progress("tests", 3, 4)
     groups = groups_of(study, panel)
     firms = firm_codes(plan, panel)
+    related = related_of(panel, fits, cars)
     samples = [
-        sample_of(name, members, c, panel, abnormal, fits, spec, firms, draws) for name, members in groups for c in cars
+        sample_of(name, members, c, panel, abnormal, fits, spec, firms, draws, related)
+        for name, members in groups
+        for c in cars
     ]
     deals = deal_results(study, plan, panel, fits, cars, groups, exclusions, options)
     refits = needs_regressions(spec) and REFIT not in fits.lacks
@@ -123,7 +128,7 @@ def run_study(
     }
     tables |= _tested(study, panel, cars, samples) | group_tables(study, day_numbers(panel), cars, groups, firms)
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
-    tables["influence"] = _influence(study, plan, used, firms, draws)
+    tables["influence"] = _influence(study, plan, used, firms, draws, related)
     tables |= _alternatives(study, plan, on_progress)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
@@ -164,14 +169,16 @@ def _tested(
     }
 
 
-def _influence(study: Study, plan: Plan, used: Measured, firms: Ints, draws: Draws) -> pl.DataFrame:
+def _influence(
+    study: Study, plan: Plan, used: Measured, firms: Ints, draws: Draws, related: Mapping[Window, Related]
+) -> pl.DataFrame:
     """What the result is without single events, clusters and flagged events."""
 
     def subsample(members: Ints, cars: Cars, tests: Sequence[str]) -> CarSample:
         chosen = study.spec.significance.model_copy(update={"tests": list(tests)})
         spec = study.spec.model_copy(update={"significance": chosen})
         drawn = draws if RESAMPLING_TESTS & set(tests) else Draws()
-        return sample_of("all", members, cars, used.panel, used.abnormal, used.fits, spec, firms, drawn)
+        return sample_of("all", members, cars, used.panel, used.abnormal, used.fits, spec, firms, drawn, related)
 
     return influence_table(study, used.panel, used.cars, plan.firms.rows, subsample)
 

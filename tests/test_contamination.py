@@ -30,7 +30,7 @@ from engine.report.surroundings import Facts
 from engine.results import read_result, write_result
 from engine.schemas import KEYS
 from engine.sessions import Window
-from engine.significance.dependence import mean_shared_correlation
+from engine.significance.dependence import Related, mean_shared_correlation
 from engine.significance.parametric import mean_residual_correlation
 from engine.study import dry_run_result
 
@@ -417,6 +417,20 @@ def test_the_correlation_counts_shared_days_only() -> None:
     known = np.isfinite(residuals[1])
     pair = np.corrcoef(residuals[0, known], residuals[1, known])[0, 1]
     assert mean_shared_correlation(residuals, days, apart) == pytest.approx(pair * (2 / 3) / 6, rel=1e-12)
+
+
+def test_pairs_found_once_serve_every_part_of_the_events() -> None:
+    """Against the same function on the part alone, whose pairs meet in another order; events outside are looked at by nobody."""
+    rng = np.random.default_rng(3)
+    residuals = rng.normal(0, 1, (9, 60)) + rng.normal(0, 1, 60)
+    residuals[rng.random((9, 60)) < 0.1] = np.nan
+    start = rng.integers(0, 6, 9)
+    days, windows = start[:, None] + np.arange(60), start[:, None] + 70 + np.arange(4)
+    related = Related(residuals, days, windows, np.delete(np.arange(9), 4))
+    for members in ([0, 1, 2, 3, 5, 6, 7, 8], [2, 3, 7], [8, 6], [5]):
+        part = np.array(members)
+        alone = mean_shared_correlation(residuals[part], days[part], windows[part])
+        assert related.mean(part) == pytest.approx(alone, rel=1e-12)
 
 
 def test_the_manifest_counts_independent_events(tmp_path: Path) -> None:

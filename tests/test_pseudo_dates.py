@@ -46,6 +46,7 @@ def test_pairs_of_one_event_keep_their_distance_in_days() -> None:
 
 def test_windows_side_by_side() -> None:
     assert side_by_side(np.array([0, 1, 2, 3, 4, 9, 10, 12]), 3) == 4  # 0, 3, 9, 12
+    assert side_by_side(np.array([0, 1, 1, 2, 2, 5]), 1) == 4  # a place that two shifts lead to is one
 
 
 def test_exactly_enough_estimation_days_are_enough(tmp_path: Path) -> None:

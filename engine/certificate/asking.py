@@ -188,7 +188,11 @@ class _Chunk:
         if not tests & (CORRELATED | SHARED):
             return None
         if not tests & CORRELATED:
-            return correlations(samples.placed(), (days[:, :, 0], days[:, :, -1]))
+            columns = [
+                one.window.within(self.subject.panel.event_window) for one in self.asked if SHARED & set(one.tests)
+            ]
+            first, end = min(c.start for c in columns), max(c.stop for c in columns)
+            return correlations(samples.placed(), (days[:, :, first], days[:, :, end - 1]))
         rows = samples.subject.panel.estimation_rows
         first, last = (samples.days(Window(day, day))[:, :, 0] for day in (rows.start, rows.end))
         return correlations(samples.placed(), (first, last))

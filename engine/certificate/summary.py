@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,8 @@ def critical_p(p: Floats, alpha: float) -> float:
 def power_of(p: Floats, critical: float) -> Floats:
     """(K,) the share of (K, B) p-values below the critical one, of those with an answer."""
     known = np.isfinite(p)
-    return np.asarray(((p < critical) & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+    found = np.count_nonzero(p < critical, axis=1)  # NaN is below nothing
+    return np.asarray(found / np.maximum(np.count_nonzero(known, axis=1), 1))
 
 
 def detectable(effects: Floats, p: Floats, alpha: float) -> tuple[float, float]:
@@ -77,8 +79,8 @@ def detectable(effects: Floats, p: Floats, alpha: float) -> tuple[float, float]:
     """
     found = _crossing(effects, p, alpha)
     draws = p.shape[1]
-    parts = [np.arange(draws) * PARTS // draws != g for g in range(PARTS)] if draws >= 20 * PARTS else []
-    without = np.array([_crossing(effects, p[:, kept], alpha) for kept in parts])
+    parts = -(-np.arange(PARTS + 1) * draws // PARTS) if draws >= 20 * PARTS else np.empty(0, np.int64)
+    without = np.array([_crossing(effects, np.delete(p, slice(*part), axis=1), alpha) for part in pairwise(parts)])
     if not len(without) or not np.isfinite([found, *without]).all():
         return found, float("nan")
     return found, float(np.sqrt((PARTS - 1) / PARTS * ((without - without.mean()) ** 2).sum()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,10 @@ def kolari_pape_pynnonen(sample: CarSample) -> Significance:
     Kolari, Pape & Pynnonen (2018), eq. 6: `mean_shared_correlation` over the calendar days of the CAR windows. For
     events on different dates; on one date it is kolari_pynnonen.
     """
-    r = max(mean_shared_correlation(sample.residuals, sample.residual_days, sample.window_days), 0.0)
+    if sample.shared_r is not None:
+        r = max(sample.shared_r(), 0.0)
+    else:
+        r = max(mean_shared_correlation(sample.residuals, sample.residual_days, sample.window_days), 0.0)
     return t_of_scars(sample, "kolari_pape_pynnonen", r, f"mean r = {r:.4f} on shared days")
 
 
@@ -47,19 +51,48 @@ def mean_shared_correlation(residuals: Floats, residual_days: Ints, window_days:
     window_days: (N, L) day numbers of each event's window, increasing. r_ij is Pearson's on the estimation days both
     have, 0 below 3 of them or without spread. Kolari, Pape & Pynnonen (2018), eq. 6; on one date it is the mean r.
     """
-    n, length = window_days.shape
-    present = np.isfinite(residuals)
-    calendar = np.unique(residual_days[present])
-    grid = np.full((n, len(calendar)), np.nan)
-    rows = np.broadcast_to(np.arange(n)[:, None], residuals.shape)
-    grid[rows[present], np.searchsorted(calendar, residual_days[present])] = residuals[present]
-    order = np.argsort(window_days[:, 0], kind="stable")
-    first = window_days[order, 0]
-    total = 0.0
-    for place, i in enumerate(order):
-        meet = order[place + 1 : np.searchsorted(first, window_days[i, -1], side="right")]
-        if len(meet):
-            share = np.isin(window_days[meet], window_days[i]).sum(axis=1) / length
-            own = np.isfinite(grid[i])
-            total += float((share * correlations(grid[i, own], grid[meet][:, own])).sum())
-    return float(total / max(n * (n - 1) / 2, 1))
+    every = np.arange(len(residuals))
+    return Related(residuals, residual_days, window_days, every).mean(every)
+
+
+@dataclass(frozen=True)
+class Related:
+    """The pairs of N events with window days in common, found once for every part of the events that a test looks at.
+
+    residuals, residual_days, window_days: as in `mean_shared_correlation`; inside: the events that any part may hold.
+    """
+
+    residuals: Floats
+    residual_days: Ints
+    window_days: Ints
+    inside: Ints
+
+    def mean(self, members: Ints) -> float:
+        """`mean_shared_correlation` of some of the events inside."""
+        one, other, value = self._pairs
+        looked_at = np.zeros(len(self.residuals), bool)
+        looked_at[members] = True
+        n = len(members)
+        return float(value[looked_at[one] & looked_at[other]].sum() / max(n * (n - 1) / 2, 1))
+
+    @cached_property
+    def _pairs(self) -> tuple[Ints, Ints, Floats]:
+        """The two events of every pair whose windows meet, and r_ij times the share of days in common."""
+        length = self.window_days.shape[1]
+        order = self.inside[np.argsort(self.window_days[self.inside, 0], kind="stable")]
+        residuals, days = self.residuals[order], self.window_days[order]
+        present = np.isfinite(residuals)
+        calendar, place = np.unique(self.residual_days[order][present], return_inverse=True)
+        grid = np.full((len(order), len(calendar)), np.nan)
+        grid[np.nonzero(present)[0], place] = residuals[present]
+        end = np.searchsorted(days[:, 0], days[:, -1], side="right")
+        found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+        for i in range(len(order)):
+            meet, own = slice(i + 1, end[i]), np.isfinite(grid[i])
+            if end[i] > i + 1:
+                at = np.minimum(np.searchsorted(days[i], days[meet]), length - 1)
+                share = (days[i][at] == days[meet]).sum(axis=1) / length
+                value = share * correlations(grid[i, own], grid[meet, own])
+                found.append((np.full(len(value), order[i]), order[meet], value))
+        one, other, value = (np.concatenate(part) for part in zip(*found, strict=True))
+        return one, other, value

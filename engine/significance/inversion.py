@@ -8,6 +8,7 @@ weighted by precision for `patell`. Lehmann & Romano (2005), theorem 3.5.1; seve
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ def inverted(
 
     start, step: where the search begins, and in which units it looks, about a standard error.
     """
+    statistic = cache(statistic)  # both ends start at one effect, and each search asks twice where it begins
     return (
         crossing(lambda tau: statistic(tau) - quantile, start, step, close),
         crossing(lambda tau: statistic(tau) + quantile, start, step, close),

@@ -307,13 +307,18 @@ def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Float
             less, not_more = others < new[:, day, None], others <= new[:, day, None]
             above += less.view(np.uint8)
             above += not_more.view(np.uint8)
-            own[:, day] += 0.5 * (np.count_nonzero(less, axis=1) + np.count_nonzero(not_more, axis=1))
+            own[:, day] += 0.5 * (_how_many(less) + _how_many(not_more))
         daily: Floats = fixed + scores.weight * (lifted - (above * half).sum(axis=0))
         scored = np.where(present, own * scores.slope[:, None] + scores.offset[:, None], 0.0)
         daily[columns] = scored.sum(axis=0) * scores.weight[columns]
         return daily
 
     return again
+
+
+def _how_many(flags: Bools) -> Floats:
+    """(N,) the true ones of each row."""
+    return np.asarray(np.bitwise_count(np.packbits(flags, axis=1)).sum(axis=1), dtype=np.float64)
 
 
 def _with_interval(

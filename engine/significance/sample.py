@@ -98,6 +98,7 @@ class CarSample:
     spans: (N, E) sessions that each return covers, which ``ar`` is then divided by the square root of; NaN where there is
         none, also inside ``window`` if a later return covers the day; None where it is one session for all.
     spread: of the residuals, where these are not in memory.
+    shared_r: gives `dependence.mean_shared_correlation` where that is found for many samples at once; None: from the residuals.
     lacks: what the model does not give, and why (`NormalFits.lacks`): tests that need it are unavailable.
     """
 
@@ -125,6 +126,7 @@ class CarSample:
     pseudo_firms: PseudoFirms | None = None
     spans: Floats | None = None
     spread: float | None = None
+    shared_r: Callable[[], float] | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property

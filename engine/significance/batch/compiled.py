@@ -12,6 +12,7 @@ import numpy as np
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 LARGEST = np.iinfo(np.int64).max
+LEAST = 16 * float(np.finfo(np.float64).eps)  # of a sum of squares: less than that beside its mean is rounding
 
 
 @numba.njit(**OPTIONS)
@@ -290,44 +291,79 @@ def meeting(low, high, block, draw, one, other):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**OPTIONS)
-def correlate(residuals, shift, counterparts, calendar, draw, one, other, out):  # type: ignore[no-untyped-def]
-    """Pearson correlations of P pairs of rows of (D, N, R) residuals on the days both have, into ``out``.
+def lay(residuals, first, calendar, common, start, values, there):  # type: ignore[no-untyped-def]
+    """Put (D, N, R) residuals, each row less its mean, on the days of a calendar in common, as (D, N, T) ``values`` from the day
+    ``start`` (D, N) on, 0 where missing; ``there`` is 1 where there is one. Both come as zeros.
 
-    shift: (D, N) the position of column 0 on the event's calendar. counterparts: (C, C, S) the position on a second calendar of
-    each session of a first, -1 for none. 0 below 3 common days or without spread on them.
+    first: (D, N) the position of column 0 on the event's calendar. common: (C, S) the common day of each session of a calendar.
     """
-    rows, sessions = residuals.shape[2], counterparts.shape[2]
-    for p in range(draw.shape[0]):
+    for d in range(residuals.shape[0]):
+        for i in range(residuals.shape[1]):
+            row, days, total, count = residuals[d, i], common[calendar[i]], 0.0, 0
+            for c in range(len(row)):
+                if row[c] == row[c]:
+                    total, count = total + row[c], count + 1
+            for c in range(len(row)):
+                if row[c] == row[c]:
+                    at = days[first[d, i] + c] - start[d, i]
+                    values[d, i, at], there[d, i, at] = row[c] - total / count, 1.0
+
+
+@numba.njit(**OPTIONS, fastmath={"reassoc", "nsz", "contract"})
+def correlate(values, there, start, draw, one, other, out):  # type: ignore[no-untyped-def]
+    """Pearson correlations of P pairs of rows that `lay` made, on the days both have, into ``out``.
+
+    The rows have a mean near 0, so that sums of squares lose nothing to it. 0 below 3 common days or without spread on them.
+    """
+    width = values.shape[2]
+    for p in range(len(draw)):
         d, i, j = draw[p], one[p], other[p]
-        row_a, row_b, alike = residuals[d, i], residuals[d, j], calendar[i] == calendar[j]
-        to, count, mean_a, mean_b = counterparts[calendar[i], calendar[j]], 0, 0.0, 0.0
-        gap = shift[d, i] - shift[d, j]
-        first, end = (max(0, -gap), min(rows, rows - gap)) if alike else (0, rows)
-        for step in range(2):
-            aa, bb, ab = 0.0, 0.0, 0.0
-            for c in range(first, end):
-                e = c + gap
-                if not alike:
-                    at = shift[d, i] + c
-                    if at < 0 or at >= sessions or to[at] < 0:
-                        continue
-                    e = to[at] - shift[d, j]
-                    if e < 0 or e >= rows:
-                        continue
-                a, b = row_a[c], row_b[e]
-                if a != a or b != b:
-                    continue
-                if step == 0:
-                    count += 1
-                    mean_a += a
-                    mean_b += b
-                else:
-                    aa += (a - mean_a) * (a - mean_a)
-                    bb += (b - mean_b) * (b - mean_b)
-                    ab += (a - mean_a) * (b - mean_b)
-            if step == 0:
-                if count < 3:
-                    break
-                mean_a, mean_b = mean_a / count, mean_b / count
-            elif aa > 0 and bb > 0:
-                out[p] = ab / (aa * bb) ** 0.5
+        gap = start[d, i] - start[d, j]
+        first, end = max(0, -gap), min(width, width - gap)
+        a, b = values[d, i, first:end], values[d, j, first + gap : end + gap]
+        in_a, in_b = there[d, i, first:end], there[d, j, first + gap : end + gap]
+        n, sum_a, sum_b, aa, bb, ab = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for t in range(len(a)):
+            n += in_a[t] * in_b[t]
+            sum_a += a[t] * in_b[t]
+            sum_b += b[t] * in_a[t]
+            aa += a[t] * a[t] * in_b[t]
+            bb += b[t] * b[t] * in_a[t]
+            ab += a[t] * b[t]
+        if n >= 3:
+            apart_a, apart_b = aa - sum_a * sum_a / n, bb - sum_b * sum_b / n
+            if apart_a > LEAST * aa and apart_b > LEAST * bb:
+                out[p] = (ab - sum_a * sum_b / n) / (apart_a * apart_b) ** 0.5
+
+
+@numba.njit(**OPTIONS)
+def within_blocks(values, block, out):  # type: ignore[no-untyped-def]
+    """Add to ``out`` (D,) the correlations of all pairs of rows of one block: (|sum z|^2 - n)/2, z the n rows at length 1.
+
+    values: as `lay` makes them, complete and on the same days in a block. block: (D, N), -1 for none.
+    """
+    total = np.empty(values.shape[2])
+    for d in range(block.shape[0]):
+        for i in range(block.shape[1]):
+            if block[d, i] < 0 or (block[d, :i] == block[d, i]).any():
+                continue
+            total[:] = 0.0
+            alone = 0
+            for j in range(i, block.shape[1]):
+                if block[d, j] == block[d, i]:
+                    length = (values[d, j] * values[d, j]).sum() ** 0.5
+                    if length > 0:
+                        total += values[d, j] / length
+                        alone += 1
+            out[d] += ((total * total).sum() - alone) / 2
+
+
+@numba.njit(**OPTIONS)
+def days_in_common(days, draw, one, other, out):  # type: ignore[no-untyped-def]
+    """How many of the (D, N, L) days of each of P pairs of events are the same, into ``out``."""
+    for p in range(len(draw)):
+        a, b = days[draw[p], one[p]], days[draw[p], other[p]]
+        for s in range(len(a)):
+            for t in range(len(b)):
+                if a[s] == b[t]:
+                    out[p] += 1

@@ -20,13 +20,13 @@ class Placed:
     """Where the residuals of D samples of N events lie in time.
 
     residuals: (D, N, R), NaN where missing. first: (D, N) the position of column 0 on the event's calendar. calendar: (N,) the
-    number of that. counterparts: (C, C, S) the position on a second calendar of each session of a first, -1 for none.
+    number of that. common: (C, S) the position of each session of a calendar among the days of all.
     """
 
     residuals: Floats
     first: Ints
     calendar: Ints
-    counterparts: Ints
+    common: Ints
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,11 @@ class Correlations:
 
     def mean_shared(self, window_days: Ints) -> Floats:
         """(D,) the same times the share of (D, N, L) window days in common (`dependence.mean_shared_correlation`)."""
-        if not len(self.draw):
-            return self._mean(self.value)
-        a, b = window_days[self.draw, self.one], window_days[self.draw, self.other]
-        share = np.zeros(len(a))
-        for day in a.T:
-            share += (day[:, None] == b).any(axis=1)
-        return self._mean(self.value * share / window_days.shape[2])
+        from engine.significance.batch.compiled import days_in_common
+
+        same = np.zeros(len(self.draw))
+        days_in_common(window_days, self.draw, self.one, self.other, same)
+        return self._mean(self.value * same / window_days.shape[2])
 
     def _mean(self, values: Floats) -> Floats:
         total = self.blocks + np.bincount(self.draw, weights=values, minlength=len(self.blocks))
@@ -62,20 +60,27 @@ class Correlations:
 def correlations(placed: Placed, spans: tuple[Ints, Ints]) -> Correlations:
     """The correlations of all pairs whose spans meet.
 
-    spans: (D, N) the first and the last day number of each event's estimation window; or of its event window, where only
+    spans: (D, N) the first and the last day number of each event's estimation window; or of its windows, where only
     pairs with common window days count.
     """
-    from engine.significance.batch.compiled import correlate, meeting
+    from engine.significance.batch.compiled import correlate, lay, meeting, within_blocks
 
-    n = placed.residuals.shape[1]
+    n, rows = placed.residuals.shape[1:]
+    start, end = (
+        placed.common[placed.calendar, np.clip(at, 0, placed.common.shape[1] - 1)]
+        for at in (placed.first, placed.first + rows - 1)
+    )
+    values, there = np.zeros((2, *start.shape, int((end - start).max()) + 1))
+    lay(placed.residuals, placed.first, placed.calendar, placed.common, start, values, there)
     block = _blocks(placed)
     none = np.empty(0, np.int64)
     pairs = np.empty((3, meeting(*spans, block, none, none, none)), np.int64)
     meeting(*spans, block, *pairs)
     draw, one, other = pairs
-    value = np.zeros(len(draw))
-    correlate(placed.residuals, placed.first, placed.counterparts, placed.calendar, draw, one, other, value)
-    return Correlations(n, _block_sums(placed.residuals, block), draw, one, other, value)
+    value, blocks = np.zeros(len(draw)), np.zeros(len(values))
+    correlate(values, there, start, draw, one, other, value)
+    within_blocks(values, block, blocks)
+    return Correlations(n, blocks, draw, one, other, value)
 
 
 def _blocks(placed: Placed) -> Ints:
@@ -92,23 +97,3 @@ def _blocks(placed: Placed) -> Ints:
     _, label, size = np.unique(key, return_inverse=True, return_counts=True)
     complete = np.bincount(label.ravel(), weights=(~whole).ravel(), minlength=len(size)) == 0
     return np.where((size[label] > 1) & complete[label], label, -1)
-
-
-def _block_sums(residuals: Floats, block: Ints) -> Floats:
-    """(D,) the sum of the correlations of all pairs within a block; a series without spread has none."""
-    found = np.zeros(len(residuals))
-    draw, event = np.nonzero(block >= 0)
-    if not len(draw):
-        return found
-    order = np.argsort(block[draw, event], kind="stable")
-    draw, event = draw[order], event[order]
-    rows = residuals[draw, event]
-    known = np.isfinite(rows)
-    centred = np.where(known, rows - (np.where(known, rows, 0.0).sum(axis=1) / known.sum(axis=1))[:, None], 0.0)
-    length = np.sqrt((centred**2).sum(axis=1))
-    unit = centred / np.where(length > 0, length, 1.0)[:, None]
-    starts = np.flatnonzero(np.diff(block[draw, event], prepend=-1))
-    together = (np.add.reduceat(unit, starts, axis=0) ** 2).sum(axis=1)
-    alone = np.add.reduceat((length > 0).astype(np.float64), starts)
-    np.add.at(found, draw[starts], (together - alone) / 2)
-    return found
