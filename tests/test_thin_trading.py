@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from functools import cache
 
+import arch  # noqa: F401  its linear algebra must be there to be told the number of cores
+import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401
 from simulated_markets import without_intervals
 from thin_trading import (
     ESTIMATORS,
+    EVENT,
     PAGE,
+    ROWS,
     SCENARIOS,
+    SEED,
     TESTS,
     Count,
     between,
     counted,
+    draw,
     read_counts,
     sizes,
     table_of,
 )
+from threadpoolctl import threadpool_limits
 
 from engine.models import MODELS
 
@@ -108,3 +116,18 @@ def test_the_rank_test_is_not_helped() -> None:
 def test_trade_to_trade_returns_bring_both_tests_back() -> None:
     for test in TESTS:
         assert abs(off(MOVED, "trade_to_trade", test)) < 3.5
+
+
+@pytest.mark.parametrize("estimator", SEARCHED)
+def test_a_search_does_not_depend_on_the_number_of_cores(estimator: str) -> None:
+    """The library's linear algebra sums in another order on two cores, and the search of an EGARCH ends elsewhere by it."""
+    shares = draw(np.random.default_rng([SEED, 1]), None, 0.02)
+    rows, ahead, few = slice(0, len(ROWS)), slice(EVENT.start - ROWS.start, None), slice(0, 3)
+    regressors = shares.regressors(estimator)[few]
+    found = []
+    for cores in (1, 2):
+        with threadpool_limits(cores, "blas"):
+            found.append(
+                ESTIMATORS[estimator](shares.returns[few, rows], regressors[:, :, rows], regressors[:, :, ahead])
+            )
+    np.testing.assert_array_equal(found[0].coefficients, found[1].coefficients)

@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 FARTHEST = 100.0  # times the residuals' spread, or its part: an unconditional sigma beyond describes no returns
 EXPLOSIVE = 1e-6  # of 1 - persistence: less has no unconditional variance
 ROUGH, FINE = {"maxiter": 500, "ftol": 1e-6}, {"maxiter": 500, "ftol": 1e-10}
+STEP, RISE = 1e-3, 1e-6  # of a parameter of standardised returns, and of the log-likelihood
 WORSE = 1e-6  # of a log-likelihood, below that of a constant variance: no maximum of a model that holds it
 SLOW = "the model is fitted by a search of its own at every date: too slow for thousands of pseudo-dates"
 
@@ -103,14 +104,15 @@ def _one_core() -> AbstractContextManager[object]:
     import scipy.linalg  # noqa: F401  its library must be there to be held
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(1, "blas")
+    held: AbstractContextManager[object] = threadpool_limits(1, "blas")
+    return held
 
 
 def _searched(y: Floats, x: Floats, kind: _Kind) -> Floats | None:
     """Constant, slope and variance parameters of one standardised series, None where the search does not end well.
 
     A rough search, then a fine one from where it ended: a fine one alone runs off along flat ridges. What is less likely than
-    the least-squares line with a constant variance is no maximum either.
+    the least-squares line with a constant variance, or than a small step along one of the parameters, is no maximum.
     """
     from arch import arch_model
 
@@ -128,7 +130,21 @@ def _searched(y: Floats, x: Floats, kind: _Kind) -> Floats | None:
     residuals = y - (x * y).sum() / (x * x).sum() * x
     constant = -len(y) / 2 * (math.log(2 * math.pi * (residuals**2).mean()) + 1)
     ended = found.convergence_flag == 0 and found.loglikelihood > constant - WORSE
-    return parameters if ended and np.isfinite(parameters).all() else None
+    whole = ended and np.isfinite(parameters).all() and _on_top(model, parameters, found.loglikelihood)
+    return parameters if whole else None
+
+
+def _on_top(model: Any, parameters: Floats, height: float) -> bool:
+    """Whether no step along one of the parameters leads higher; where the model does not allow one, none is taken."""
+    lines, least = model.volatility.constraints()
+    low, high = np.array(model.volatility.bounds(model.y)).T
+    for step in (*np.diag(np.full(len(parameters), STEP)), *np.diag(np.full(len(parameters), -STEP))):
+        there = parameters + step
+        variance = there[-len(low) :]
+        allowed = (lines @ variance >= least).all() and (low <= variance).all() and (variance <= high).all()
+        if allowed and model.fix(there).loglikelihood > height + RISE:
+            return False
+    return True
 
 
 def _root(omega: float, persistence: float) -> float:
