@@ -8,7 +8,6 @@ import arch  # noqa: F401  its linear algebra must be there to be told the numbe
 import numpy as np
 import pytest
 import scipy.linalg  # noqa: F401
-from simulated_markets import without_intervals
 from thin_trading import (
     ESTIMATORS,
     EVENT,
@@ -64,11 +63,10 @@ def test_the_page_is_written_from_the_counts() -> None:
 @pytest.mark.parametrize("estimators", [CLOSED, SEARCHED], ids=["closed", "searched"])
 def test_the_first_replications_are_those_of_the_counts(estimators: list[str]) -> None:
     """One by one, not about: a formula that moves a single p-value over 5 % is seen."""
-    with without_intervals():
-        for fresh in counted(estimators, short=True):
-            kept = counts()[fresh.scenario, fresh.model, fresh.test]
-            assert (fresh.replications, fresh.rejected) == (kept.first, kept.rejected_first), fresh
-            assert fresh.unavailable == kept.unavailable
+    for fresh in counted(estimators, short=True):
+        kept = counts()[fresh.scenario, fresh.model, fresh.test]
+        assert (fresh.replications, fresh.rejected) == (kept.first, kept.rejected_first), fresh
+        assert fresh.unavailable == kept.unavailable
 
 
 def test_what_needs_a_covariance_is_unavailable_without_one() -> None:

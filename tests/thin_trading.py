@@ -17,7 +17,10 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -187,17 +190,24 @@ def sizes(estimator: str) -> tuple[int, int]:
 
 def counted(estimators: Collection[str], short: bool = False) -> Iterator[Count]:
     """The counts of each estimator; short: of its first replications alone."""
-    for number, (scenario, move) in enumerate(SCENARIOS.items()):
-        rng = np.random.default_rng([SEED, number])
-        peers = np.random.default_rng([SEED, number, 1]) if "matched" in estimators else None
-        made = {(e, t): Count(scenario, e, t, 0, 0, 0, 0, SHARES, "") for e in estimators for t in TESTS}
+    for scenario in SCENARIOS:
+        yield from counted_in(scenario, estimators, short)
+
+
+def counted_in(scenario: str, estimators: Collection[str], short: bool = False) -> list[Count]:
+    """The same in one scenario, whose draws are its own."""
+    number, move = list(SCENARIOS).index(scenario), SCENARIOS[scenario]
+    rng = np.random.default_rng([SEED, number])
+    peers = np.random.default_rng([SEED, number, 1]) if "matched" in estimators else None
+    made = {(e, t): Count(scenario, e, t, 0, 0, 0, 0, SHARES, "") for e in estimators for t in TESTS}
+    with without_intervals():
         for replication in range(max(sizes(e)[short] for e in estimators)):
             shares = draw(rng, peers, move)
             for estimator in (e for e in estimators if replication < sizes(e)[short]):
                 sample = sample_of(shares, estimator)
                 for test in TESTS:
                     made[estimator, test] = _with(made[estimator, test], sample, replication < sizes(estimator)[1])
-        yield from made.values()
+    return list(made.values())
 
 
 def _with(count: Count, sample: CarSample, early: bool) -> Count:
@@ -246,8 +256,9 @@ def main() -> None:
     wanted = sys.argv[1:] or list(ESTIMATORS)
     order = [(s, e, t) for s in SCENARIOS for e in ESTIMATORS for t in TESTS]
     for size in sorted({sizes(e) for e in wanted}):
-        with without_intervals():
-            fresh = list(counted([e for e in wanted if sizes(e) == size]))
+        together = [e for e in wanted if sizes(e) == size]
+        with ProcessPoolExecutor(len(SCENARIOS), get_context("spawn")) as pool:
+            fresh = [c for found in pool.map(partial(counted_in, estimators=together), SCENARIOS) for c in found]
         found = {(c.scenario, c.model, c.test): c for c in [*read_counts(), *fresh]}
         counts = [found[key] for key in order if key in found]
         write_counts(counts)
