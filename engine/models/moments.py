@@ -24,7 +24,7 @@ DEGENERATE = {
     "collinear_neighbours": "the benchmark's days before and after are combinations of each other",
     "undefined_beta": "the benchmark's days undo each other (1 + 2 rho = 0), so the corrected beta is not defined",
     "too_few_for_variance": "too few for the variance equation",
-    "not_converged": "the search for the model's coefficients did not end",
+    "not_converged": "the search for the model's coefficients did not end at the best fit",
     "no_unconditional_sigma": "the variance equation has no unconditional sigma, or one a hundred times off the residuals'",
 }
 
