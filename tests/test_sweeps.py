@@ -86,20 +86,3 @@ def test_blocks_add_up_to_one() -> None:
     for key, expected in whole.items():
         for one, other in zip(added(SWEEPS[key[0]], first[key], second[key]), expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("make", [plain, tied, missing])
-def test_counts_of_moved_values_are_those_of_arrays(make: object) -> None:
-    """How many of the others are below each new value, whichever way and however far it moved; NaN counts nothing."""
-    from engine.significance.fused_ranks import counted_from
-    from engine.significance.rank import _counts
-
-    rng = np.random.default_rng(19)
-    values, half = make(rng), rng.random(EVENTS)  # type: ignore[operator]
-    others, new = values.copy(), values[:, DAYS:]
-    others[:, DAYS:] = np.nan
-    compiled, arrays = counted_from(others, half, new), _counts(others, half)
-    for step in (0.0, 0.01, -0.01, 0.2, -0.2, 0.0):
-        (lost, below), (expected, counts) = compiled(new - step), arrays(new - step)
-        np.testing.assert_array_equal(below, counts)
-        np.testing.assert_allclose(lost, expected, atol=1e-14 * EVENTS * 2 * WINDOW)  # so many are added and taken away

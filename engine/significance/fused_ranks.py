@@ -8,7 +8,7 @@ but their sums, so that those of an event stay in the processor's nearest cache.
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -47,47 +47,6 @@ def rank_sums(
     u, of = np.zeros((2, len(own), points))
     _sums(residuals, ar, keys, counts, bits, member, slope, offset, own, sigma, total, many, u, of)
     return total, many, u, of
-
-
-def counted_from(others: Floats, half: Floats, start: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """`rank._counts`: each of the new values walks over the others from where that of ``start`` (N, L) stands."""
-    order = np.argsort(others, axis=1)
-    ordered, columns = np.take_along_axis(others, order, axis=1), order.astype(np.int32)
-    known = np.isfinite(others).sum(axis=1)
-    less, upto = np.zeros((2, *start.shape), np.int32)
-    base, below = np.zeros(others.shape[1]), np.empty(start.shape)
-    _walk(ordered, columns, known, half, start, less, upto, base, below, True)
-
-    def counted(new: Floats) -> tuple[Floats, Floats]:
-        lost, found = base.copy(), np.empty(new.shape)
-        _walk(ordered, columns, known, half, new, less, upto, lost, found, False)
-        return lost, found
-
-    return counted
-
-
-@numba.njit(**OPTIONS)
-def _walk(ordered, columns, known, half, new, less, upto, lost, below, keep):
-    """Add to ``lost`` (D,) what changes on the way from the places ``less`` and ``upto``, which are kept or left."""
-    for e in range(new.shape[0]):
-        row, at, n, h = ordered[e], columns[e], known[e], half[e]
-        for day in range(new.shape[1]):
-            value, k, m = new[e, day], less[e, day], upto[e, day]
-            while k < n and row[k] < value:
-                lost[at[k]] += h
-                k += 1
-            while k > 0 and row[k - 1] >= value:
-                k -= 1
-                lost[at[k]] -= h
-            while m < n and row[m] <= value:
-                lost[at[m]] += h
-                m += 1
-            while m > 0 and row[m - 1] > value:
-                m -= 1
-                lost[at[m]] -= h
-            below[e, day] = k + m
-            if keep:
-                less[e, day], upto[e, day] = k, m
 
 
 @numba.njit(**OPTIONS)

@@ -27,7 +27,6 @@ Scoring = Callable[[Ints, Ints], "Scores"]
 
 NULL_RANK = "the ranks of the abnormal returns in the window are those of any other days"
 SAME_SCARS = "the standardised CARs do not vary across events"
-MANY_RANKED = 1_000_000  # values; from here on they are counted compiled
 MOST_RANKED = 10_000_000  # values to rank again for one end of an interval; beyond it none is given
 
 
@@ -294,46 +293,27 @@ def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Float
     """
     others = values.copy()
     others[:, columns] = np.nan
-    fixed, half = scores.daily(_ranks(others)[0]), 0.5 * scores.slope
+    fixed, half = scores.daily(_ranks(others)[0]), 0.5 * scores.slope[:, None]
     present = np.isfinite(values[:, columns])
     lifted = (np.isfinite(others) * (present.sum(axis=1) * scores.slope)[:, None]).sum(axis=0)
-    counted = (
-        _compiled_counts(others, half, values[:, columns]) if values.size >= MANY_RANKED else _counts(others, half)
-    )
 
     def again(new: Floats) -> Floats:
-        lost, below = counted(new)
+        length = new.shape[1]
+        above = np.zeros(
+            others.shape, np.uint8 if length < 128 else np.uint16
+        )  # how many of the new are, twice, ties once
         own = 0.5 + 0.5 * ((new[:, None, :] < new[:, :, None]) * 2 + (new[:, None, :] == new[:, :, None])).sum(axis=2)
-        own += 0.5 * below
-        daily: Floats = fixed + scores.weight * (lifted - lost)
+        for day in range(length):
+            less, not_more = others < new[:, day, None], others <= new[:, day, None]
+            above += less.view(np.uint8)
+            above += not_more.view(np.uint8)
+            own[:, day] += 0.5 * (_how_many(less) + _how_many(not_more))
+        daily: Floats = fixed + scores.weight * (lifted - (above * half).sum(axis=0))
         scored = np.where(present, own * scores.slope[:, None] + scores.offset[:, None], 0.0)
         daily[columns] = scored.sum(axis=0) * scores.weight[columns]
         return daily
 
     return again
-
-
-def _counts(others: Floats, half: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """A function of new (N, L) values: (D,) the sums over the events of ``half`` (N,) times how many of the new are above each of
-    the others (N, D), twice, ties once; and (N, L) how many of the others are below each of the new, likewise."""
-
-    def counted(new: Floats) -> tuple[Floats, Floats]:
-        above, below = np.zeros(others.shape, np.uint8 if new.shape[1] < 128 else np.uint16), np.empty(new.shape)
-        for day in range(new.shape[1]):
-            less, not_more = others < new[:, day, None], others <= new[:, day, None]
-            above += less.view(np.uint8)
-            above += not_more.view(np.uint8)
-            below[:, day] = _how_many(less) + _how_many(not_more)
-        return (above * half[:, None]).sum(axis=0), below
-
-    return counted
-
-
-def _compiled_counts(others: Floats, half: Floats, start: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """The same, found from where the values ``start`` (N, L) stand: what is asked for is not far from it."""
-    from engine.significance.fused_ranks import counted_from
-
-    return counted_from(others, half, start)
 
 
 def _how_many(flags: Bools) -> Floats:
