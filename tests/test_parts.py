@@ -204,13 +204,15 @@ def test_the_same_bytes_for_any_cores_and_any_cut(tmp_path: Path, kernel: str) -
     assert len(load_study(other, in_parts=True).parted.parts) > 20  # type: ignore[union-attr]
 
 
-def test_tests_by_sums_are_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_tests_by_sums_are_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
     """With no residual kept the tests answer from sums of blocks, and say where they cannot."""
     folder = made(tmp_path / "study", tests=(*TESTS, "kolari_pynnonen", "corrado_zivney_adjusted"))
-    kept = in_parts(folder).tables["significance"]
+    kept = in_parts(folder, kernel).tables["significance"]
     monkeypatch.setattr(samples_room, "MOST_RANKED", 0)
-    monkeypatch.setattr("engine.scale.sweep.BLOCK", 64)
-    one, two = in_parts(folder, workers=1).tables["significance"], in_parts(folder, workers=2).tables["significance"]
+    monkeypatch.setattr("engine.scale.sweep.RUN", 7)
+    monkeypatch.setattr("engine.scale.sweep.BLOCK", 4)
+    one, two = (in_parts(folder, kernel, workers=n).tables["significance"] for n in (1, 2))
     assert one.equals(two)
     not_swept = pl.col("test").is_in(["kolari_pynnonen", "corrado_zivney_adjusted"])
     assert one.filter(not_swept)["unavailable"].str.contains("residuals").all()
