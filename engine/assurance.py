@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.beside import Beside
 from engine.certificate import (
     NULLS,
     SCALED,
@@ -53,13 +54,17 @@ def is_asked(spec: StudySpec, whole: bool) -> bool:
 
 
 def assurance_of(
-    study: Study, measured: OwnSample, groups: Sequence[tuple[str, Ints]], samples: Sequence[CarSample],
-    significance: pl.DataFrame, whole: bool, on_progress: Callable[[int, int], None],
-) -> Assurance:  # fmt: skip
-    """Certify the tests of the study, weigh its claims. whole: the certificate too where ``[certificate]`` is not there."""
+    study: Study, measured: OwnSample, groups: Sequence[tuple[str, Ints]], samples: Sequence[CarSample], whole: bool,
+    on_progress: Callable[[int, int], None], beside: Beside | None = None,
+) -> Callable[[pl.DataFrame], Assurance]:  # fmt: skip
+    """Certify the tests of the study, weigh its claims: what makes the tables from ``significance``.
+
+    whole: the certificate too where ``[certificate]`` is not there. beside: who does a part of it and begins at once, a thread if
+    None.
+    """
     spec, members = study.spec, dict(groups)
     if not is_asked(spec, whole):
-        return Assurance({}, {})
+        return lambda significance: Assurance({}, {})
     rule = spec.certificate or CertificateRule()
     resampling = spec.resampling
     seed = rule.seed if rule.seed is not None else resampling.seed if resampling is not None else DEFAULT_SEED
@@ -67,18 +72,22 @@ def assurance_of(
     weighed = _weighed(spec, by_cell, members)
     certified = whole or spec.certificate is not None
     wanted = _wanted(spec, members, certified)
-    found = certify(measured, members, wanted, rule, seed, on_progress)
-    tables = {}
-    if certified:
-        own = {row[:4]: row[4:] for row in significance.select(*_KEY, "p_value", "n").iter_rows()}
-        tables["certificate"] = table("certificate", _columns("certificate", _certificate(spec, found, own)))
-        tables["power"] = table("power", _columns("power", _power(spec, found, rule)))
-        tables["placebo"] = table("placebo", _columns("placebo", _placebo(found)))
-    if spec.claims:
-        said = verdicts(spec.claims, weighed, spec.significance.alpha)
-        rows = _verdicts(study, weighed, said, {(c.wanted.group, c.wanted.window): c for c in found})
-        tables["verdicts"] = table("verdicts", _columns("verdicts", rows))
-    return Assurance(tables, {"seed": seed} | rule.model_dump(mode="json", exclude={"seed"}))
+    answers = certify(measured, members, wanted, rule, seed, on_progress, beside)
+
+    def assurance(significance: pl.DataFrame) -> Assurance:
+        tables, found = {}, answers()
+        if certified:
+            own = {row[:4]: row[4:] for row in significance.select(*_KEY, "p_value", "n").iter_rows()}
+            tables["certificate"] = table("certificate", _columns("certificate", _certificate(spec, found, own)))
+            tables["power"] = table("power", _columns("power", _power(spec, found, rule)))
+            tables["placebo"] = table("placebo", _columns("placebo", _placebo(found)))
+        if spec.claims:
+            said = verdicts(spec.claims, weighed, spec.significance.alpha)
+            rows = _verdicts(study, weighed, said, {(c.wanted.group, c.wanted.window): c for c in found})
+            tables["verdicts"] = table("verdicts", _columns("verdicts", rows))
+        return Assurance(tables, {"seed": seed} | rule.model_dump(mode="json", exclude={"seed"}))
+
+    return assurance
 
 
 _KEY = ("group", "window_start", "window_end", "test")

@@ -7,7 +7,7 @@ Simonsohn, Simmons & Nelson (2020) for the specification curve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -27,8 +27,6 @@ from engine.spec.alternatives import Choice, choices, grid_tests, grid_windows
 from engine.tables import rows_table
 from engine.variants import variant_of
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -40,24 +38,25 @@ class Variant:
     reason: str = ""
 
 
-def variants_of(study: Study, on_progress: Progress = lambda done, total: None) -> Iterator[Variant]:
-    """Every combination of the grid in order, the study's own first; the progress is (done, total)."""
-    tests = grid_tests(study.spec, frozenset(SIGNIFICANCE_TESTS))
+def tried(study: Study) -> list[Choice]:
+    """Every combination of the grid in order, the study's own first."""
     on_exchange = study.spec.sessions.calendar == "exchange"
     blind = WITHOUT_BENCHMARK if on_exchange else frozenset()  # no other benchmark changes their numbers
-    tried = [c for c in choices(study.spec) if c.benchmark is None or c.model not in blind]
+    return [c for c in choices(study.spec) if c.benchmark is None or c.model not in blind]
+
+
+def measured_by(study: Study, choice: Choice) -> Variant:
+    """The study with one combination, measured."""
+    tests = grid_tests(study.spec, frozenset(SIGNIFICANCE_TESTS))
     own = ", ".join(sorted({*study.benchmarks} - {""}))
-    for done, choice in enumerate(tried):
-        on_progress(done, len(tried))
-        said = "" if choice.model in blind else choice.benchmark_words or own
-        try:
-            variant = variant_of(study, choice, tests)
-            plan = plan_study(variant)
-            used = measure(variant, plan)
-        except EngineError as error:
-            yield Variant(choice, said, reason=str(error).splitlines()[0])
-            continue
-        yield Variant(choice, said, (variant, plan, used))
+    blind = study.spec.sessions.calendar == "exchange" and choice.model in WITHOUT_BENCHMARK
+    said = "" if blind else choice.benchmark_words or own
+    try:
+        variant = variant_of(study, choice, tests)
+        plan = plan_study(variant)
+        return Variant(choice, said, (variant, plan, measure(variant, plan)))
+    except EngineError as error:
+        return Variant(choice, said, reason=str(error).splitlines()[0])
 
 
 def design_columns(variant: Variant) -> dict[str, Any]:

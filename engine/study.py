@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,14 @@ import polars as pl
 
 from engine.abnormal import AbnormalReturns, Cars
 from engine.assurance import assurance_of, is_asked
-from engine.backtest import Trials, backtest_tables
+from engine.backtest import Trials, backtest_tables, trial_rows
+from engine.beside import Beside, gathered, here
 from engine.calendar_time import in_calendar_time
 from engine.certificate import OwnSample
 from engine.deals import deal_results, span_losses
 from engine.drivers import crosssection_tables, day_numbers, group_tables, needs_regressions
 from engine.errors import SpecError
-from engine.grid import design_columns, grid_rows, grid_table, variants_of
+from engine.grid import design_columns, grid_rows, grid_table, measured_by, tried
 from engine.influence import influence_table
 from engine.inputs import Study, load_study, market_values
 from engine.joint import indistinct
@@ -43,6 +45,7 @@ from engine.significance import (
 )
 from engine.significance.dependence import Related
 from engine.spec import StudySpec
+from engine.spec.alternatives import Choice
 from engine.tables import (
     abnormal_table,
     averages_table,
@@ -73,11 +76,13 @@ def run_study(
     certify: bool = False,
     kernel: str | None = None,
     mapper: Mapper = in_threads,
+    beside: Beside | None = None,
 ) -> StudyResult:
     """Run a loaded study; pure but for the progress callback (stage, done, total).
 
     certify: with the certificate of its tests, also where the study has no table ``[certificate]``. kernel: ``numpy`` or
     ``numba``, None for the one that its number of events says. mapper: maps the parts of prices that are read part by part.
+    beside: does a part of the work of the others, None for this process alone.
     Raises DataError if more pairs are lost than ``[limits] max_excluded_share`` allows, or none is left.
     """
     spec = study.spec
@@ -93,6 +98,7 @@ def run_study(
         return run_in_parts(study, kernel, keep_rows, partial(check_losses, study), on_progress, mapper)
     on_progress("day 0 and windows", 0, 4)
     options = model_options(study)
+    designs = (beside or here)(partial(_design, study), tried(study)) if spec.grid is not None else []
     plan = plan_study(study)
     on_progress("abnormal returns", 1, 4)
     used = measure(study, plan, kernel)
@@ -111,6 +117,10 @@ def run_study(
         for name, members in groups
         for c in cars
     ]
+    assurance = assurance_of(
+        study, _own_sample(used, firms, draws, spec, plan.firms.joint), groups, samples, certify,
+        lambda done, total: on_progress("pseudo-samples", done, total), beside,
+    )  # fmt: skip
     deals = deal_results(study, plan, panel, fits, cars, groups, exclusions, options)
     refits = needs_regressions(spec) and REFIT not in fits.lacks
     regressions = regressions_of(panel, fits, np.arange(len(panel.pairs))) if refits else None
@@ -129,16 +139,13 @@ def run_study(
     tables |= _tested(study, panel, cars, samples) | group_tables(study, day_numbers(panel), cars, groups, firms)
     tables |= deals.tables | driven.tables | _in_calendar_time(study, plan, panel, groups, firms)
     tables["influence"] = _influence(study, plan, used, firms, draws, related)
-    tables |= _alternatives(study, plan, on_progress)
     if keep_rows:
         tables["abnormal_returns"] = abnormal_table(panel, abnormal)
     if SHOWS_TRADING in spec.report.charts:
         tables["trading"] = trading_table(panel, study.series)
-    assured = assurance_of(
-        study, _own_sample(used, firms, draws, spec, plan.firms.joint), groups, samples, tables["significance"], certify,
-        lambda done, total: on_progress("pseudo-samples", done, total),
-    )  # fmt: skip
-    tables |= assured.tables
+    assured = assurance(tables["significance"])
+    made = gathered(designs, lambda done, total: on_progress(f"design {done} of {total}", 4, 4))
+    tables |= assured.tables | _alternatives(study, plan, made)
     manifest = run_manifest(study, plan, panel, fits, kernel, assured.drawn)
     return StudyResult({n: tables[n] for n in SCHEMAS if n in tables}, manifest)
 
@@ -183,19 +190,34 @@ def _influence(
     return influence_table(study, used.panel, used.cars, plan.firms.rows, subsample)
 
 
-def _alternatives(study: Study, plan: Plan, on_progress: Progress) -> dict[str, pl.DataFrame]:
+@dataclass(frozen=True)
+class _Design:
+    """One combination of the grid. rows: of ``grid.csv``; trials: of ``trials.csv``."""
+
+    rows: list[dict[str, Any]]
+    trials: list[dict[str, Any]]
+
+
+def _design(study: Study, choice: Choice) -> _Design:
+    """Measure one combination of the grid, and trade the calendar under it where the study has a rule."""
+    grid, rule = study.spec.grid, study.spec.backtest
+    variant = measured_by(study, choice)
+    rows, trials = list(grid_rows(study, variant)), []
+    if grid is not None and rule is not None:
+        holds = [] if rule.legs else list(dict.fromkeys([rule.hold, *grid.hold]))
+        design = variant.made[:2] if variant.made else None
+        trials = list(trial_rows(design, rule, holds, design_columns(variant), variant.reason))
+    return _Design(rows, trials)
+
+
+def _alternatives(study: Study, plan: Plan, designs: Sequence[_Design]) -> dict[str, pl.DataFrame]:
     """The tables of ``[grid]`` and ``[backtest]``: every other design, and the calendar traded under each."""
     grid, rule = study.spec.grid, study.spec.backtest
-    rows: list[dict[str, Any]] = []
-    trials = Trials()
-    holds = [] if grid is None or rule is None or rule.legs else list(dict.fromkeys([rule.hold, *grid.hold]))
-    designs = variants_of(study, lambda done, total: on_progress(f"design {done + 1} of {total}", 4, 4))
-    for variant in designs if grid is not None else ():
-        rows += grid_rows(study, variant)
-        if rule is not None:
-            trials.add(variant.made[:2] if variant.made else None, rule, holds, design_columns(variant), variant.reason)
-    tables = {"grid": grid_table(rows)} if grid is not None else {}
-    return tables | (backtest_tables(study, plan, trials if grid is not None else None) if rule is not None else {})
+    tables, trials = {}, None
+    if grid is not None:
+        tables["grid"] = grid_table([row for d in designs for row in d.rows])
+        trials = Trials.numbered(row for d in designs for row in d.trials)
+    return tables | (backtest_tables(study, plan, trials) if rule is not None else {})
 
 
 def _forecast_error_p(n: int, members: Ints, sample: CarSample) -> npt.NDArray[np.float64]:

@@ -17,10 +17,13 @@ FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "cholesky", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
 PANEL = FIRST | {"schemas", "announcements", "market", "lines", "panel"}
-CORE = ARRAYS | PANEL | {"abnormal", "kernel", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
+CORE = (
+    ARRAYS | PANEL | {"beside", "abnormal", "kernel", "placebo", "firm_placebo", "calendar_time", "tables", "results"}
+)
 MAY_IMPORT = {
     "errors": set(),
     "session_store": set(),
+    "beside": set(),
     "sessions": GROUND | {"session_store"},
     "formula": GROUND,
     "orthonormal": set(),

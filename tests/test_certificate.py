@@ -14,6 +14,7 @@ import second_certificate as second
 from conftest import cell, closes, make_study, rows_of, simulated, texts, weekdays
 
 from engine import load_study, run_study
+from engine.beside import here
 from engine.certificate import asking
 from engine.certificate.draws import drawn, matched_by_runup, runups
 from engine.certificate.scale import spread_ratio
@@ -393,9 +394,8 @@ def test_the_same_for_any_order_of_rows_unrelated_symbols_and_cores(
     lines = (folder / "events.csv").read_text(encoding="utf-8").splitlines()
     (folder / "events.csv").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n", encoding="utf-8")
     (folder / "data" / "Z.csv").write_text((folder / "data" / "A.csv").read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(asking, "WORKERS", 1)
     monkeypatch.setattr(asking, "AT_ONCE", 20_000)
-    again = texts(run_study(load_study(folder, data_path=())))
+    again = texts(run_study(load_study(folder, data_path=()), beside=here))
     for name, text in wanted.items():
         assert again[name] == text
 

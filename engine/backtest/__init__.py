@@ -1,5 +1,5 @@
 """The calendar as signals: each event's expected sign is a position, entered after its stamp, hedged, and paid for."""
 
-from engine.backtest.results import Trials, backtest_tables, traded
+from engine.backtest.results import Trials, backtest_tables, traded, trial_rows
 
-__all__ = ["Trials", "backtest_tables", "traded"]
+__all__ = ["Trials", "backtest_tables", "traded", "trial_rows"]

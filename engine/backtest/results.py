@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,34 +39,40 @@ NO_SHARPE = "the capital does not vary over 3 sessions or more"
 STREAM = tuple(b"backtest")  # of the study's seed
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trials:
     """The backtest under every design of the grid. rows: of ``trials.csv``, the study's own first."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def numbered(cls, rows: Iterable[dict[str, Any]]) -> Trials:
+        """The rows of all designs in the order of the grid."""
+        return cls([row | {"trial": i, "primary": int(i == 1)} for i, row in enumerate(rows, 1)])
 
     @property
     def ratios(self) -> Floats:
         """(K,) the Sharpe ratios a session of the trials; trials that trade alike are one."""
         return np.unique([r["sharpe"] for r in self.rows if r.get("sharpe") is not None])
 
-    def add(
-        self, design: tuple[Study, Plan] | None, rule: Backtest, holds: Sequence[int | None], about: dict[str, Any], why: str
-    ) -> None:  # fmt: skip
-        """Trade one design for each holding period, those of the legs where there is none.
 
-        about: the columns that name the design. why: there is none.
-        """
-        for hold in holds or [None]:
-            row = about | {"trial": len(self.rows) + 1, "primary": int(not self.rows), "hold": hold, "unavailable": why}
-            if design is not None:
-                chosen = rule if hold is None else rule.model_copy(update={"hold": hold})
-                made = traded(*design, chosen)
-                found = sharpe(made.equity.profits) if made.equity is not None else None
-                row["n"] = sum(p.closed for p in made.positions)
-                row["sharpe"] = found.ratio if found is not None else None
-                row["unavailable"] = "" if found is not None else NO_SHARPE
-            self.rows.append(row)
+def trial_rows(
+    design: tuple[Study, Plan] | None, rule: Backtest, holds: Sequence[int | None], about: dict[str, Any], why: str
+) -> Iterator[dict[str, Any]]:
+    """One design traded for each holding period, those of the legs where there is none.
+
+    about: the columns that name the design. why: there is none.
+    """
+    for hold in holds or [None]:
+        row = about | {"hold": hold, "unavailable": why}
+        if design is not None:
+            chosen = rule if hold is None else rule.model_copy(update={"hold": hold})
+            made = traded(*design, chosen)
+            found = sharpe(made.equity.profits) if made.equity is not None else None
+            row["n"] = sum(p.closed for p in made.positions)
+            row["sharpe"] = found.ratio if found is not None else None
+            row["unavailable"] = "" if found is not None else NO_SHARPE
+        yield row
 
 
 @dataclass(frozen=True)

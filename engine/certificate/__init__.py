@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import AbnormalReturns, Cars
+from engine.beside import Beside, gathered
 from engine.certificate.asking import AS_THEY_ARE, FIRMS, ORDER, RUNUP, SCALED, Asked, PValues, ask
 from engine.certificate.draws import Drawn, drawn, matched_by_runup
 from engine.certificate.parted import Cluster, joint_at_dates, standing_apart
 from engine.certificate.scale import spread_ratio
-from engine.certificate.single import ask_one
+from engine.certificate.single import AskOne
 from engine.certificate.standing_in import StandIns
 from engine.certificate.summary import ladder
 from engine.firm_placebo import FirmPlacebo
@@ -119,9 +120,10 @@ def why_not(kind: str, test: str, n: int, lacks: Mapping[str, str]) -> str:
 
 def certify(
     measured: OwnSample, groups: Mapping[str, Ints], wanted: Sequence[Wanted], rule: CertificateRule, seed: int,
-    on_progress: Callable[[int, int], None],
-) -> list[Certified]:  # fmt: skip
-    """Ask the tests wanted. The draws of a group depend on the seed and its name alone, not on what else is asked."""
+    on_progress: Callable[[int, int], None], beside: Beside | None = None,
+) -> Callable[[], list[Certified]]:  # fmt: skip
+    """Ask the tests wanted: what gives the answers, which whoever is beside begins with at once (`ask`). The draws of a group
+    depend on the seed and its name alone, not on what else is asked."""
     subject = None
     if measured.places is not None:
         subject = Subject(measured.panel, measured.places, ~np.isfinite(measured.abnormal.ar), measured.firms)
@@ -130,12 +132,11 @@ def certify(
         inside = _inside(measured, groups[one.group], one.window)
         shared = bool(measured.cars[one.window].shared[inside].any())
         together.setdefault((one.group, inside.tobytes(), shared), []).append(one)
-    found = []
-    for done, ((group, *_), several) in enumerate(together.items()):
+    begun = []
+    for (group, *_), several in together.items():
         inside = _inside(measured, groups[group], several[0].window)
-        on_progress(done, len(together))
-        found += _together(measured, subject, inside, several, rule, seed, on_progress)
-    return found
+        begun.append(_together(measured, subject, inside, several, rule, seed, on_progress, beside))
+    return lambda: [one for found in gathered(begun) for one in found]
 
 
 def _inside(measured: OwnSample, members: Ints, window: Window) -> Ints:
@@ -144,15 +145,15 @@ def _inside(measured: OwnSample, members: Ints, window: Window) -> Ints:
 
 def _together(
     measured: OwnSample, everyone: Subject | None, inside: Ints, wanted: Sequence[Wanted], rule: CertificateRule, seed: int,
-    on_progress: Callable[[int, int], None],
-) -> list[Certified]:  # fmt: skip
-    """What was found in windows that have the same events. everyone: None for a model without pseudo-dates."""
+    on_progress: Callable[[int, int], None], beside: Beside | None,
+) -> Callable[[], list[Certified]]:  # fmt: skip
+    """The same for windows that have the same events. everyone: None for a model without pseudo-dates."""
     subject, clusters, why = _standing(measured, everyone, inside, wanted)
     n, cars = len(inside), {w.window: measured.cars[w.window] for w in wanted}
     caars = {window: float(c.car[inside].mean()) if n else np.nan for window, c in cars.items()}
     reasons = {w.window: _reasons(w, n, why, measured.fits.lacks, len(clusters) > 0) for w in wanted}
     if why or not n or subject is None:
-        return [Certified(w, n, caars[w.window], reasons=reasons[w.window]) for w in wanted]
+        return lambda: [Certified(w, n, caars[w.window], reasons=reasons[w.window]) for w in wanted]
     stand_ins = _stand_ins(measured, subject, seed)
     for one in reasons.values() if stand_ins is not None and stand_ins.lines() else ():
         one.setdefault(("group", FIRMS), "several lines of a firm have the same news, which no draw keeps together")
@@ -169,25 +170,32 @@ def _together(
     joint = {
         a.window: tuple(joint_at_dates(subject, c, measured.model, a.window, a.day) for c in clusters) for a in asked
     }
-    single = ask_one(measured.alpha, resampling)
-    values = ask(subject, asked, draws, measured.log_returns, single, rule.resampled, on_progress, joint, stand_ins)
-    return [
-        Certified(
-            wanted=w,
-            n=n,
-            caar=caars[w.window],
-            scale=one.scale,
-            taus=one.taus,
-            few=one.few,
-            p=_of_window(values, w.window),
-            caars={null: values.caars[null, w.window] for null in NULLS},
-            apart={null: apart[_source(null), len(w.window)] for null in NULLS},
-            distinct={null: draws[_source(null)].distinct() for null in NULLS},
-            unmatched=unmatched,
-            reasons=reasons[w.window],
-        )
-        for w, one in zip(wanted, asked, strict=True)
-    ]
+    single = AskOne(measured.alpha, resampling)
+    answers = ask(
+        subject, asked, draws, measured.log_returns, single, rule.resampled, on_progress, joint, stand_ins, beside
+    )
+
+    def found() -> list[Certified]:
+        values = answers()
+        return [
+            Certified(
+                wanted=w,
+                n=n,
+                caar=caars[w.window],
+                scale=one.scale,
+                taus=one.taus,
+                few=one.few,
+                p=_of_window(values, w.window),
+                caars={null: values.caars[null, w.window] for null in NULLS},
+                apart={null: apart[_source(null), len(w.window)] for null in NULLS},
+                distinct={null: draws[_source(null)].distinct() for null in NULLS},
+                unmatched=unmatched,
+                reasons=reasons[w.window],
+            )
+            for w, one in zip(wanted, asked, strict=True)
+        ]
+
+    return found
 
 
 def _source(null: str) -> str:

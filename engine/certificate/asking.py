@@ -7,13 +7,13 @@ days of the window, also with an effect added; and as they are where the run-up 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import AbnormalReturns, Cars, abnormal_returns, cumulate, per_session, standard_errors, sums
+from engine.beside import Beside, a_thread, gathered
 from engine.certificate.draws import Drawn, panel_scale
 from engine.certificate.parted import Parted, with_joint
 from engine.certificate.standing_in import Pool, StandIns, firm_answers
@@ -35,7 +35,6 @@ AS_THEY_ARE, SCALED, RUNUP = "as_they_are", "scaled", "runup_matched"
 FIRMS = "firm_permutation"
 ORDER = ", order"  # after the alternative: what orders the draws where the p-values end at a smallest one
 AT_ONCE = 4_000_000  # numbers of one chunk
-WORKERS = 2
 CORRELATED = frozenset({"kolari_pynnonen", "adjusted_patell"})
 SHARED = frozenset({"kolari_pape_pynnonen"})
 
@@ -84,12 +83,14 @@ def ask(
     on_progress: Callable[[int, int], None],
     joint: Mapping[Window, tuple[Parted, ...]] | None = None,
     stand_ins: StandIns | None = None,
-) -> PValues:
-    """The p-values of every test in every window under every null.
+    beside: Beside | None = None,
+) -> Callable[[], PValues]:
+    """What gives the p-values of every test in every window under every null; who is beside begins with them at once.
 
     drawn: the draws of `AS_THEY_ARE`, which `SCALED` shares, and of `RUNUP`. resampled: how many of them, evenly spaced, a test
     without a batched form is asked at. joint: by window, the regressions that events in overlapping windows have in common.
-    stand_ins: what `firm_permutation` draws from, None where it is not asked.
+    stand_ins: what `firm_permutation` draws from, None where it is not asked. beside: who takes a part of the chunks, a thread if
+    None.
     """
     jobs = []
     for null, draws in drawn.items():
@@ -104,12 +105,21 @@ def ask(
     references = _references(subject, drawn[AS_THEY_ARE], asked)
     own = {one.window: _own(subject, one.window) for one in asked if "permutation" in one.events}
     chunk = _Chunk(subject, tuple(asked), log_returns, references, own, single, joint or {}, stand_ins)
+    waiting = beside(chunk.ask, jobs) if beside is not None else None
+
+    def joined() -> PValues:
+        with a_thread() as thread:
+            return _joined(gathered(waiting or thread(chunk.ask, jobs), on_progress))
+
+    return joined
+
+
+def _joined(parts: Sequence[Mapping[tuple[object, ...], Floats]]) -> PValues:
+    """The chunks side by side, in their order."""
     found: dict[tuple[object, ...], list[Floats]] = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for done, part in enumerate(pool.map(lambda job: chunk.ask(*job), jobs)):
-            for key, one in part.items():
-                found.setdefault(key, []).append(one)
-            on_progress(done + 1, len(jobs))
+    for part in parts:
+        for key, one in part.items():
+            found.setdefault(key, []).append(one)
     joined = PValues()
     for key, several in found.items():
         if len(key) == 2:
@@ -150,8 +160,12 @@ class _Chunk:
     joint: Mapping[Window, tuple[Parted, ...]] = field(default_factory=dict)
     stand_ins: StandIns | None = None
 
-    def ask(self, null: str, position: Ints, place: Ints, few: Ints, number: Ints) -> dict[tuple[object, ...], Floats]:
-        """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws. number: of each draw."""
+    def ask(self, job: tuple[str, Ints, Ints, Ints, Ints]) -> dict[tuple[object, ...], Floats]:
+        """The p-values of a chunk: `SCALED` comes with `AS_THEY_ARE`, at the same draws.
+
+        job: the null, (D, N) positions and places, the draws that slow tests are asked at, and the number of each draw.
+        """
+        null, position, place, few, number = job
         again = any(one.single or REGRESSION_TESTS & set(one.events) for one in self.asked)
         samples = pseudo_samples(self.subject, position, keep_regressors=again)
         days = samples.days(self.subject.panel.event_window)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,18 +13,18 @@ from engine.sessions import Window
 from engine.significance import REGRESSION_TESTS, CarSample, Resampling, evaluate
 
 
-def ask_one(
-    alpha: float, resampling: Resampling | None
-) -> Callable[[PseudoSamples, AbnormalReturns, Cars, int, str, str], float]:
+@dataclass(frozen=True)
+class AskOne:
     """A function of samples, abnormal returns, CARs, sample number, test and alternative: the p-value."""
 
-    def ask(
-        samples: PseudoSamples, abnormal: AbnormalReturns, cars: Cars, number: int, test: str, alternative: str
-    ) -> float:
-        sample = one_sample(samples, abnormal, cars, number, test, alternative, alpha, resampling)
-        return evaluate(test, sample).p_value
+    alpha: float
+    resampling: Resampling | None
 
-    return ask
+    def __call__(
+        self, samples: PseudoSamples, abnormal: AbnormalReturns, cars: Cars, number: int, test: str, alternative: str
+    ) -> float:
+        sample = one_sample(samples, abnormal, cars, number, test, alternative, self.alpha, self.resampling)
+        return evaluate(test, sample).p_value
 
 
 def one_sample(

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.console import aligned, choice, say, write_bytes
+from engine.cli.second import is_heavy, second_process
 from engine.cli.sharing import Sharing, shared_out
-from engine.cli.studies import compute, load, study_folder
+from engine.cli.studies import compute, load, study_folder, tables_of
 from engine.errors import GoldenMismatch
 
 if TYPE_CHECKING:
+    from engine.beside import Beside
     from engine.inputs import Study
     from engine.report.theme import Theme
     from engine.results import StudyResult
@@ -29,21 +31,24 @@ def run_one(
     kernel: str | None = None,
     sharing: Sharing | None = None,
 ) -> None:
-    loaded = load(str(folder), prices, allow_code)
-    look = theme_of(folder, loaded.spec.settings(), None)
-    with shared_out(loaded, sharing or Sharing()) as (study, mapper):
-        result = compute(study, kernel=kernel, mapper=mapper)
-        if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
-            result = result.whole()
-        write_run(result, folder, out if out is not None else folder / "out", look)
+    with second_process(is_heavy(tables_of(folder))) as beside:
+        loaded = load(str(folder), prices, allow_code)
+        look = theme_of(folder, loaded.spec.settings(), None)
+        with shared_out(loaded, sharing or Sharing()) as (study, mapper):
+            result = compute(study, kernel=kernel, mapper=mapper, beside=beside)
+            if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
+                result = result.whole()
+            write_run(result, folder, out if out is not None else folder / "out", look, beside)
 
 
-def write_run(result: StudyResult, folder: Path, target: Path, look: Theme | None) -> None:
-    """Write a result with memo and charts to ``target``, and print its answer."""
+def write_run(
+    result: StudyResult, folder: Path, target: Path, look: Theme | None, beside: Beside | None = None
+) -> None:
+    """Write a result with memo and charts to ``target``, and print its answer. beside: of `engine.report.write_report`."""
     from engine import report
     from engine.results import write_result
 
-    write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
+    write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look, beside))
     print(f"{folder.name}: {report.answer(result)}\n")
     print(aligned(report.headline_rows(result)) + "\n")
     if result.streamed:
@@ -58,11 +63,12 @@ def certify_one(folder: Path, prices: Path | None, out: Path | None, allow_code:
     from engine import report
     from engine.results import write_result
 
-    study = load(str(folder), prices, allow_code)
-    look = theme_of(folder, study.spec.settings(), None)
     target = out if out is not None else folder / "out"
-    result = compute(study, certify=True)
-    write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look))
+    with second_process() as beside:
+        study = load(str(folder), prices, allow_code)
+        look = theme_of(folder, study.spec.settings(), None)
+        result = compute(study, certify=True, beside=beside)
+        write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look, beside))
     print(f"{folder.name}: {report.answer(result)}\n")
     for title, rows in report.certificate_rows(result):
         print(f"{title}\n{aligned(rows)}\n")
@@ -82,19 +88,20 @@ def run_manifest(
     place = manifest_file if manifest_file.is_dir() else manifest_file.parent
     stated = read_manifest(manifest_file)
     folder = _folder_of(place, stated["study"], study)
-    loaded = load_from_manifest(
-        stated, folder, default_data_path(folder), known_names(frozenset(report.CHARTS)), prices, allow_code
-    )
-    look = theme_of(folder, loaded.spec.settings(), None)
-    result = compute(loaded, kernel=stated["kernel"]).whole()
-    for line in differing_keys(stated, result.manifest):
-        say(f"not as in the manifest: {line}")
-    beside = compare(result, place) if (place / "cars.csv").is_file() else None
-    write_run(result, folder, out if out is not None else folder / "out", look)
-    if beside is not None:
-        print(f"rebuilt from {manifest_file}: {beside.summary()}")
-        if beside.differences:
-            raise GoldenMismatch(f"{folder.name}: not the tables beside the manifest. First: {beside.first}.")
+    with second_process(is_heavy(stated["settings"])) as beside:
+        loaded = load_from_manifest(
+            stated, folder, default_data_path(folder), known_names(frozenset(report.CHARTS)), prices, allow_code
+        )
+        look = theme_of(folder, loaded.spec.settings(), None)
+        result = compute(loaded, kernel=stated["kernel"], beside=beside).whole()
+        for line in differing_keys(stated, result.manifest):
+            say(f"not as in the manifest: {line}")
+        compared = compare(result, place) if (place / "cars.csv").is_file() else None
+        write_run(result, folder, out if out is not None else folder / "out", look, beside)
+    if compared is not None:
+        print(f"rebuilt from {manifest_file}: {compared.summary()}")
+        if compared.differences:
+            raise GoldenMismatch(f"{folder.name}: not the tables beside the manifest. First: {compared.first}.")
 
 
 def _folder_of(place: Path, name: str, study: str | None) -> Path:

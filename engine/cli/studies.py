@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from engine.cli.console import progress, say
 from engine.errors import EngineError, MissingData, SpecError, hint
 
 if TYPE_CHECKING:
+    from engine.beside import Beside
     from engine.inputs import Study
     from engine.results import StudyResult
     from engine.scale import Mapper
@@ -30,6 +32,14 @@ def study_folder(study: str) -> Path:
     names = [p.name for p in study_folders()]
     known = hint(study, names) if names else "There is no folder studies/ here; make a study with: eventstudy new NAME."
     raise SpecError(f'"{study}" is no study: neither {study} nor {STUDIES / study} has a study.toml. {known}')
+
+
+def tables_of(folder: Path) -> dict[str, Any]:
+    """study.toml as it stands, before anything is checked; nothing where it cannot be read."""
+    try:
+        return tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def for_all_studies(act: Callable[[Path], None]) -> None:
@@ -64,11 +74,15 @@ def load(study: str, prices: Path | None = None, allow_code: bool = False) -> St
 
 
 def compute(
-    study: Study, certify: bool = False, kernel: str | None = None, mapper: Mapper | None = None
+    study: Study,
+    certify: bool = False,
+    kernel: str | None = None,
+    mapper: Mapper | None = None,
+    beside: Beside | None = None,
 ) -> StudyResult:
-    """mapper: of the parts of a study whose prices are read in parts; threads if None."""
+    """mapper: of the parts of a study whose prices are read in parts; threads if None. beside: of `engine.study.run_study`."""
     from engine.scale import in_threads
     from engine.study import run_study
 
     with progress(study.name) as on_progress:
-        return run_study(study, on_progress, certify, kernel, mapper or in_threads)
+        return run_study(study, on_progress, certify, kernel, mapper or in_threads, beside)

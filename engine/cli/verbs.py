@@ -18,6 +18,7 @@ import typer
 
 from engine.cli.console import say, write_text
 from engine.cli.running import certify_one, dry_run_one, run_manifest, run_one
+from engine.cli.second import own_process
 from engine.cli.sharing import Sharing
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies
@@ -202,7 +203,8 @@ def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
-        code = app(standalone_mode=False)
+        with own_process():
+            code = app(standalone_mode=False)
         sys.stdout.flush()
     except EngineError as error:
         say(f"error: {error}")

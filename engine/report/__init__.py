@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from engine.beside import Beside
     from engine.report.theme import Theme
     from engine.results import StudyResult
 
@@ -156,15 +157,18 @@ def memo_files(
     formats: Collection[str] = MEMO_FORMATS,
     theme: Theme | None = None,
     charts: Collection[str] = (),
+    beside: Beside | None = None,
 ) -> dict[str, bytes]:
     """Path -> bytes of the memo in ``formats`` of `MEMO_FORMATS`, and of its charts in the formats ``charts`` of `FORMATS`.
 
-    The same result, theme and fonts give the same bytes. Raises SpecError for a format that does not exist.
+    beside: who draws a part of the charts, None for this process alone. The same result, theme and fonts give the same bytes.
+    Raises SpecError for a format that does not exist.
     """
+    from engine.beside import here
     from engine.report.memo import memo_files
     from engine.report.theme import HOUSE
 
-    return memo_files(result, formats, theme or HOUSE, charts)
+    return memo_files(result, formats, theme or HOUSE, charts, beside or here)
 
 
 def memo_markdown(result: StudyResult) -> str:
@@ -177,17 +181,17 @@ def memo_html(result: StudyResult) -> str:
     return memo_files(result, ["html"])["memo.html"].decode()
 
 
-def write_report(result: StudyResult, folder: Path, theme: Theme | None = None) -> None:
+def write_report(result: StudyResult, folder: Path, theme: Theme | None = None, beside: Beside | None = None) -> None:
     """Write ``memo.md``, ``memo.html`` and ``charts/<name>.png`` and ``.svg`` of the study's charts into ``folder``.
 
-    A run in parts has ``memo.md`` alone: its events are not in memory.
+    beside: of `memo_files`. A run in parts has ``memo.md`` alone: its events are not in memory.
     """
     if result.streamed:
         from engine.report.summary import summary_markdown
 
         (folder / "memo.md").write_text(summary_markdown(result), encoding="utf-8", newline="\n")
         return
-    for path, data in memo_files(result, ["md", "html"], theme, ["svg", "png"]).items():
+    for path, data in memo_files(result, ["md", "html"], theme, ["svg", "png"], beside).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from engine.beside import Beside, gathered, here
 from engine.errors import SpecError, hint
 from engine.report import CHARTS, FORMATS, HOMES, MEMO_FORMATS, SECTIONS
 from engine.report.document import Document, Section, Table
@@ -20,8 +21,6 @@ from engine.results import StudyResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from engine.report.writers.page import Drawn
 
 NARROW = 3.9  # inches of a chart that is read on a phone
 
@@ -69,64 +68,82 @@ def save_chart(figure: Figure, fmt: str, theme: Theme = HOUSE) -> bytes:
         return save(figure, fmt)
 
 
+# The pictures that a format of the memo holds.
+PICTURES = {"html": ("svg",), "pdf": ("svg",), "docx": ("png",), "tex": ("pdf",)}
+
+
+@dataclass(frozen=True)
+class _Plate:
+    """A chart as it is printed. pictures: by format; told: what it says at which points."""
+
+    pictures: Mapping[str, bytes]
+    told: tuple[tuple[float, float, str], ...]
+
+
+def _plate(found: Findings, theme: Theme, formats: Sequence[str], chart: tuple[str, bool]) -> _Plate:
+    """Draw and save one chart. chart: its name, and whether narrow: then as svg alone."""
+    from engine.report.style import told
+
+    name, narrow = chart
+    look = replace(theme, sizes=replace(theme.sizes, width=NARROW)) if narrow else theme
+    figure = _draw(found, name, look)
+    pictures = {fmt: save_chart(figure, fmt, look) for fmt in (("svg",) if narrow else formats)}
+    return _Plate(pictures, tuple(told(figure)))
+
+
 @dataclass(frozen=True)
 class _Press:
-    """What the formats of one memo have in common: the document, and charts that are drawn when first asked for."""
+    """What the formats of one memo have in common: the document, and its charts by name and whether narrow."""
 
     found: Findings
     document: Document
     theme: Theme
-    figure: Callable[[str], Figure]
-    picture: Callable[[str, str], bytes]
+    plates: Mapping[tuple[str, bool], _Plate]
 
     def pictures(self, fmt: str) -> dict[str, bytes]:
         """The charts of the memo as bytes of ``fmt``."""
-        return {c.name: self.picture(c.name, fmt) for c in self.document.charts}
+        return {c.name: self.plates[c.name, False].pictures[fmt] for c in self.document.charts}
 
     def exported(self) -> list[Table]:
         """The tables of the memo, and the wide form of the first."""
         return [wide_table(self.found), *self.document.tables]
 
 
-def _press(result: StudyResult, theme: Theme) -> _Press:
+def _press(
+    result: StudyResult, formats: Collection[str], theme: Theme, charts: Collection[str], beside: Beside
+) -> _Press:
+    """The document and all of its charts that the formats need; who is beside begins with the first chart."""
     found = read_findings(result)
-    figure = cache(lambda name: _draw(found, name, theme))
-    return _Press(found, build(found), theme, figure, cache(lambda name, fmt: save_chart(figure(name), fmt, theme)))
+    needed = tuple(dict.fromkeys([*charts, *(picture for fmt in formats for picture in PICTURES.get(fmt, ()))]))
+    widths = (False, True) if "html" in formats else (False,)
+    asked = [(name, narrow) for name in charts_of(found) for narrow in widths] if needed else []
+    waiting = beside(partial(_plate, found, theme, needed), asked)
+    return _Press(found, build(found), theme, dict(zip(asked, gathered(waiting), strict=True)))
 
 
 def memo_files(
-    result: StudyResult, formats: Collection[str], theme: Theme, charts: Collection[str]
+    result: StudyResult, formats: Collection[str], theme: Theme, charts: Collection[str], beside: Beside = here
 ) -> dict[str, bytes]:
     """Path -> bytes of the memo in ``formats`` of `MEMO_FORMATS`, and of its charts in the formats ``charts``.
 
-    Raises SpecError for a format that does not exist.
+    beside: who draws a part of them. Raises SpecError for a format that does not exist.
     """
     for fmt in formats:
         if fmt not in MEMO_FORMATS:
             raise SpecError(f'"{fmt}" is not a format of the memo. {hint(fmt, MEMO_FORMATS)}')
-    press = _press(result, theme)
+    press = _press(result, formats, theme, charts, beside)
     pictures = {f"charts/{n}.{f}": data for f in charts for n, data in press.pictures(f).items()}
     return pictures | {path: data for fmt in formats for path, data in WRITERS[fmt](press)}
 
 
 def _html(press: _Press) -> Iterator[tuple[str, bytes]]:
-    from engine.report.writers.page import page_of
+    from engine.report.writers.page import Drawn, page_of
 
-    drawn = {c.name: _inline(press, c.name) for c in press.document.charts}
+    drawn = {}
+    for name in (c.name for c in press.document.charts):
+        wide, narrow = press.plates[name, False], press.plates[name, True]
+        drawn[name] = Drawn(wide.pictures["svg"], wide.told, narrow.pictures["svg"], narrow.told)
     yield "memo.html", page_of(press.document, drawn, press.theme).encode()
-
-
-def _inline(press: _Press, name: str) -> Drawn:
-    """A chart for the page: as wide as a column, and narrow for a phone."""
-    from engine.report.style import told
-    from engine.report.writers.page import Drawn
-
-    slim = replace(press.theme, sizes=replace(press.theme.sizes, width=NARROW))
-    narrow = _draw(press.found, name, slim)
-    figure = press.figure(name)
-    return Drawn(
-        press.picture(name, "svg"), tuple(told(figure)), save_chart(narrow, "svg", slim), tuple(told(narrow))
-    )  # fmt: skip
 
 
 def _md(press: _Press) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,149 @@
+"""A second process of this program for the length of a command: it does work of a study on another core (`engine.beside`).
+
+It is begun before the study is read, so that it loads its libraries while this process does. It says nothing and writes no file,
+hears of no Ctrl-C, and ends with the command, however that ends. Without it everything is done in this process, with the same
+result.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
+from importlib import import_module
+from typing import IO, Any, TypeVar
+
+from engine.beside import Beside, here, result_of
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+OWN = ContextVar("OWN", default=False)  # whether this process is the command's own, not a program that calls it
+SETTING = "EVENTSTUDY_PROCESSES"  # 1: no second one
+HEAVY = ("grid", "backtest", "certificate", "claims")  # tables of a study whose work is worth a second process
+LOADED = ("engine.study", "engine.report.memo", "engine.report.style")
+PROGRAM = "import sys; sys.path[:] = {path!r}; from engine.cli.second import serve; serve({parent})"
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """While a command has this process to itself, it may begin a second one."""
+    before = OWN.set(True)
+    try:
+        yield
+    finally:
+        OWN.reset(before)
+
+
+@contextmanager
+def second_process(worth: bool = True) -> Iterator[Beside | None]:
+    """What hands work over to a second process, or None where it is not worth one or there can be none."""
+    child = _begun() if worth and _may_begin() else None
+    if child is None:
+        yield None
+        return
+    feeder = ThreadPoolExecutor(1)
+    try:
+        yield _Second(child, feeder)
+    finally:
+        child.kill()
+        feeder.shutdown(cancel_futures=True)
+        with suppress(OSError), child:  # closes the pipes
+            pass
+
+
+def is_heavy(settings: Mapping[str, Any]) -> bool:
+    """Whether a study with these tables of study.toml has work enough for two."""
+    return any(settings.get(name) for name in HEAVY)
+
+
+def _may_begin() -> bool:
+    """Only beside a command's own process, on a second core, and not where the user wants one process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return OWN.get() and cores > 1 and os.environ.get(SETTING, "") != "1"
+
+
+def _begun() -> subprocess.Popen[bytes] | None:
+    """The process, in a session of its own; None where the system gives none."""
+    program = PROGRAM.format(path=sys.path, parent=os.getpid())
+    with suppress(OSError):
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+    return None
+
+
+class _Second:
+    """Hands tasks over, one at a time: a thread of this process waits for each of them to be done."""
+
+    def __init__(self, child: subprocess.Popen[bytes], feeder: ThreadPoolExecutor) -> None:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        self.to: IO[bytes] = child.stdin
+        self.back: IO[bytes] = child.stdout
+        self.feeder = feeder
+        self.function = b""  # the other process has it
+
+    def __call__(self, function: Callable[[T], D], tasks: Sequence[T], /) -> list[Callable[[], D]]:
+        try:
+            work, sent = _sent(function), [_sent(task) for task in tasks]
+        except Exception:  # of any kind: code of a study's own, a function within a function, an object with a lock
+            return here(function, tasks)
+        return [
+            partial(result_of, self.feeder.submit(self._ask, work, data), function, task)
+            for data, task in zip(sent, tasks, strict=True)
+        ]
+
+    def _ask(self, work: bytes, data: bytes) -> Any:
+        pickle.dump((None if work is self.function else work, data), self.to)
+        self.to.flush()
+        self.function = work
+        return pickle.loads(pickle.load(self.back))
+
+
+def _sent(thing: Any) -> bytes:
+    return pickle.dumps(thing, pickle.HIGHEST_PROTOCOL)
+
+
+def serve(parent: int) -> None:
+    """What the second process does: the tasks it is sent, until there are no more, or the first process is gone."""
+    gc.set_threshold(200_000)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints, prints nowhere
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    for name in LOADED:
+        import_module(name)
+    function: Any = None  # comes with its first task
+    while True:
+        try:
+            work, data = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        function = function if work is None else pickle.loads(work)
+        pickle.dump(_answer(function, data), answers)
+        answers.flush()
+
+
+def _answer(function: Callable[[Any], Any], data: bytes) -> bytes:
+    """The result as it is sent; nothing for a failure, which the first process then meets itself."""
+    try:
+        return _sent(function(pickle.loads(data)))
+    except Exception:
+        return b""
+
+
+def _end_with(parent: int) -> None:
+    """End this process with the first one, also where that was killed in the midst of a task."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
