@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.console import aligned, choice, say, write_bytes
-from engine.cli.second import is_heavy, second_process
+from engine.cli.second_process import is_heavy, second_process
 from engine.cli.sharing import Sharing, shared_out
 from engine.cli.studies import compute, load, study_folder, tables_of
 from engine.errors import GoldenMismatch

@@ -18,7 +18,7 @@ import typer
 
 from engine.cli.console import say, write_text
 from engine.cli.running import certify_one, dry_run_one, run_manifest, run_one
-from engine.cli.second import own_process
+from engine.cli.second_process import own_process
 from engine.cli.sharing import Sharing
 from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies

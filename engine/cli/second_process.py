@@ -31,7 +31,7 @@ OWN = ContextVar("OWN", default=False)  # whether this process is the command's 
 SETTING = "EVENTSTUDY_PROCESSES"  # 1: no second one
 HEAVY = ("grid", "backtest", "certificate", "claims")  # tables of a study whose work is worth a second process
 LOADED = ("engine.study", "engine.report.memo", "engine.report.style")
-PROGRAM = "import sys; sys.path[:] = {path!r}; from engine.cli.second import serve; serve({parent})"
+PROGRAM = "import sys; sys.path[:] = {path!r}; from engine.cli.second_process import serve; serve({parent})"
 
 
 @contextmanager
@@ -68,8 +68,12 @@ def is_heavy(settings: Mapping[str, Any]) -> bool:
 
 def _may_begin() -> bool:
     """Only beside a command's own process, on a second core, and not where the user wants one process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return OWN.get() and cores > 1 and os.environ.get(SETTING, "") != "1"
+    return OWN.get() and _cores() > 1 and os.environ.get(SETTING, "") != "1"
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _begun() -> subprocess.Popen[bytes] | None:
