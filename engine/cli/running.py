@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.beside import here
 from engine.cli.console import aligned, choice, say, write_bytes
 from engine.cli.second_process import is_heavy, second_process
 from engine.cli.sharing import Sharing, shared_out
-from engine.cli.studies import compute, load, study_folder, tables_of
+from engine.cli.studies import compute, for_all_studies, load, study_folder, study_folders, tables_of
 from engine.errors import GoldenMismatch
 
 if TYPE_CHECKING:
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
 MOST_TOLD = 50_000  # events that a memo tells one by one
 
 
+def run_all(prices: Path | None, allow_code: bool, kernel: str | None) -> None:
+    """Every study, a second process from the last on; what is said of them is in their order."""
+    with second_process(not allow_code) as beside:
+        within = here if beside is not None else None  # each of the two does one study after another
+        act = partial(_ran, prices=prices, out=None, allow_code=allow_code, kernel=kernel, beside=within)
+        folders = study_folders()
+        waiting = (beside or here)(act, folders[::-1])[::-1]
+        for_all_studies(folders, lambda place: print(waiting[place]()))
+
+
 def run_one(
     folder: Path,
     prices: Path | None,
@@ -32,30 +44,39 @@ def run_one(
     sharing: Sharing | None = None,
 ) -> None:
     with second_process(is_heavy(tables_of(folder))) as beside:
-        loaded = load(str(folder), prices, allow_code)
-        look = theme_of(folder, loaded.spec.settings(), None)
-        with shared_out(loaded, sharing or Sharing()) as (study, mapper):
-            result = compute(study, kernel=kernel, mapper=mapper, beside=beside)
-            if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
-                result = result.whole()
-            write_run(result, folder, out if out is not None else folder / "out", look, beside)
+        print(_ran(folder, prices, out, allow_code, kernel, sharing, beside))
 
 
-def write_run(
-    result: StudyResult, folder: Path, target: Path, look: Theme | None, beside: Beside | None = None
-) -> None:
-    """Write a result with memo and charts to ``target``, and print its answer. beside: of `engine.report.write_report`."""
+def _ran(
+    folder: Path,
+    prices: Path | None,
+    out: Path | None,
+    allow_code: bool,
+    kernel: str | None,
+    sharing: Sharing | None = None,
+    beside: Beside | None = None,
+) -> str:
+    """Run a study and write its result; what is to be said of it."""
+    loaded = load(str(folder), prices, allow_code)
+    look = theme_of(folder, loaded.spec.settings(), None)
+    with shared_out(loaded, sharing or Sharing()) as (study, mapper):
+        result = compute(study, kernel=kernel, mapper=mapper, beside=beside)
+        if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
+            result = result.whole()
+        return _written(result, folder, out if out is not None else folder / "out", look, beside)
+
+
+def _written(result: StudyResult, folder: Path, target: Path, look: Theme | None, beside: Beside | None) -> str:
+    """Write a result with memo and charts to ``target``; its answer in words. beside: of `engine.report.write_report`."""
     from engine import report
     from engine.results import write_result
 
     write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look, beside))
-    print(f"{folder.name}: {report.answer(result)}\n")
-    print(aligned(report.headline_rows(result)) + "\n")
+    said = [f"{folder.name}: {report.answer(result)}\n", aligned(report.headline_rows(result)) + "\n"]
     if result.streamed:
-        print(f"memo:   {target / 'memo.md'}")
-        return
-    print(f"tests:  {report.which_tests(result)}")
-    print(f"memo:   {target / 'memo.html'}\ncharts: {target / 'charts'}")
+        return "\n".join([*said, f"memo:   {target / 'memo.md'}"])
+    said += [f"tests:  {report.which_tests(result)}", f"memo:   {target / 'memo.html'}", f"charts: {target / 'charts'}"]
+    return "\n".join(said)
 
 
 def certify_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
@@ -97,7 +118,7 @@ def run_manifest(
         for line in differing_keys(stated, result.manifest):
             say(f"not as in the manifest: {line}")
         compared = compare(result, place) if (place / "cars.csv").is_file() else None
-        write_run(result, folder, out if out is not None else folder / "out", look, beside)
+        print(_written(result, folder, out if out is not None else folder / "out", look, beside))
     if compared is not None:
         print(f"rebuilt from {manifest_file}: {compared.summary()}")
         if compared.differences:
@@ -148,7 +169,8 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
     elif fmt is not None:
         files = report.memo_files(result, [fmt], look)
     else:
-        files = report.memo_files(result, theme=look, charts=report.FORMATS)
+        with second_process() as beside:
+            files = report.memo_files(result, theme=look, charts=report.FORMATS, beside=beside)
     for path, data in files.items():
         write_bytes((out / path).parent, Path(path).name, data)
     # A line a file, or a line a folder of many.

@@ -1,8 +1,7 @@
 """A second process of this program for the length of a command: it does work of a study on another core (`engine.beside`).
 
-It is begun before the study is read, so that it loads its libraries while this process does. It says nothing and writes no file,
-hears of no Ctrl-C, and ends with the command, however that ends. Without it everything is done in this process, with the same
-result.
+It is begun before the study is read, so that it loads its libraries while this process does. It says nothing, hears of no
+Ctrl-C, and ends with the command, however that ends. Without it everything is done in this process, with the same result.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -28,9 +28,9 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 OWN = ContextVar("OWN", default=False)  # whether this process is the command's own, not a program that calls it
+PATIENCE = 3.0  # seconds till a process that was told to stop is killed
 SETTING = "EVENTSTUDY_PROCESSES"  # 1: no second one
 HEAVY = ("grid", "backtest", "certificate", "claims")  # tables of a study whose work is worth a second process
-LOADED = ("engine.study", "engine.report.memo", "engine.report.style")
 PROGRAM = "import sys; sys.path[:] = {path!r}; from engine.cli.second_process import serve; serve({parent})"
 
 
@@ -55,6 +55,9 @@ def second_process(worth: bool = True) -> Iterator[Beside | None]:
     try:
         yield _Second(child, feeder)
     finally:
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(PATIENCE)
         child.kill()
         feeder.shutdown(cancel_futures=True)
         with suppress(OSError), child:  # closes the pipes
@@ -120,13 +123,20 @@ def _sent(thing: Any) -> bytes:
 
 
 def serve(parent: int) -> None:
-    """What the second process does: the tasks it is sent, until there are no more, or the first process is gone."""
+    """What the second process does: the tasks it is sent, until it is told to stop, or the first process is gone."""
     gc.set_threshold(200_000)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # what a task has begun to write is removed
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints, prints nowhere
+    try:
+        _serve(parent, answers)
+    finally:
+        os._exit(0)  # at once: nothing is left to do
+
+
+def _serve(parent: int, answers: IO[bytes]) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    for name in LOADED:
-        import_module(name)
+    import_module("engine.study")  # while the first process reads
     function: Any = None  # comes with its first task
     while True:
         try:

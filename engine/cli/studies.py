@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +42,16 @@ def tables_of(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def for_all_studies(act: Callable[[Path], None]) -> None:
-    """Do it for every study; one without prices is left out with a word, an error does not stop the others.
+def for_all_studies(folders: Sequence[Path], act: Callable[[int], None]) -> None:
+    """Do it for every study by its place; one without prices is left out with a word, an error does not stop the others.
 
     Why prices are not there is told once at the end, for all studies that lack the same.
     """
     worst = 0
     lacking: dict[str, list[str]] = {}
-    for folder in study_folders():
+    for place, folder in enumerate(folders):
         try:
-            act(folder)
+            act(place)
         except MissingData as error:
             print(f"{folder.name}: left out, its prices are not here")
             lacking.setdefault(str(error).replace(str(folder), "STUDY"), []).append(folder.name)

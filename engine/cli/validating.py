@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from engine.beside import here
 from engine.cli.console import say, show_changes
-from engine.cli.studies import compute, load, study_folder, study_folders
+from engine.cli.second_process import is_heavy, second_process
+from engine.cli.studies import compute, load, study_folder, study_folders, tables_of
 from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, SpecError
 
 if TYPE_CHECKING:
+    from engine.beside import Beside
     from engine.drift import EventDrift
     from engine.validation import Check
 
@@ -26,8 +30,7 @@ def validate_studies(
 
     tell = say if json == "-" else print
     checks = []
-    for folder in [study_folder(study)] if study is not None else study_folders():
-        check = check_one(folder, allow_code, alone=study is not None)
+    for check in _every_check(allow_code) if study is None else _one_check(study_folder(study), allow_code):
         checks.append(check)
         for line in lines(check) if study is None or check.error is None else ():
             (tell if check.error is None else say)(line)
@@ -44,8 +47,23 @@ def validate_studies(
         raise typer.Exit(worst)
 
 
-def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
-    """Recompute one study and compare; alone: missing prices are an error, not a study left out."""
+def _every_check(allow_code: bool) -> Iterator[Check]:
+    """The checks of all studies in their order; a second process begins with the last."""
+    with second_process(not allow_code) as beside:
+        within = here if beside is not None else None  # each of the two does one study after another
+        act = partial(check_one, allow_code=allow_code, alone=False, beside=within)
+        waiting = (beside or here)(act, study_folders()[::-1])
+        for ask in reversed(waiting):
+            yield ask()
+
+
+def _one_check(folder: Path, allow_code: bool) -> Iterator[Check]:
+    with second_process(is_heavy(tables_of(folder))) as beside:
+        yield check_one(folder, allow_code, True, beside)
+
+
+def check_one(folder: Path, allow_code: bool, alone: bool, beside: Beside | None = None) -> Check:
+    """Recompute one study and compare; alone: missing prices are an error, not a study left out. beside: of `run_study`."""
     from engine.fingerprints import fingerprints
     from engine.golden import compare
     from engine.results import read_manifest
@@ -56,7 +74,7 @@ def check_one(folder: Path, allow_code: bool, alone: bool) -> Check:
         if not (golden / "manifest.json").is_file():
             return without_golden(folder.name)
         study = load(str(folder), allow_code=allow_code)
-        result = compute(study, kernel=read_manifest(golden)["kernel"]).whole()
+        result = compute(study, kernel=read_manifest(golden)["kernel"], beside=beside).whole()
         return Check.of(folder.name, compare(result, golden, fingerprints(study)))
     except MissingData as error:
         return failed(folder.name, error) if alone else left_out(folder.name, str(error))

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from engine.cli.console import say, write_text
-from engine.cli.running import certify_one, dry_run_one, run_manifest, run_one
+from engine.cli.running import certify_one, dry_run_one, run_all, run_manifest, run_one
 from engine.cli.second_process import own_process
 from engine.cli.sharing import Sharing
-from engine.cli.studies import STUDIES, for_all_studies, load, study_folder, study_folders
+from engine.cli.studies import STUDIES, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
 
@@ -125,7 +125,7 @@ def run(
     if dry_run and study is None:
         raise SpecError("run --dry-run needs a STUDY.")
     if all_studies:
-        for_all_studies(lambda folder: run_one(folder, prices, None, allow_code, kernel))
+        run_all(prices, allow_code, kernel)
     elif study is None:
         for folder in study_folders():
             print(folder.name)
