@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,9 +150,9 @@ def test_it_ends_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_cores", lambda: 2)
     with own_process(), second_process() as made:
         there = child_of(made)
-        made(slow, [60.0])  # type: ignore[misc]
+        made(slow, [15.0])  # type: ignore[misc]
         began = time.monotonic()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 8
     with pytest.raises(ProcessLookupError):
         os.kill(there, 0)
 
@@ -249,9 +250,87 @@ def test_an_error_is_told_once(tmp_path: Path) -> None:
     assert not (tmp_path / "spec" / "out").exists()
 
 
+LIGHT: dict[str, Any] = {
+    "certificate": None, "claims": None, "grid": None, "backtest": None, "report": {"charts": ["caar_path"]},
+}  # fmt: skip
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """Studies of which one has no prices, one is wrong and one has another golden result."""
+    for name in ("a", "b", "c", "d", "e"):
+        study(tmp_path / "studies" / name, **LIGHT)
+    shutil.rmtree(tmp_path / "studies" / "b" / "data")
+    toml = tmp_path / "studies" / "d" / "study.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace("grid", "grd") + "[nothing]\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_every_study_is_told_in_its_order(several: Path) -> None:
+    one = eventstudy(several, "run", "--all", EVENTSTUDY_PROCESSES="1")
+    before = files(several)
+    for name in "ace":
+        for path in (several / "studies" / name / "out").rglob("*.csv"):
+            path.write_text("overwritten", encoding="utf-8")
+    two = eventstudy(several, "run", "--all")
+    assert files(several) == before
+    assert (two.returncode, two.stdout, two.stderr) == (2, one.stdout, one.stderr)
+    assert [line[:2] for line in two.stdout.splitlines() if line[1:2] == ":"] == ["a:", "b:", "c:", "e:"]
+    assert "nothing" in two.stderr
+
+
+def test_every_study_is_validated_in_its_order(several: Path) -> None:
+    for name in "ae":
+        assert eventstudy(several, "bless", name, "--reason", "first").returncode == 0
+    path = several / "studies" / "e" / "golden" / "cars.csv"
+    header, first, *others = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([header, *others, first.replace("0.0", "0.1")]) + "\n", encoding="utf-8")
+    words = ("validate", "--json", "found.json")
+    one = eventstudy(several, *words, EVENTSTUDY_PROCESSES="1")
+    told = (several / "found.json").read_bytes()
+    two = eventstudy(several, *words)
+    assert (two.returncode, two.stdout, two.stderr) == (1, one.stdout, one.stderr)
+    assert (several / "found.json").read_bytes() == told
+    assert eventstudy(several, "validate", "a").stdout == "a: inputs unchanged, numbers equal\n"
+
+
 def children(of: int) -> list[int]:
     """The processes that a process has begun."""
     return [int(p) for task in Path(f"/proc/{of}/task").iterdir() for p in (task / "children").read_text().split()]
+
+
+WAITS = """
+import os, sys, time
+from engine.cli import second_process as module
+module._cores = lambda: 2
+with module.own_process(), module.second_process() as beside:
+    print("begun", flush=True)
+    beside(time.sleep, [60.0])
+    time.sleep(60.0)
+"""
+
+
+def gone(pid: int, within: float) -> bool:
+    """Whether a process is there no more, after so many seconds at most."""
+    end = time.monotonic() + within
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc here")
+def test_it_does_not_go_on_without_the_first(tmp_path: Path) -> None:
+    """Killed, the first process can tell nobody; the second one is in the midst of a task."""
+    first = subprocess.Popen(
+        [sys.executable, "-c", WAITS], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    assert first.stdout is not None
+    first.stdout.readline()
+    (there,) = children(first.pid)
+    time.sleep(2.5)
+    first.kill()
+    first.communicate()
+    assert gone(there, 5.0)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc here")
@@ -274,8 +353,5 @@ def test_nothing_is_left_behind(ending: signal.Signals, tmp_path: Path) -> None:
     said = going.communicate(timeout=30)
     assert said == ("", "")
     assert going.returncode == (130 if ending == signal.SIGINT else -ending)
-    began = time.monotonic()
-    while Path(f"/proc/{there}").exists() and time.monotonic() - began < 10:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{there}").exists()
+    assert gone(there, 10.0)
     assert not (tmp_path / "s" / "out").exists()
