@@ -106,7 +106,7 @@ def _write_streamed(table: Streamed, name: str, folder: Path) -> None:
 
 
 def _write_parquet(table: Streamed, path: Path) -> None:
-    """Row groups of a slice each. Text that is kept by code is written so; numbers and days hardly shrink, and are not pressed."""
+    """Row groups of a slice each. Text that is kept by code is written so; numbers and days hardly shrink, and stay plain."""
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     writer = None

@@ -33,7 +33,8 @@ def _canonical(values, powers, smallest, made, rare):
             rare[few] = i
             few += np.isfinite(v) and v > 0
             continue
-        k = digits - 1 - ((((bits[i] >> 52) & 0x7FF) - 1023) * 1233 >> 12)  # log10 2 = 1233 / 4096: at most one too large
+        two = ((bits[i] >> 52) & 0x7FF) - 1023
+        k = digits - 1 - (two * 1233 >> 12)  # log10 2 is about 1233 / 4096: at most one too large
         if v * powers[min(k, 22)] < powers[digits - 1]:
             k += 1
         if v * powers[min(k, 22)] >= powers[digits]:

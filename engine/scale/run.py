@@ -17,6 +17,7 @@ from engine.announcements.cases import distinct
 from engine.errors import DataError
 from engine.inputs import Study
 from engine.kernel import INFINITE, NUMBA, Asked
+from engine.kernel.compiled import loaded
 from engine.kernel.layout import coefficient_names
 from engine.manifest import Outcome, listings_of, manifest_of
 from engine.market import read_series
@@ -59,7 +60,9 @@ def run_in_parts(
     """
     assert study.parted is not None
     spec = study.spec
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(2) as beside:
+        if kernel == NUMBA:
+            beside.submit(loaded)  # both threads would wait for it later
         hashed = beside.submit(study.snapshot.sha256, study.parted.origin)
         on_progress("day 0 and windows", 0, 4)
         pairs = pairs_of(study)
