@@ -101,8 +101,17 @@ def _write_streamed(table: Streamed, name: str, folder: Path) -> None:
         return
     with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(table.columns)
-        for part in table.slices():
+        for part in _ahead(table.slices()):
             file.write(to_csv(_plain_text(part), header=False))
+
+
+def _ahead(slices: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same, each made while the one before is written."""
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, slices, None)
+        while (one := coming.result()) is not None:
+            coming = beside.submit(next, slices, None)
+            yield one
 
 
 def _write_parquet(table: Streamed, path: Path) -> None:
@@ -111,7 +120,7 @@ def _write_parquet(table: Streamed, path: Path) -> None:
 
     writer = None
     try:
-        for part in table.slices():
+        for part in _ahead(table.slices()):
             arrow = part.to_arrow()
             if writer is None:
                 coded = [c for c, kind in part.schema.items() if isinstance(kind, pl.Enum)]
