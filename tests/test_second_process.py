@@ -91,6 +91,14 @@ def slow(seconds: float) -> float:
     return seconds
 
 
+def tidied(path: Path) -> None:
+    path.write_text("begun", encoding="utf-8")
+    try:
+        time.sleep(30.0)
+    finally:
+        path.unlink()
+
+
 def unsendable(task: int) -> Any:
     return threading.Lock()
 
@@ -155,6 +163,15 @@ def test_it_ends_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - began < 8
     with pytest.raises(ProcessLookupError):
         os.kill(there, 0)
+
+
+def test_a_task_that_is_stopped_tidies_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "_cores", lambda: 2)
+    with own_process(), second_process() as made:
+        made(tidied, [tmp_path / "half"])  # type: ignore[misc]
+        while not (tmp_path / "half").exists():
+            time.sleep(0.01)
+    assert not (tmp_path / "half").exists()
 
 
 @pytest.mark.parametrize("why", ["one core", "not worth it", "not its own", "the user", "no room"])
