@@ -45,12 +45,10 @@ def result_of(future: Future[D], function: Callable[[T], D], task: T) -> D:
     """What came of a task that was handed over; done here where it is not begun, or where it failed: then it fails here too,
     with its own error."""
     if not future.cancel():
-        try:
-            return future.result()
-        except (
+        with suppress(
             Exception
-        ):  # whatever it was: a process that ended, a result that cannot be sent, an error of the task itself
-            return function(task)
+        ):  # whatever it is: a process that ended, a result that cannot be sent, an error of the task
+            return future.result()
     return function(task)
 
 
