@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from engine.significance.inversion import inverted, of_counts
 from engine.significance.sample import CarSample, Significance, normal_p, quantile_of, unavailable, with_interval
+from engine.significance.special import functions
 
 
 def sign(sample: CarSample) -> Significance:
@@ -14,7 +15,7 @@ def sign(sample: CarSample) -> Significance:
 
     Campbell, Lo & MacKinlay (1997), eq. 4.6.1; the p-value by the exact distribution of w.
     """
-    from scipy import special
+    special = functions()
 
     n = sample.n
     positive = int((sample.car > 0).sum())

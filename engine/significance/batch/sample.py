@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from engine.sessions import Window
 from engine.significance.sample import NOISE, empirical_p
+from engine.significance.special import functions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -184,14 +185,14 @@ def by_size(statistic: Floats) -> Tail:
 
 def of_t(statistic: Floats, dof: Ints | int) -> Answers:
     """Answers of Student t statistics."""
-    from scipy import special
+    special = functions()
 
     return _symmetric(statistic, lambda value: special.stdtr(dof, value))
 
 
 def of_normal(statistic: Floats) -> Answers:
     """Answers of standard normal statistics."""
-    from scipy import special
+    special = functions()
 
     return _symmetric(statistic, special.ndtr)
 
