@@ -101,23 +101,32 @@ def _write_streamed(table: Streamed, name: str, folder: Path) -> None:
         return
     with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(table.columns)
-        for part in table.slices():
+        for part in _ahead(table.slices()):
             file.write(to_csv(_plain_text(part), header=False))
 
 
+def _ahead(slices: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same, each made while the one before is written."""
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, slices, None)
+        while (one := coming.result()) is not None:
+            coming = beside.submit(next, slices, None)
+            yield one
+
+
 def _write_parquet(table: Streamed, path: Path) -> None:
-    """Row groups of a slice each. Text that is kept by code is written so; numbers do not shrink, and are not pressed."""
+    """Row groups of a slice each. Text that is kept by code is written so; numbers and days hardly shrink, and stay plain."""
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     writer = None
     try:
-        for part in table.slices():
+        for part in _ahead(table.slices()):
             arrow = part.to_arrow()
             if writer is None:
                 coded = [c for c, kind in part.schema.items() if isinstance(kind, pl.Enum)]
                 writer = pq.ParquetWriter(
                     path, arrow.schema, use_dictionary=coded, store_schema=False,
-                    compression={c: "NONE" if kind == NUMBER else "LZ4" for c, kind in part.schema.items()},
+                    compression={c: "NONE" if kind in (NUMBER, DAY) else "LZ4" for c, kind in part.schema.items()},
                     write_statistics=["event_id"],  # what rows are looked for by; a slice holds all of the rest
                 )  # fmt: skip
             writer.write_table(arrow)
@@ -129,8 +138,9 @@ def _write_parquet(table: Streamed, path: Path) -> None:
 def write_tables(result: StudyResult, folder: Path) -> None:
     """The tables and the manifest into ``folder``: CSV, above a million rows parquet with the same columns."""
     if result.streamed:
+        longest_first = sorted(result.streamed.items(), key=lambda item: -item[1].rows)
         with ThreadPoolExecutor(2) as pool:  # a table at a time a core
-            written = [pool.submit(_write_streamed, table, name, folder) for name, table in result.streamed.items()]
+            written = [pool.submit(_write_streamed, table, name, folder) for name, table in longest_first]
             for one in written:
                 one.result()
     for name, frame in result.tables.items():

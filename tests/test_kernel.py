@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +126,25 @@ def test_an_event_is_alone_what_it_is_among_others(kernel: str) -> None:
         alone, _ = measure(kernel, raw, calendar, one, asked("market"))
         for name in ("coefficients", "sigma", "car", "se", "bhar", "ar", "sar", "residuals"):
             assert getattr(alone, name)[0].tobytes() == getattr(every, name)[i].tobytes(), name
+
+
+def test_a_calendar_serves_parts_models_and_windows() -> None:
+    """What is kept of a calendar's factors is the same to the byte whoever asked for it first, and for each window its own."""
+    raw, events = messy(market(3))
+    owner = np.repeat(np.arange(40), np.diff(events.start))
+    few = owner < 3
+    some = RawEvents(np.searchsorted(owner[few], np.arange(41)), events.position[few], events.own[few])
+    wide, shared = asked("factor"), market(3)
+    near = replace(wide, rows=Window(-40, -11))
+    inside = RawEvents(events.start, events.position, np.maximum(events.own, -40).astype(np.int32))
+    measure(NUMBA, raw, shared, some, wide)
+    measure(NUMBA, raw, shared, events, asked("raw"))
+    for what, given in ((near, inside), (wide, events)):
+        afresh, again = (measure(NUMBA, raw, calendar, given, what)[0] for calendar in (market(3), shared))
+        assert np.count_nonzero(afresh.code == 0) > 500
+        for name in ("code", "coefficients", "sigma", "se", "residuals"):
+            assert getattr(afresh, name).tobytes() == getattr(again, name).tobytes(), name
+        alike(again, measure(NUMPY, raw, shared, given, what)[0])
 
 
 def exact_fit(y: npt.NDArray[np.longdouble], x: npt.NDArray[np.longdouble]) -> tuple[list[float], float]:

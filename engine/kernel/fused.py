@@ -408,7 +408,8 @@ class Given(NamedTuple):
 
     sessions: (S + skip,) day numbers. x: (K, S); riskfree: (S,). around: (S,) 0 on a session that has all that returns are
     measured against, else NaN. lows, highs, long: (W,) of the windows, as columns of the event window's L days. ahead:
-    (K, S + 2F), rates: (S + 2F,) x and riskfree with ``front`` F sessions before and behind that have none.
+    (K, S + 2F), rates: (S + 2F,) x and riskfree with ``front`` F sessions before and behind that have none. grams: (S, K, K),
+    centres: (S, K), kept: (S,) as of `cross_products`, of the window that most events have; empty without several factors.
     """
 
     kind: int
@@ -421,6 +422,7 @@ class Given(NamedTuple):
     around: np.ndarray
     min_days: int
     rows_start: int
+    rows: int
     before: int
     length: int
     lows: np.ndarray
@@ -429,6 +431,9 @@ class Given(NamedTuple):
     ahead: np.ndarray
     rates: np.ndarray
     front: int
+    grams: np.ndarray
+    centres: np.ndarray
+    kept: np.ndarray
 
 
 class Numbers(NamedTuple):
@@ -455,7 +460,7 @@ class Desk(NamedTuple):
     """Room that every security and event uses again.
 
     line: (S + skip,) values, then returns, by session. y, xs, at, upto: what `_compact` makes of it; holes: as of `_holes`.
-    dy, dx: residuals and orthonormal columns. grams, centres, kept: cross products of the factors by session, and one more.
+    dy, dx: residuals and orthonormal columns. gram, centre: cross products of the factors over a window of an event's own.
     basis: (1 + K, L). actual, expected: (L,).
     """
 
@@ -473,9 +478,8 @@ class Desk(NamedTuple):
     four: np.ndarray
     grown: np.ndarray
     sums: np.ndarray
-    grams: np.ndarray
-    centres: np.ndarray
-    kept: np.ndarray
+    gram: np.ndarray
+    centre: np.ndarray
     basis: np.ndarray
     actual: np.ndarray
     expected: np.ndarray
@@ -483,12 +487,12 @@ class Desk(NamedTuple):
 
 @numba.njit(**OPTIONS)
 def _desk(sessions, k, length):
-    most, some, slots = sessions + LANES, max(k, 1), sessions + 1
+    most, some = sessions + LANES, max(k, 1)
     return Desk(
         np.empty(sessions), np.empty(most), np.empty((some, most)), np.empty(most, np.int32), np.empty(most, np.int32),
         np.empty(most, np.int32),
         np.empty(most), np.empty((some, most)), np.empty(some), np.empty(some), np.empty((some, some)),
-        np.empty(4), np.empty(5), np.empty(some), np.empty((slots, k, k)), np.empty((slots, k)), np.zeros(slots, np.int32),
+        np.empty(4), np.empty(5), np.empty(some), np.empty((k, k)), np.empty(k),
         np.zeros((1 + k, length)), np.empty(length), np.empty(length),
     )  # fmt: skip
 
@@ -640,16 +644,24 @@ def _returned(line, lo, hi, first, actual):
     return present
 
 
+@numba.njit(**OPTIONS)
+def cross_products(position, rows_start, rows, x, around, grams, centres, kept):
+    """What `_gram` gives of the window of each ``position``, where it is not ``kept`` yet: (S, K, K), (S, K), and (S,) how many
+    sessions it rests on. A window that begins or ends beyond the sessions has none."""
+    room = np.empty((x.shape[0], rows))
+    for d in position:
+        first = d + rows_start
+        if kept[d] == 0 and first >= 0 and first + rows <= x.shape[1]:
+            kept[d] = _gram(first, rows, x, around, room, grams[d], centres[d])
+
+
 @numba.njit(inline="always", **OPTIONS)
 def _by_cross_products(
-    first, rows, slot, usual, y, xs, a, b, x, around, lo, holes, grams, centres, kept, dy, dx, sums, means, upper, betas, four
+    first, rows, gram, centre, y, xs, a, b, x, around, lo, holes, dy, sums, means, upper, betas, four
 ):  # fmt: skip
     """`_fit` on several factors by the cross products of all securities' window, less the days that this one lacks; False where
-    that is not exact enough. They are kept in ``slot`` where the window is the ``usual`` one."""
+    that is not exact enough."""
     k, n = x.shape[0], b - a
-    if not usual or kept[slot] == 0:
-        kept[slot] = _gram(first, rows, x, around, dx, grams[slot], centres[slot])
-    gram, centre = grams[slot], centres[slot]
     for j in range(k):
         sums[j] = 0.0
         for i in range(j + 1):
@@ -673,10 +685,11 @@ def _events(begin, beyond, sound, position, own, line, lo, hi, given, desk, out)
     more than the numbers do.
     """
     (
-        kind, _, log_returns, _, _, x, _, around, min_days, rows_start, before, length, lows, highs, long, ahead, rates, front,
+        kind, _, log_returns, _, _, x, _, around, min_days, rows_start, usual_rows, before, length, lows,
+        highs, long, ahead, rates, front, grams, centres, kept,
     ) = given  # fmt: skip
     (
-        _, y, xs, at, upto, holes, dy, dx, means, betas, upper, four, grown, sums, grams, centres, kept, basis, actual, expected,
+        _, y, xs, at, upto, holes, dy, dx, means, betas, upper, four, grown, sums, own_gram, own_centre, basis, actual, expected,
     ) = desk  # fmt: skip
     code, n_obs, dof, coefficients, sigma, r2, car, se, bhar, ways, ar, all_actual, all_expected, sar, residuals = out
     k = x.shape[0]
@@ -698,11 +711,12 @@ def _events(begin, beyond, sound, position, own, line, lo, hi, given, desk, out)
             continue
         done = False
         if kind == FACTOR and k <= MOST and n > 2 * k and first_row >= lo and first_row + rows <= hi:
-            usual = own[e, 0] == own[0, 0] and own[e, 1] == own[0, 1]
-            slot = d if usual else kept.shape[0] - 1
+            usual = first_row - d == rows_start and rows == usual_rows and kept[d] > 0
+            gram, centre = grams[d] if usual else own_gram, centres[d] if usual else own_centre
+            if not usual:
+                _gram(first_row, rows, x, around, dx, gram, centre)
             done = _by_cross_products(
-                first_row, rows, slot, usual, y, xs, a, b, x, around, lo, holes, grams, centres, kept,
-                dy, dx, sums, means, upper, betas, four,
+                first_row, rows, gram, centre, y, xs, a, b, x, around, lo, holes, dy, sums, means, upper, betas, four
             )  # fmt: skip
         if not done:
             code[e] = _fit(kind, y, xs[:k], a, b, dy, dx, means, upper, betas, four)

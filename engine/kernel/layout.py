@@ -14,6 +14,7 @@ from engine.sessions import Window
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+CrossProducts = tuple[Floats, Floats, npt.NDArray[np.int32]]
 
 # Why an event has no numbers, by the code that a kernel gives it; the words are those of `models` and `panel`.
 REASONS = (
@@ -46,13 +47,15 @@ class Calendar:
     """The S sessions that the securities are measured on, and what they are measured against.
 
     days: (S,) int32 day numbers, increasing. regressors: (K, S); riskfree: (S,), zero without excess; NaN where missing.
-    skip: sessions at the front that only carry the first return (`lines.build_line`).
+    skip: sessions at the front that only carry the first return (`lines.build_line`). products: by estimation window what
+    `fused.cross_products` has made of the regressors so far.
     """
 
     days: npt.NDArray[np.int32]
     regressors: Floats
     riskfree: Floats
     skip: int = 0
+    products: dict[Window, CrossProducts] = field(default_factory=dict, repr=False, compare=False)
 
     def sessions_of(self, days: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """(M,) the session of each day, `NO_SESSION` where there is none; some thousand at a time, which stay in the cache."""

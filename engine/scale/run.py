@@ -17,6 +17,7 @@ from engine.announcements.cases import distinct
 from engine.errors import DataError
 from engine.inputs import Study
 from engine.kernel import INFINITE, NUMBA, Asked
+from engine.kernel.compiled import loaded
 from engine.kernel.layout import coefficient_names
 from engine.manifest import Outcome, listings_of, manifest_of
 from engine.market import read_series
@@ -59,12 +60,16 @@ def run_in_parts(
     """
     assert study.parted is not None
     spec = study.spec
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(2) as beside:
+        compiled = beside.submit(loaded) if kernel == NUMBA else None  # later both threads would wait for it
         hashed = beside.submit(study.snapshot.sha256, study.parted.origin)
         on_progress("day 0 and windows", 0, 4)
         pairs = pairs_of(study)
         groups = groups_of(study).without(leaving(pairs, spec.event_window, spec.contamination.policy))
         measures = Measures.of(spec, len(pairs.case), pairs, keep_rows, kernel)
+        if compiled is not None and not compiled.done():
+            on_progress("compiling, once for all runs", 0, 4)
+            compiled.result()
         joined, file = _measured(study, study.parted, pairs, groups, measures, mapper, on_progress)
         _check_listings(study, joined)
         on_panel = pairs.has_day0 & joined.found[pairs.listing]

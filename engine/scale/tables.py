@@ -62,8 +62,9 @@ def _frame(
 ) -> pl.DataFrame:
     """A slice in the schema of its table; arrays of floats are made canonical."""
     schema, made_of = SCHEMAS[name] | dict(extra or {}), _compiled_numbers if compiled else numbers
-    made = {c: made_of(np.asarray(columns[c])) if schema[c] == NUMBER else columns[c] for c in schema}
-    frame = pl.DataFrame(made)
+    floats = {id(columns[c]): columns[c] for c in schema if schema[c] == NUMBER}  # t and SCAR are one array
+    once = {key: made_of(np.asarray(values)) for key, values in floats.items()}
+    frame = pl.DataFrame({c: once.get(id(columns[c]), columns[c]) for c in schema})
     kinds = frame.schema
     other = {c: kind for c, kind in schema.items() if kinds[c] not in (kind, pl.Enum) or kinds[c] == pl.Null}
     return frame.cast(other) if other else frame  # type: ignore[arg-type]

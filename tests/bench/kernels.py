@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -46,12 +47,14 @@ def pieces(arrays: Arrays) -> list[Piece]:
 def sweep(
     parts: list[Piece], sessions: Calendar, kernel: str, threads: int = 1, model: str = "market"
 ) -> Callable[[], list[Measured]]:
-    """The kernel over all parts, in threads: what is timed."""
+    """The kernel over all parts, in threads: what is timed. Nothing is kept from one time to the next."""
     wanted = asked(model)
 
     def run() -> list[Measured]:
+        fresh = replace(sessions, products={})
+
         def one(piece: Piece) -> Measured:
-            return measure(kernel, piece[1], sessions, piece[2], wanted)[0]
+            return measure(kernel, piece[1], fresh, piece[2], wanted)[0]
 
         if threads == 1:
             return [one(piece) for piece in parts]

@@ -46,8 +46,6 @@ SAMPLED = {
     "statsmodels": 1_000,
     "lstsq": 5_000,
     "duckdb": 100_000,
-    "batched": 100_000,
-    "engine numpy": 100_000,
 }
 LARGE = 300_000_000
 PACKAGES = ("numpy", "scipy", "polars", "pyarrow", "numba", "pandas", "statsmodels", "duckdb", "distributed")
@@ -140,7 +138,7 @@ def ways(bench: Bench) -> dict[str, tuple[Way, Arrays]]:
         "pandas": (peers.pandas_way, bench.head(SAMPLED["pandas"])),
         "statsmodels": (peers.statsmodels_way, bench.head(SAMPLED["statsmodels"])),
         "lstsq": (peers.lstsq_way, bench.head(SAMPLED["lstsq"])),
-        "batched": (baselines.numpy_batched, bench.head(SAMPLED["batched"])),
+        "batched": (baselines.numpy_batched, bench.arrays),
         "polars": (peers.polars_way, bench.arrays),
         "duckdb": (peers.duckdb_way, bench.head(SAMPLED["duckdb"])),
     }
@@ -167,20 +165,17 @@ TITLES = {
 def against_others(bench: Bench) -> Iterator[Line]:
     """The kernel, from raw rows in memory to numbers, against the same work by other means and a copy of the same bytes."""
     arrays = bench.arrays
-    n, parts, few = len(arrays.listing), kernels.pieces(arrays), bench.head(SAMPLED["engine numpy"])
-    few_parts = kernels.pieces(few)
+    n, parts = len(arrays.listing), kernels.pieces(arrays)
     quick: dict[str, Callable[[], Any]] = {
         "copy": partial(copy_of, arrays),
         "two threads": kernels.sweep(parts, bench.sessions, "numba", 2),
         "one thread": kernels.sweep(parts, bench.sessions, "numba", 1),
     }
     slow: dict[str, Callable[[], Any]] = {name: partial(way, given) for name, (way, given) in ways(bench).items()}
-    slow["engine numpy"] = kernels.sweep(few_parts, bench.sessions, "numpy")
+    slow["engine numpy"] = kernels.sweep(parts, bench.sessions, "numpy")
     few_rounds = max(bench.rounds // 2, 1)
     spent = in_turn(quick, bench.rounds) | in_turn(slow, few_rounds)
-    given = {name: len(arrays.listing) for name, (_, arrays) in ways(bench).items()} | {
-        "engine numpy": len(few.listing)
-    }
+    given = {name: len(arrays.listing) for name, (_, arrays) in ways(bench).items()} | {"engine numpy": n}
     engine, single = spent["two threads"], spent["one thread"]
     floor = engine.wall / spent["copy"].wall
     yield Line("kernel", "engine, compiled, 2 threads", engine, n, floor, "a copy of the bytes")
