@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import abnormal_returns, sums
-from engine.components import components
 from engine.lines import Line
 from engine.models import Model
 from engine.panel import EventPanel
@@ -181,9 +180,14 @@ def _drawn(
 
 def clusters(event_ids: Sequence[str], event_days: Sequence[np.datetime64]) -> Ints:
     """Number the connected groups of pairs that share an event or an event day, in order of first appearance."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     _, by_id = np.unique(np.asarray(event_ids), return_inverse=True)
     _, by_day = np.unique(np.asarray(event_days, dtype="datetime64[D]"), return_inverse=True)
-    labels = components(np.column_stack([by_id, by_id.max() + 1 + by_day]))
+    size = by_id.max() + 1
+    links = coo_array((np.ones(len(by_id)), (by_id, size + by_day)), shape=(size + by_day.max() + 1,) * 2)
+    labels = connected_components(links, directed=False)[1][by_id]
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.asarray(np.argsort(np.argsort(first))[inverse])
 

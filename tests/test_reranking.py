@@ -1,4 +1,4 @@
-"""Ranks of rows in which some values move, and the search for an end, against scipy's."""
+"""Ranks of rows in which some values move, against scipy's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import stats
-from scipy.optimize import brentq
 
-from engine.significance.inversion import root
 from engine.significance.rank import Ranked, Scores, _ranks, _series, mean_deviations, mid_ranks, standardised_sums
 from engine.significance.reranking import BLOCK, moving
 
@@ -77,34 +75,3 @@ def test_series_of_an_effect_near_and_far(scoring: Callable[..., Scores], start:
     series = _series(Ranked(rows, ranks, columns, scores, shifted), start, 0.5)
     for tau in (start, start + 0.25, start - 0.5, start + 2, start + 1.5, start - 40, start + 0.1, start - 22):
         assert series(tau) == pytest.approx(anew(tau), abs=1e-10)
-
-
-def test_root_looks_where_scipy_looks() -> None:
-    rng = np.random.default_rng(4)
-    looked_for = 0
-    for kind in range(600):
-        at, slope, knots = rng.normal(), rng.random(), np.sort(rng.normal(size=25))
-        functions: list[Callable[[float], float]] = [
-            lambda x, a=at, s=slope: s * (a - x) + (a - x) ** 3,
-            lambda x, k=knots: float((x < k).sum() - 12.5),
-            lambda x, k=knots, a=at: float((x < k).sum() - 12 + 0.01 * (a - x)),
-            lambda x, a=at: float(np.round(a - x, 1)),
-            lambda x, a=at, s=slope: float(np.tanh(9 * (a - x)) + s - 0.5),
-        ]
-        ours: list[float] = []
-        scipys: list[float] = []
-        low, high, close = at - 3 * rng.random(), at + 2 * rng.random(), 10.0 ** rng.uniform(-9, -2)
-
-        def look(x: float, seen: list[float], function: Callable[[float], float]) -> float:
-            seen.append(x)
-            return function(x)
-
-        function = functions[kind % 5]
-        if function(low) * function(high) > 0:
-            continue
-        found = root(lambda x: look(x, ours, function), low, high, close)  # noqa: B023
-        assert found == brentq(lambda x: look(x, scipys, function), low, high, xtol=close)  # noqa: B023
-        assert ours == scipys
-        looked_for += 1
-    assert looked_for > 300
-    assert np.isnan(root(lambda x: 1.0 if x < 0 else float("nan"), -1.0, 1.0, 1e-6))

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.components import components
 from engine.sessions import Days, Window
 
 Ints = npt.NDArray[np.int64]
@@ -160,9 +159,14 @@ def runs(flags: npt.NDArray[np.bool_]) -> Ints:
 
 def firm_clusters(firms: Sequence[str], event_ids: Sequence[str], days: Sequence[np.datetime64]) -> int:
     """How many independent events there are at most: pairs of one firm that share the event or the day 0 count once."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     keys: dict[tuple[str, str], int] = {}
     nodes = [
         [keys.setdefault((firm, what), len(keys)) for what in (f"event {event_id}", f"day {day}")]
         for firm, event_id, day in zip(firms, event_ids, days, strict=True)
     ]
-    return len(np.unique(components(np.array(nodes, np.int64).reshape(-1, 2))))
+    links = np.array(nodes).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(len(keys),) * 2)
+    return int(connected_components(graph, directed=False, return_labels=False)) if len(keys) else 0

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.special import functions
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 EULER = 0.5772156649015329  # Euler-Mascheroni
@@ -17,7 +15,7 @@ EULER = 0.5772156649015329  # Euler-Mascheroni
 
 def wilson(hits: int, n: int, alpha: float) -> tuple[float, float]:
     """The 1 - alpha score interval of a share. Wilson (1927); Brown, Cai & DasGupta (2001), section 3.1.1."""
-    special = functions()
+    from scipy import special
 
     z = -float(special.ndtri(alpha / 2))
     share, wide = hits / n, z * z / n
@@ -76,7 +74,7 @@ def best_of_trials(variance: float, n: int) -> float:
 
     sqrt(V) ((1 - g) Z(1 - 1/n) + g Z(1 - 1/(n e))), g = 0.5772, Z the normal quantile; Bailey & Lopez de Prado (2014), eq. 1.
     """
-    special = functions()
+    from scipy import special
 
     quantiles = special.ndtri(1 - 1 / n), special.ndtri(1 - 1 / (n * np.e))
     return float(np.sqrt(variance) * ((1 - EULER) * quantiles[0] + EULER * quantiles[1]))
@@ -87,7 +85,7 @@ def deflated(found: Sharpe, hurdle: float) -> float:
 
     Phi((SR - SR0) sqrt(T - 1) / sqrt(1 - g3 SR + (g4 - 1)/4 SR^2)).
     """
-    special = functions()
+    from scipy import special
 
     spread = np.sqrt(variance_factor(found.ratio, found.skewness, found.kurtosis))
     return float(special.ndtr((found.ratio - hurdle) * np.sqrt(found.sessions - 1) / spread))

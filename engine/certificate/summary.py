@@ -10,8 +10,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from engine.significance.special import functions
-
 Floats = npt.NDArray[np.float64]
 NEAR = 1 + 1e-9  # p-values are counts over counts: one that equals alpha rejects, whatever its last digit
 BAND = 0.99  # of the band of a size: one test in a hundred that is right falls outside
@@ -36,7 +34,7 @@ def size_of(p: Floats, alpha: float, apart: int) -> Size:
 
     The level is inside the band if and only if the score test at `BAND` does not tell the share from it. Wilson (1927).
     """
-    special = functions()
+    from scipy import special
 
     known = p[np.isfinite(p)]
     if not len(known):
@@ -89,7 +87,7 @@ def detectable(effects: Floats, p: Floats, alpha: float) -> tuple[float, float]:
 
 
 def _crossing(effects: Floats, p: Floats, alpha: float) -> float:
-    special = functions()
+    from scipy import special
 
     critical = critical_p(p[0], alpha)
     if not np.isfinite(critical):

@@ -13,7 +13,6 @@ from engine.crosssection.design import CONSTANT, Design
 from engine.crosssection.fitting import CrossSample
 from engine.crosssection.regression import regress
 from engine.significance.sample import interval, noise, t_p
-from engine.significance.special import functions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -106,7 +105,7 @@ def welch_f(groups: Sequence[Floats], note: str) -> Difference:
     w = n/v, m = sum(w mean)/sum(w), F = [sum w (mean - m)^2/(k - 1)] / [1 + 2(k - 2)/(k^2 - 1) L], with
     L = sum (1 - w/sum(w))^2/(n - 1); F(k - 1, (k^2 - 1)/(3 L)).
     """
-    special = functions()
+    from scipy import special
 
     k, n = len(groups), sum(map(len, groups))
     reason = _joint_reason(groups)

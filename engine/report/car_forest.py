@@ -40,7 +40,6 @@ from engine.report.style import (
 )
 from engine.report.tables import group_label
 from engine.report.titles import forest_title
-from engine.significance.special import functions
 
 MOST_ROWS = 36
 MOST_LINES = 400
@@ -174,7 +173,7 @@ def pooled_mean(events: Sequence[EventCar], alpha: float) -> tuple[float | None,
     known = [e for e in events if e.se and e.car is not None]
     if len(known) < 2:
         return None, None, None
-    special = functions()
+    from scipy import special
 
     own = weights(known)
     centre = sum(w * (e.car or 0.0) for w, e in zip(own, known, strict=True))

@@ -15,7 +15,6 @@ from engine.report.findings import Findings, Row, span_text
 from engine.report.formats import is_number, level_text, percent, typeset
 from engine.report.style import GRID, GROUP_COLOURS, GROUP_DASHES, MAIN, Words, blank, compose
 from engine.report.titles import power_title
-from engine.significance.special import functions
 
 Floats = npt.NDArray[np.float64]
 SURE, LEAST = (
@@ -58,7 +57,7 @@ def draw(found: Findings) -> Figure:
 
 def _between(points: list[tuple[float, float]]) -> tuple[Floats, Floats]:
     """A curve through the points, linear on the normal scale between them."""
-    special = functions()
+    from scipy import special
 
     effects, power = np.array(points).T
     along = np.linspace(0, effects[-1], 400)

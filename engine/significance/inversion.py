@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,6 @@ Ends = tuple[float, float]
 NOWHERE = (float("nan"), float("nan"))
 DOUBLINGS = 24  # an end farther off than 2^24 standard errors is none
 REJECTED = 1 + 1e-9  # times alpha: a p-value of alpha itself rejects, and is told from one above it
-ROUNDING = 4 * float(np.finfo(np.float64).eps)
 CLOSE, ROUGH = 1e-6, 1e-3  # of a standard error: how near an end is found, and where each look ranks everything again
 
 
@@ -39,6 +37,8 @@ def inverted(
 
 def crossing(falling: Callable[[float], float], start: float, step: float, close: float = CLOSE) -> float:
     """Where a function that falls, perhaps in steps, crosses zero; NaN where it does not within 2^24 steps."""
+    from scipy.optimize import brentq
+
     if not step > 0:
         return float("nan")
     above = falling(start) > 0
@@ -46,48 +46,9 @@ def crossing(falling: Callable[[float], float], start: float, step: float, close
     for doubling in range(DOUBLINGS):
         far = start + (step if above else -step) * 2.0**doubling
         if (falling(far) > 0) != above:
-            return root(falling, min(near, far), max(near, far), close * step)
+            return float(brentq(falling, min(near, far), max(near, far), xtol=close * step))
         near = far
     return float("nan")
-
-
-def root(function: Callable[[float], float], low: float, high: float, close: float) -> float:
-    """A zero between two places where a function has different signs, to ``close``; NaN where the function is NaN on the way.
-
-    Brent (1973), chapter 4; scipy.optimize.brentq to the byte, whose import takes longer than a small study.
-    """
-    before, here = low, high  # the last two places looked at, and the last one beyond the zero
-    f_before, f_here = function(before), function(here)
-    across, f_across, last, step = before, f_before, here - before, here - before
-    if f_before == 0:
-        return before
-    while not isnan(f_here):
-        if f_here and f_before and (f_here < 0) != (f_before < 0):
-            across, f_across, last, step = before, f_before, here - before, here - before
-        if abs(f_across) < abs(f_here):
-            before, here, across = here, across, here
-            f_before, f_here, f_across = f_here, f_across, f_here
-        least, half = (close + ROUNDING * abs(here)) / 2, (across - here) / 2
-        if f_here == 0 or abs(half) < least:
-            return here
-        guess = float("inf")
-        if abs(last) > least and abs(f_here) < abs(f_before):
-            guess = _guess((before, here, across), (f_before, f_here, f_across))
-        last, step = (step, guess) if 2 * abs(guess) < min(abs(last), 3 * abs(half) - least) else (half, half)
-        before, f_before = here, f_here
-        here += step if abs(step) > least else least if half > 0 else -least
-        f_here = function(here)
-    return float("nan")
-
-
-def _guess(places: tuple[float, float, float], values: tuple[float, float, float]) -> float:
-    """From the second of three places to the zero of the line through two of them, or of the inverse parabola through all."""
-    (before, here, across), (f_before, f_here, f_across) = places, values
-    if before == across:
-        return -f_here * (here - before) / (f_here - f_before)
-    to_before, to_across = (f_before - f_here) / (before - here), (f_across - f_here) / (across - here)
-    denominator = to_across * to_before * (f_across - f_before)
-    return -f_here * (f_across * to_across - f_before * to_before) / denominator if denominator else float("inf")
 
 
 def of_weighted_sum(scar: Floats, car_se: Floats, scale: float, quantile: float) -> Ends:

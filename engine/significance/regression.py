@@ -24,7 +24,6 @@ from engine.significance.sample import (
     t_p,
     unavailable,
 )
-from engine.significance.special import functions
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -138,7 +137,7 @@ def sur_f(sample: CarSample) -> Significance:
     by the means of all vectors of CARs that F does not reject (Scheffe 1953).
     Schipper & Thompson (1985); Binder (1985); the distribution: Rao (1973), section 8b.
     """
-    special = functions()
+    from scipy import special
 
     name, n = "sur_f", sample.n
     found = _one_system(sample)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.sessions import Window
-from engine.significance.special import functions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -208,14 +207,14 @@ def noise(values: Floats) -> float:
 
 def normal_p(z: float, alternative: str) -> float:
     """p-value of a standard normal statistic."""
-    special = functions()
+    from scipy import special
 
     return float(_tail(special.ndtr, z, alternative))
 
 
 def t_p(t: Floats | float, dof: Ints | int, alternative: str) -> Floats:
     """p-values of Student t statistics; broadcasts."""
-    special = functions()
+    from scipy import special
 
     return np.asarray(_tail(lambda value: special.stdtr(dof, value), t, alternative))
 
@@ -241,14 +240,14 @@ def empirical_p(below: Ints, above: Ints, beyond: Ints, draws: Ints | int, alter
 
 def quantile_of(alpha: float, dof: float | None = None) -> float:
     """The two-sided quantile at alpha: Student t with ``dof``, normal without."""
-    special = functions()
+    from scipy import special
 
     return -float(special.ndtri(alpha / 2) if dof is None else special.stdtrit(dof, alpha / 2))
 
 
 def quantiles_of(alpha: float, dof: Ints) -> Floats:
     """The two-sided quantiles at alpha of Student t with each of ``dof``; shape of ``dof``."""
-    special = functions()
+    from scipy import special
 
     return np.asarray(-special.stdtrit(dof, alpha / 2))
 

@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from engine.significance.inversion import inverted, of_counts
 from engine.significance.sample import CarSample, Significance, normal_p, quantile_of, unavailable, with_interval
-from engine.significance.special import functions
 
 
 def sign(sample: CarSample) -> Significance:
@@ -15,7 +14,7 @@ def sign(sample: CarSample) -> Significance:
 
     Campbell, Lo & MacKinlay (1997), eq. 4.6.1; the p-value by the exact distribution of w.
     """
-    special = functions()
+    from scipy import special
 
     n = sample.n
     positive = int((sample.car > 0).sum())

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from engine.sessions import Window
 from engine.significance.sample import NOISE, empirical_p
-from engine.significance.special import functions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -185,14 +184,14 @@ def by_size(statistic: Floats) -> Tail:
 
 def of_t(statistic: Floats, dof: Ints | int) -> Answers:
     """Answers of Student t statistics."""
-    special = functions()
+    from scipy import special
 
     return _symmetric(statistic, lambda value: special.stdtr(dof, value))
 
 
 def of_normal(statistic: Floats) -> Answers:
     """Answers of standard normal statistics."""
-    special = functions()
+    from scipy import special
 
     return _symmetric(statistic, special.ndtr)
 

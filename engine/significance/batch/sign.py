@@ -6,13 +6,12 @@ import numpy as np
 
 from engine.significance.batch.sample import Answers, Batch, Floats, by_size, of_normal, of_tails, once
 from engine.significance.sign import signed_rank_cdf
-from engine.significance.special import functions
 
 MOST_EXACT = 50  # events up to which `wilcoxon` is exact
 
 
 def sign(batch: Batch) -> Answers:
-    special = functions()
+    from scipy import special
 
     n = batch.n
     positive = _positive(batch)
