@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import engine.scale.samples as samples_room
 from engine.errors import DataError, SpecError
 from engine.inputs import Study
 from engine.kernel import KERNELS, NUMBA
+from engine.market import partitions
 from engine.results import Streamed, StudyResult, read_result, to_csv, write_result
 from engine.scale import in_threads
 from engine.scale.fused_numbers import canonical as compiled_canonical
@@ -234,6 +236,54 @@ def test_a_file_in_any_order_is_sorted_once(tmp_path: Path) -> None:
         found = in_parts(made(tmp_path / name / "study", table=other)).whole()
         alike(sound, found)
         assert found.tables["quality"]["kind"].to_list() == ["no_influence", "not_checked", "not_sorted"]
+
+
+@pytest.mark.parametrize("kind", ["text", "labels", "numbers", "times", "prices"])
+def test_rows_of_few_symbols_are_those_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Whether all rows of a part are decoded or those of the symbols asked for alone: the same rows, for any cut and kind."""
+    rng = np.random.default_rng(6)
+    lengths = rng.integers(1, 40, 30)
+    symbols = pl.Series(np.repeat(np.arange(1, 31) * 10, lengths))
+    days = pl.Series(np.concatenate([np.arange(n) for n in lengths]), dtype=pl.Int32).cast(pl.Date)
+    value = pl.Series(rng.normal(size=len(days))).set(pl.Series(rng.random(len(days)) < 0.1), None)
+    frame = pl.DataFrame({"symbol": symbols, "date": days, "return": value})
+    if kind != "numbers":
+        frame = frame.with_columns(pl.format("S{}", pl.col("symbol").cast(pl.String).str.zfill(4)).alias("symbol"))
+    if kind == "labels":
+        frame = frame.with_columns(pl.col("symbol").cast(pl.Categorical))
+    if kind == "times":
+        frame = frame.with_columns(pl.col("date").cast(pl.Datetime("ms")))
+    if kind == "prices":
+        close = pl.col("return").exp().cast(pl.Float32).alias("close")
+        volume = pl.when(pl.col("return") < 0).then(5).alias("volume")
+        frame = frame.select(
+            "symbol", "date", close, pl.lit(1, pl.Int8).alias("dividend"), volume, pl.lit(0).alias("other")
+        )
+    path = tmp_path / "prices.parquet"
+    frame.write_parquet(path, row_group_size=100, statistics=True)
+    file = partitions.parted(path)
+    assert file is not None
+    assert len(file.parts) > 3
+    assert any(p.further for p in file.parts)
+    assert sum(p.rows for p in file.parts) >= len(frame)
+    every = [str(s) for s in frame["symbol"].unique(maintain_order=True)]
+    for wanted in (every[::3], every[5:6], every, ["S9999", "7"]):
+        found = []
+        for sparse in (0, 10**9):
+            monkeypatch.setattr(partitions, "SPARSE", sparse)
+            found.append([partitions.read_part(file, part, wanted) for part in file.parts])
+        for some, all_of_them in zip(*found, strict=True):
+            assert some.symbols == all_of_them.symbols
+            for name in ("start", "days", "values", "stale"):
+                one, other = getattr(some, name), getattr(all_of_them, name)
+                assert one.dtype == other.dtype
+                assert np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+        assert sorted(s for one in found[0] for s in one.symbols) == sorted(set(wanted) & set(every))
+    frame.with_columns(symbol=pl.when(pl.int_range(pl.len()) == 150).then(None).otherwise("symbol")).write_parquet(path)
+    for sparse in (0, 10**9):
+        monkeypatch.setattr(partitions, "SPARSE", sparse)
+        with pytest.raises(partitions.Unsorted):
+            partitions.read_part(file, replace(file.parts[0], further=0, rows=len(frame)), every[:2])
 
 
 def test_bad_rows_are_named(tmp_path: Path) -> None:

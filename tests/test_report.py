@@ -23,13 +23,13 @@ from engine.report import CHARTS, answer, headline_rows, memo_html, memo_markdow
 from engine.report.advice import advise
 from engine.report.answers import caveats
 from engine.report.chartwords import short_hash
-from engine.report.findings import read_findings
+from engine.report.findings import Findings, read_findings
 from engine.report.formats import markdown_text, p_text, percent, shortened, stars, typeset
 from engine.report.labels import overlap, place, spread
 from engine.report.memo import NARROW, draw_chart
 from engine.report.sections import overlapping_events
 from engine.report.style import listing_name, printable, style
-from engine.report.tables import all_tests_table, exclusions_table, group_label, main_table
+from engine.report.tables import MOST_EVENTS, all_tests_table, exclusions_table, group_label, main_table
 from engine.report.theme import HOUSE
 from engine.report.titles import venue_title
 from engine.results import StudyResult
@@ -747,3 +747,19 @@ def test_a_pair_that_misses_a_window_is_among_those_used() -> None:
     assert shown.notes == (
         "Stage window: the pair is among those used, and left out of the window that its detail begins with alone.",
     )
+
+
+def test_very_many_losses_are_named_in_their_file() -> None:
+    """The memo shows as many losses as events, and says where the others are."""
+    found: Findings = read_findings(make())
+    lost = pl.DataFrame([(f"e{i}", "S", "panel", "prices", None) for i in range(MOST_EVENTS + 3)], orient="row")
+    few, many = (
+        exclusions_table(replace(found, result=replace(found.result, tables={"exclusions": rows})))
+        for rows in (lost[:MOST_EVENTS], lost)
+    )
+    assert few is not None
+    assert many is not None
+    assert many.rows == few.rows
+    assert len(many.rows) == MOST_EVENTS
+    assert few.notes == ()
+    assert many.notes == (f"The first {MOST_EVENTS} of {MOST_EVENTS + 3}; all are in exclusions.csv.",)

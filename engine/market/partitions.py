@@ -25,6 +25,9 @@ from engine.market.snapshots import lower_names
 
 # What values are made of, as in `prices`; other columns are not decoded.
 NEEDED = ("return", "delisting_return", "adj_close", "close", "dividend", "volume")
+SPARSE = 20_000  # rows for each symbol asked for: from here on theirs alone are decoded, mostly less than a tenth of the part
+
+Column = tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Part:
     """Some whole securities: all that begin in row group ``group``.
 
     first, last: the smallest and largest symbol among them. further: how many of the next row groups the last one runs on
-    into. begins: whether the first security of the row group began in an earlier one, which has it.
+    into. begins: whether the first security of the row group began in an earlier one, which has it. start, rows: the first row
+    in the file, and how many there are.
     """
 
     group: int
@@ -40,6 +44,8 @@ class Part:
     last: Any
     further: int = 0
     begins: bool = False
+    start: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,8 +134,10 @@ def _last_day(footer: Any, column: int) -> np.datetime64 | None:
 def _parts(footer: Any, column: int) -> tuple[Part, ...] | None:
     """The parts by the row groups' smallest and largest symbols, None where these say nothing or are not in order."""
     ends = []
+    rows = np.array([footer.row_group(group).num_rows for group in range(footer.num_row_groups)], np.int64)
+    start = np.concatenate([[0], np.cumsum(rows)])
     for group in range(footer.num_row_groups):
-        if not footer.row_group(group).num_rows:
+        if not rows[group]:
             continue
         known = footer.row_group(group).column(column).statistics
         if known is None or not known.has_min_max:
@@ -145,7 +153,8 @@ def _parts(footer: Any, column: int) -> tuple[Part, ...] | None:
         further = 0
         while i + further + 1 < len(ends) and ends[i + further + 1][1] == last:
             further += 1
-        parts.append(Part(group, first, last, further, begins))
+        place = int(start[group])
+        parts.append(Part(group, first, last, further, begins, place, int(start[group + further + 1]) - place))
     return tuple(parts)
 
 
@@ -176,27 +185,70 @@ def read_part(file: PartedFile, part: Part, wanted: Iterable[str]) -> Rows:
 
     Raises DataError for a security that stands in two places of the part: the file is not sorted.
     """
-    import pyarrow as pa
+    keys, first = {file.key(s): s for s in wanted}, part.first if part.begins else None
+    found = _some(file, part, list(keys)) if len(keys) * SPARSE <= part.rows else None
+    found = found or _all(file, part)
+    if len(set(found.runs)) < len(found.runs):
+        raise Unsorted
+    chosen = [
+        i for i, name in enumerate(found.runs) if name in keys and name != first and part.first <= name <= part.last
+    ]
+    taken = [(int(found.edges[i]), int(found.edges[i + 1])) for i in chosen]
+    start = np.concatenate([[0], np.cumsum([b - a for a, b in taken])]).astype(np.int64)
+    picked = {n: _picked(column, taken) for n, column in found.columns.items()}
+    days = picked.pop("date")
+    values, stale = _values(picked, start)
+    return Rows([keys[found.runs[i]] for i in chosen], start, days, values, stale)
 
+
+@dataclass(frozen=True)
+class _Held:
+    """Rows as they stand in the file. runs: the symbol of each run of rows; edges: (runs + 1,) where they begin and end.
+
+    columns: by their names here but the symbols, numbers and which of them are there, None for all.
+    """
+
+    runs: list[Any]
+    edges: npt.NDArray[np.int64]
+    columns: Mapping[str, Column]
+
+
+def _all(file: PartedFile, part: Part) -> _Held:
+    """Every row of the row groups of a part."""
     own = {name: o for o, name in file.columns.items()}
     table = _decoded(file, list(range(part.group, part.group + part.further + 1)), list(own.values()))
     codes, names = _codes(table[own["symbol"]])
-    edges = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
-    runs = [names[c] for c in codes[edges].tolist()]
-    if len(set(runs)) < len(runs):
+    edges = np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1, [len(codes)]])
+    columns = {n: _buffers(table[o], np.float64) for n, o in own.items() if n not in ("symbol", "date")}
+    return _Held([names[c] for c in codes[edges[:-1]].tolist()], edges, columns | {"date": _days(table[own["date"]])})
+
+
+def _some(file: PartedFile, part: Part, keys: list[Any]) -> _Held | None:
+    """The rows of some symbols alone: what the other rows hold is not decoded; None where the file's kinds are not plain.
+
+    Raises Unsorted for a row without a symbol.
+    """
+    own = {name: o for o, name in file.columns.items()}
+    lazy = pl.scan_parquet(file.path).select(*own.values())
+    try:
+        kinds, symbol = lazy.collect_schema(), pl.col(own["symbol"])
+        if kinds[own["date"]] != pl.Date or not (file.numbered or kinds[own["symbol"]] in (pl.String, pl.Categorical)):
+            return None
+        asked = pl.Series(keys, dtype=kinds[own["symbol"]] if file.numbered else pl.String).implode()
+        frame = lazy.slice(part.start, part.rows).filter(symbol.is_in(asked) | symbol.is_null()).collect()
+    except (OSError, pl.exceptions.PolarsError):
+        return None  # said by the other reader
+    if frame[own["symbol"]].null_count():
         raise Unsorted
-    ends = np.append(edges[1:], len(codes))
-    keys, first = {file.key(s): s for s in wanted}, part.first if part.begins else None
-    chosen = [i for i, name in enumerate(runs) if name in keys and name != first and part.first <= name <= part.last]
-    taken = [(int(edges[i]), int(ends[i])) for i in chosen]
-    start = np.concatenate([[0], np.cumsum([b - a for a, b in taken])]).astype(np.int64)
-    symbols = [keys[runs[i]] for i in chosen]
-    columns = {n: table[o] for n, o in own.items() if n != "symbol"}
-    whole = bool(taken) and start[-1] == len(codes)
-    days = _picked(columns.pop("date").cast(pa.date32()).cast(pa.int32()), taken, whole, np.int32)
-    numbers = {n: _picked(column, taken, whole, np.float64) for n, column in columns.items()}
-    values, stale = _values(numbers, start)
-    return Rows(symbols, start, days, values, stale)
+    runs = frame[own["symbol"]].rle().struct
+    edges = np.concatenate([[0], np.cumsum(runs["len"].to_numpy(), dtype=np.int64)])
+    numbers = [n for n in own if n not in ("symbol", "date")]
+    columns: dict[str, Column] = {
+        n: (frame[own[n]].cast(pl.Float64).fill_null(np.nan).to_numpy(), None) for n in numbers
+    }
+    dates = frame[own["date"]].to_physical()
+    known = (~dates.is_null()).to_numpy() if dates.null_count() else None
+    return _Held(runs["value"].to_list(), edges, columns | {"date": (dates.fill_null(0).to_numpy(), known)})
 
 
 class Unsorted(Exception):
@@ -215,45 +267,71 @@ def _decoded(file: PartedFile, groups: list[int], columns: list[str]) -> Any:
         raise DataError(f"{file.origin}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
 
-def _codes(column: Any) -> tuple[npt.NDArray[np.int64], list[Any]]:
+def _codes(column: Any) -> tuple[npt.NDArray[Any], list[Any]]:
     """The symbol of each row as a code, and what the codes stand for."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries().combine_chunks()
-        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-        if column.null_count:
-            raise Unsorted
-        return _plain(column.indices, np.int32), column.dictionary.to_pylist()
     if column.null_count:
         raise Unsorted
+    if pa.types.is_dictionary(column.type):
+        array = _one(column if column.num_chunks == 1 else column.unify_dictionaries())
+        return _plain(array.indices, np.int32), array.dictionary.to_pylist()
     names, codes = np.unique(_plain(column, np.int64), return_inverse=True)
     return codes, names.tolist()
 
 
-def _picked(column: Any, taken: Sequence[tuple[int, int]], whole: bool, kind: Any) -> npt.NDArray[Any]:
+def _days(column: Any) -> Column:
+    """A column of dates or times as day numbers."""
+    import pyarrow as pa
+
+    array = _one(column if column.type == pa.date32() else column.cast(pa.date32()))
+    return _buffers(array.view(pa.int32()), np.int32)
+
+
+def _picked(column: Column, taken: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
     """The rows taken of a column, null as NaN."""
-    values = _plain(column, kind)
-    if whole:
-        return values
-    return np.concatenate([values[a:b] for a, b in taken]) if taken else np.empty(0, kind)
+    values, known = column
+    if taken and taken[0][0] == 0 and taken[-1][1] == len(values) == sum(b - a for a, b in taken):
+        return _filled(values, known)
+    return _filled(_joined(values, taken), None if known is None else _joined(known, taken))
+
+
+def _filled(values: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
+    return values if known is None else np.where(known, values, np.nan)
+
+
+def _joined(values: npt.NDArray[Any], taken: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
+    return np.concatenate([values[:0], *(values[a:b] for a, b in taken)])
 
 
 def _plain(column: Any, kind: Any) -> npt.NDArray[Any]:
-    """A column of numbers, null as NaN; by its buffers, since pyarrow's own way imports pandas for it, 0.4 s."""
+    """A column of numbers, null as NaN."""
+    return _filled(*_buffers(column, kind))
+
+
+def _buffers(column: Any, kind: Any) -> Column:
+    """A column of numbers, and which of them are there, None for all.
+
+    By its buffers, since pyarrow's own ways import pandas or its functions for it, 0.1 to 0.4 s.
+    """
     import pyarrow as pa
 
-    array = column.cast(pa.from_numpy_dtype(kind))
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-        array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    array = _one(column if column.type == pa.from_numpy_dtype(kind) else column.cast(pa.from_numpy_dtype(kind)))
     held = slice(array.offset, array.offset + len(array))
     present, numbers = array.buffers()
     values = np.frombuffer(numbers, kind)[held] if len(array) else np.empty(0, kind)
     if not array.null_count:
-        return values
-    known = np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little")[held].view(np.bool_)
-    return np.where(known, values, np.nan)
+        return values, None
+    return values, np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little")[held].view(np.bool_)
+
+
+def _one(column: Any) -> Any:
+    """A column in one piece; without a copy where it is, as a row group mostly is."""
+    import pyarrow as pa
+
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
 def _values(

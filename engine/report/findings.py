@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from engine.results import StudyResult
 from engine.sessions import Window
 
 Row = dict[str, Any]
+KEY = ("event_id", "symbol")
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,12 @@ class Findings:
         """The CAR windows in the order of the study."""
         return tuple(Window(*w) for w in self.settings["windows"]["car"])
 
-    @property
+    @cached_property
     def measured(self) -> tuple[EventCar, ...]:
         """The events that are complete in the primary window."""
         return tuple(e for e in self.events if e.car is not None)
 
-    @property
+    @cached_property
     def noun(self) -> str:
         """What is counted: events, or event-listing pairs where one event has several listings."""
         ids = [e.event_id for e in self.events]
@@ -113,7 +115,18 @@ def span_text(window: Window) -> str:
 
 
 def read_findings(result: StudyResult) -> Findings:
-    """Read the primary window, the primary test and all events of ``result``, none where these are not in memory."""
+    """The primary window, the primary test and all events of ``result``, none where these are not in memory.
+
+    Read once, and kept with the result: its answer, its headline and its memo ask one after another.
+    """
+    kept = vars(result)
+    if "findings" not in kept:
+        kept["findings"] = _findings(result)
+    found: Findings = kept["findings"]
+    return found
+
+
+def _findings(result: StudyResult) -> Findings:
     settings = result.manifest["settings"]
     chosen = settings["significance"]
     window = Window(*settings["windows"]["car"][0])
@@ -149,35 +162,41 @@ def _groups(result: StudyResult, columns: list[str]) -> tuple[str, ...]:
 
 def _events(result: StudyResult, window: Window, column: str, alpha: float) -> tuple[EventCar, ...]:
     at = (pl.col("window_start") == window.start) & (pl.col("window_end") == window.end)
-    cars = {(r["event_id"], r["symbol"]): r for r in result.tables["cars"].filter(at).to_dicts()}
-    dof = {(e, s): d for e, s, d in result.tables["fits"].select("event_id", "symbol", "dof").rows()}
+    inside, told = result.tables["cars"].filter(at), result.tables["events"]
+    own_car, own_event = ([pl.col(column).alias("group")] if column in t.columns else [] for t in (inside, told))
+    cars = {(r[0], r[1]): r[2:] for r in inside.select(*KEY, "car", "se", "t", "p_value", *own_car).rows()}
+    dof = {(e, s): d for e, s, d in result.tables["fits"].select(*KEY, "dof").rows()}
     tests: dict[tuple[str, str], dict[str, Row]] = {}
     for row in result.tables["event_significance"].filter(at).to_dicts():
         tests.setdefault((row["event_id"], row["symbol"]), {})[row["test"]] = row
-    half = _half_widths({k: (r["se"], dof.get(k)) for k, r in cars.items()}, alpha)
+    half = _half_widths({k: (r[1], dof.get(k)) for k, r in cars.items()}, alpha)
     listings = result.manifest.get("listings", {})
+    names = {s: (one_line(k.get("name") or ""), one_line(k.get("name_zh") or "")) for s, k in listings.items()}
     made = []
-    for event in result.tables["events"].to_dicts():
-        key = (event["event_id"], event["symbol"])
-        car = cars.get(key, {})
-        known = listings.get(event["symbol"], {})
-        measured = car.get("car") is not None
+    for event_id, symbol, day, hours, flags, stamp, *group in told.select(
+        *KEY, "event_day", "hours_to_open", "flags", "stamp_used", *own_event
+    ).rows():
+        key = (event_id, symbol)
+        car, se, t, p_value, *own = cars.get(key, (None, None, None, None))
+        name, name_zh = names.get(symbol, ("", ""))
+        wide = half.get(key) if car is not None else None
         made.append(
             EventCar(
-                *key,
-                name=one_line(known.get("name") or ""),
-                name_zh=one_line(known.get("name_zh") or ""),
-                event_day=event["event_day"],
-                hours_to_open=event["hours_to_open"],
-                flags=tuple((event["flags"] or "").split(";")) if event["flags"] else (),
-                session_known="T" in (event["stamp_used"] or "") and "T12:00" not in event["stamp_used"],
-                car=car.get("car"),
-                se=car.get("se"),
-                t=car.get("t"),
-                p_value=car.get("p_value"),
-                low=car["car"] - half[key] if measured and key in half else None,
-                high=car["car"] + half[key] if measured and key in half else None,
-                group=car.get(column, event.get(column)) if column else None,
+                event_id,
+                symbol,
+                name,
+                name_zh,
+                event_day=day,
+                hours_to_open=hours,
+                flags=tuple(flags.split(";")) if flags else (),
+                session_known="T" in (stamp or "") and "T12:00" not in stamp,
+                car=car,
+                se=se,
+                t=t,
+                p_value=p_value,
+                low=car - wide if wide is not None else None,
+                high=car + wide if wide is not None else None,
+                group=next(iter(own or group), None),
                 tests=tests.get(key, {}),
             )
         )

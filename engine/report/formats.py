@@ -8,6 +8,7 @@ import unicodedata
 STARS = ((0.01, "***"), (0.05, "**"), (0.10, "*"))
 FEWEST_FOR_STARS = 10
 NOTHING = "–"
+STARTS = re.compile(r"[&<\\`*|$~\]_]|^[#>+-](?=\s|#|>|$)|^\d+[.)](?=\s)")  # what may start something in Markdown
 
 
 def is_number(value: float | None) -> bool:
@@ -66,10 +67,10 @@ def listed(names: list[str]) -> str:
 
 def one_line(text: object) -> str:
     """``text`` on one line: white space collapsed, control and bidirectional characters gone."""
-    if (line := str(text)).isascii() and line.isprintable():  # as nearly every cell is
-        return " ".join(line.split())
-    kept = (" " if c.isspace() else c for c in line)
-    return " ".join("".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")).split())
+    line = " ".join(str(text).split())
+    if line.isprintable():  # as nearly every cell is: there is nothing of these in it
+        return line
+    return " ".join("".join(c for c in line if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")).split())
 
 
 def shortened(text: object, length: int) -> str:
@@ -97,7 +98,7 @@ def markdown_text(text: object) -> str:
     What cannot start anything stays as it is, so that windows, numbers and stars read well in the source too.
     """
     line = one_line(text)
-    if re.fullmatch(r"-?[\d.]+\*{0,3}", line):
+    if not STARTS.search(line) or re.fullmatch(r"-?[\d.]+\*{0,3}", line):
         return line
     line = re.sub(r"&(?=#?\w+;)", "&amp;", line)
     line = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from engine.report.document import EventPath, Picker
 from engine.report.findings import EventCar, Findings
 from engine.report.formats import fixed, one_line, p_text, percent, shortened, typeset
@@ -12,20 +14,22 @@ from engine.report.surroundings import KINDS
 from engine.report.wording import FLAGS
 
 MOST_PICKED = 500
+READ = ("events", "exclusions", "contamination", "cars", "abnormal_returns")
 
 Key = tuple[str, str]
 
 
 def picker(found: Findings) -> Picker | None:
     """The events to choose from, at most 500; None where there is none."""
-    tables = found.result.tables
+    first = pl.Series([e.event_id for e in found.events[:MOST_PICKED]], dtype=pl.String).unique()
+    tables = {n: t.filter(pl.col("event_id").is_in(first)) for n, t in found.result.tables.items() if n in READ}
     told = {(r["event_id"], r["symbol"]): r for r in tables["events"].to_dicts()}
     lost = _by_pair(tables["exclusions"].to_dicts())
     beside = _by_pair(tables["contamination"].to_dicts() if "contamination" in tables else [])
     order = {(w.start, w.end): i for i, w in enumerate(found.windows)}
     every = tables["cars"].to_dicts()
     cars = _by_pair(sorted(every, key=lambda r: order.get((r["window_start"], r["window_end"]), len(order))))
-    paths = _paths(found)
+    paths = _paths(tables.get("abnormal_returns"))
     shown = []
     for event in found.events[:MOST_PICKED]:
         key = (event.event_id, event.symbol)
@@ -76,9 +80,8 @@ def _beside(row: Mapping[str, Any]) -> str:
     return f"{words}{other}: {str(row['consequence'] or '').removeprefix('none: ')}"
 
 
-def _paths(found: Findings) -> dict[Key, tuple[tuple[int, float | None, float | None], ...]]:
+def _paths(table: pl.DataFrame | None) -> dict[Key, tuple[tuple[int, float | None, float | None], ...]]:
     """(relative day, AR, CAR so far) of each pair; the CAR ends at the first missing day."""
-    table = found.result.tables.get("abnormal_returns")
     if table is None:
         return {}
     made: dict[Key, list[tuple[int, float | None, float | None]]] = {}

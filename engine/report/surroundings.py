@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
 from engine.report.document import Heading, Section, Table, Text, paragraph, section
-from engine.report.findings import Findings, Row, count
+from engine.report.findings import KEY, Findings, count
 from engine.report.formats import FEWEST_FOR_STARS, NOTHING, fixed, one_line, shortened
+from engine.schemas import SCHEMAS
 
 MOST_ROWS = 12
 # Kinds in the order of what a reader must know first; same_day and same_firm are counted, not listed.
@@ -47,25 +50,26 @@ class Facts:
     policy: str = "flag"
 
 
-def contamination_rows(found: Findings) -> list[Row]:
-    """The rows of ``contamination``, none for a result without that table."""
+def contamination(found: Findings) -> pl.DataFrame:
+    """The table ``contamination``, empty for a result without it."""
     table = found.result.tables.get("contamination")
-    return [] if table is None else table.to_dicts()
+    return pl.DataFrame(schema=dict.fromkeys(SCHEMAS["contamination"], pl.String)) if table is None else table
 
 
 def facts(found: Findings) -> Facts:
     """`Facts` of the measured events."""
-    measured = {(e.event_id, e.symbol) for e in found.measured}
-    pairs: dict[str, set[tuple[str, str]]] = {}
-    for row in contamination_rows(found):
-        pairs.setdefault(row["kind"], set()).add((row["event_id"], row["symbol"]))
+    measured = pl.DataFrame(
+        [(e.event_id, e.symbol) for e in found.measured], schema=dict.fromkeys(KEY, pl.String), orient="row"
+    )
+    pairs = contamination(found).select("kind", *KEY).unique().join(measured.unique(), on=KEY, how="semi")
+    many = dict(pairs.group_by("kind").len().rows())
     cars = found.result.tables["cars"]
     named = dict(cars.select("symbol", "firm").drop_nulls().rows()) if "firm" in cars.columns else {}
     return Facts(
         firms=[named.get(e.symbol, e.symbol) for e in found.measured],
-        overlapping=len(pairs.get("event_window", set()) & measured),
-        trimmable=len(pairs.get("estimation_window", set()) & measured),
-        locked=len(pairs.get("limit_locked", set()) & measured),
+        overlapping=many.get("event_window", 0),
+        trimmable=many.get("estimation_window", 0),
+        locked=many.get("limit_locked", 0),
         joint=bool(found.settings["events"].get("joint")),
         policy=str(found.settings.get("contamination", {}).get("policy", "flag")),
     )
@@ -96,22 +100,26 @@ def surroundings_words(found: Findings) -> list[str]:
 
 def kinds_table(found: Findings) -> Table | None:
     """Every kind with its rows, pairs and consequence; None where nothing else happened."""
-    rows = contamination_rows(found)
+    rows = contamination(found)
     made = []
     for kind, words in KINDS.items():
-        own = [r for r in rows if r["kind"] == kind]
-        if own:
-            pairs = len({(r["event_id"], r["symbol"]) for r in own})
-            made.append((kind, words, str(len(own)), str(pairs), _consequence([r["consequence"] for r in own])))
+        own = rows.filter(pl.col("kind") == kind)
+        if len(own):
+            pairs = own.select(KEY).n_unique()
+            made.append((kind, words, str(len(own)), str(pairs), _consequence(own["consequence"].to_list())))
     columns = ("Kind", "Meaning", "Rows", "Pairs", "Consequence")
     return Table(columns, (False, False, True, True, False), tuple(made)) if made else None
 
 
 def _consequence(texts: Sequence[str]) -> str:
     """Equal consequences counted; estimation days left out added up."""
-    left_out = [int(m.group(1)) for t in texts if (m := LEFT_OUT.match(t))]
-    others = Counter(re.split(r"[;:] (?!flagged)", t)[0] for t in texts if not LEFT_OUT.match(t))
-    said = [f"{sum(left_out)} estimation days left out ({len(left_out)} rows)"] if left_out else []
+    others, days, rows = Counter[str](), 0, 0
+    for text, many in Counter(texts).items():
+        if left_out := LEFT_OUT.match(text):
+            days, rows = days + many * int(left_out.group(1)), rows + many
+        else:
+            others[re.split(r"[;:] (?!flagged)", text)[0]] += many
+    said = [f"{days} estimation days left out ({rows} rows)"] if rows else []
     said += [f"{one_line(text)} ({n})" for text, n in others.most_common(2)]
     more = sum(others.values()) - sum(n for _, n in others.most_common(2))
     return "; ".join([*said, *([f"other ({more})"] if more else [])])
@@ -120,9 +128,10 @@ def _consequence(texts: Sequence[str]) -> str:
 def first_rows_table(found: Findings) -> Table | None:
     """The rows about single days and other events, the kinds that touch the CARs first; None where there are none."""
     order = {kind: i for i, kind in enumerate(list(KINDS)[:5])}
-    rows = sorted((r for r in contamination_rows(found) if r["kind"] in order), key=lambda r: order[r["kind"]])
+    rows = contamination(found).filter(pl.col("kind").is_in(list(order)))
+    rows = rows.sort(rows["kind"].replace_strict(order, return_dtype=pl.Int32), maintain_order=True)
     cells = []
-    for r in rows[:MOST_ROWS]:
+    for r in rows[:MOST_ROWS].to_dicts():
         days = str(r["first"]) if r["first"] == r["last"] else f"{r['first']} to {r['last']}"
         other = shortened(r["other_event_id"], 32) if r["other_event_id"] else NOTHING
         ids = (shortened(r["event_id"], 32), shortened(r["symbol"], 24))

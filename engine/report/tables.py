@@ -284,8 +284,8 @@ def _effects(row: Row) -> str:
 
 def event_tests(found: Findings) -> list[str]:
     """The single-event tests that answer for any measured event, without `forecast_error_t`, whose p is in ``cars``."""
-    asked = found.settings["significance"]["tests"]
-    return [t for t in asked if t != "forecast_error_t" and found.p_values(t)]
+    asked, there = found.settings["significance"]["tests"], set(found.result.tables["event_significance"]["test"])
+    return [t for t in asked if t != "forecast_error_t" and t in there and found.p_values(t)]
 
 
 def events_table(found: Findings) -> Table:
@@ -344,15 +344,17 @@ def windows_table(found: Findings) -> Table | None:
 
 
 def exclusions_table(found: Findings) -> Table | None:
-    """Every loss with its reason, None where nothing was lost."""
+    """The losses with their reasons, None where nothing was lost."""
     rows = found.result.tables["exclusions"].rows()
     if not rows:
         return None
-    cells = tuple(tuple("" if v is None else one_line(v) for v in row) for row in rows)
+    cells = tuple(tuple("" if v is None else one_line(v) for v in row) for row in rows[:MOST_EVENTS])
     stages = {row[2] for row in rows} & set(KEPT)
     notes = [
         f"Stage {stage}: the pair is among those used, and left out {KEPT[stage]} alone." for stage in sorted(stages)
     ]
+    if len(rows) > MOST_EVENTS:
+        notes.append(f"The first {MOST_EVENTS} of {len(rows)}; all are in exclusions.csv.")
     return Table(("Event", "Symbol", "Stage", "Reason", "Detail"), (False,) * 5, cells, notes=tuple(notes))
 
 

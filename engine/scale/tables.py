@@ -179,13 +179,19 @@ def abnormal_streamed(book: Book, window: Window) -> Streamed:
 def event_days(book: Book, rows: Ints, window: Window) -> Ints:
     """(N, L) the day number of each day of the window, the least integer beyond the sessions."""
     pairs = book.joined.pairs
-    made = np.full((len(rows), len(window)), np.iinfo(np.int64).min)
+    made = np.empty((len(rows), len(window)), np.int64)
     for i, line in enumerate(pairs.lines):
         here = np.flatnonzero(pairs.shared[rows] == i)
         place = pairs.position[rows[here], None].astype(np.int64) + window.days
-        inside = (place >= 0) & (place < len(line.dates))
-        days = line.dates.astype(np.int64)[np.clip(place, 0, len(line.dates) - 1)]
-        made[here] = np.where(inside, days, np.iinfo(np.int64).min)
+        days = line.dates.astype(np.int64)
+        if len(here) and (place[:, 0].min() < 0 or place[:, -1].max() >= len(days)):
+            inside = (place >= 0) & (place < len(days))
+            found = np.where(inside, days[np.clip(place, 0, len(days) - 1)], np.iinfo(np.int64).min)
+        else:
+            found = days[place]
+        if len(here) == len(rows):
+            return np.asarray(found)
+        made[here] = found
     return made
 
 

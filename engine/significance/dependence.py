@@ -83,16 +83,20 @@ class Related:
         residuals, days = self.residuals[order], self.window_days[order]
         present = np.isfinite(residuals)
         calendar, place = np.unique(self.residual_days[order][present], return_inverse=True)
-        grid = np.full((len(order), len(calendar)), np.nan)
-        grid[np.nonzero(present)[0], place] = residuals[present]
+        grid, row = np.full((len(order), len(calendar)), np.nan), np.nonzero(present)[0]
+        grid[row, place] = residuals[present]
+        first, last = np.full(len(order), len(calendar)), np.zeros(len(order), np.int64)
+        np.minimum.at(first, row, place)
+        np.maximum.at(last, row, place + 1)
         end = np.searchsorted(days[:, 0], days[:, -1], side="right")
         found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
         for i in range(len(order)):
-            meet, own = slice(i + 1, end[i]), np.isfinite(grid[i])
+            meet, near = slice(i + 1, end[i]), slice(first[i], last[i])  # its own days lie there, and mostly fill it
             if end[i] > i + 1:
+                own = np.isfinite(grid[i, near])
                 at = np.minimum(np.searchsorted(days[i], days[meet]), length - 1)
                 share = (days[i][at] == days[meet]).sum(axis=1) / length
-                value = share * correlations(grid[i, own], grid[meet, own])
+                value = share * correlations(grid[i, near][own], grid[meet, near][:, own])
                 found.append((np.full(len(value), order[i]), order[meet], value))
         one, other, value = (np.concatenate(part) for part in zip(*found, strict=True))
         return one, other, value

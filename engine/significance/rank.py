@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.significance.inversion import ROUGH, inverted
+from engine.significance.reranking import BLOCK, Moving, moving
 from engine.significance.sample import (
     CarSample,
     Significance,
@@ -27,6 +29,7 @@ Scoring = Callable[[Ints, Ints], "Scores"]
 
 NULL_RANK = "the ranks of the abnormal returns in the window are those of any other days"
 SAME_SCARS = "the standardised CARs do not vary across events"
+NEAR = 4  # steps: beyond them a search seldom goes
 MOST_RANKED = 10_000_000  # values to rank again for one end of an interval; beyond it none is given
 
 
@@ -43,8 +46,26 @@ class Scores:
 
     def daily(self, ranks: Floats) -> Floats:
         """(D,) of (N, D) ranks, NaN where there is none."""
+        return np.asarray(self.of(ranks).sum(axis=0) * self.weight)
+
+    def of(self, ranks: Floats) -> Floats:
+        """The score of each rank, 0 where there is none."""
         scored = ranks * self.slope[:, None] + self.offset[:, None]
-        return np.asarray(np.where(np.isfinite(scored), scored, 0.0).sum(axis=0) * self.weight)
+        return np.where(np.isfinite(scored), scored, 0.0)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """N rows of D values and their ranks, and what makes a daily series of them.
+
+    window: the (N, L) values of ``columns`` with an effect taken away.
+    """
+
+    rows: Floats
+    ranks: Floats
+    columns: slice
+    scores: Scores
+    window: Callable[[float], Floats]
 
 
 def corrado(sample: CarSample) -> Significance:
@@ -106,8 +127,8 @@ def rank_test(
         return answer
     if window is None:
         return answer
-    again = _reranked(rows, columns, scores)
-    return _with_interval(sample, answer, None, lambda tau: _over_its_size(again(window(tau)), used, columns))
+    ranked = Ranked(rows, ranks, columns, scores, window)
+    return _with_interval(sample, answer, None, ranked, lambda daily: _over_its_size(daily, used, columns))
 
 
 def _over_its_size(daily: Floats, used: Bools, columns: slice) -> float:
@@ -142,10 +163,8 @@ def grank_t(sample: CarSample) -> Significance:
     if answer.unavailable:
         return answer
     t_points = int(used.sum())
-    again = _reranked(points, slice(points.shape[1] - 1, None), scores)
-    return _with_interval(
-        sample, answer, t_points - 2, lambda tau: _generalised_t(again(_generalised(sample, tau)), counts, sample.n)
-    )
+    ranked = Ranked(points, ranks, slice(points.shape[1] - 1, points.shape[1]), scores, partial(_generalised, sample))
+    return _with_interval(sample, answer, t_points - 2, ranked, lambda u: _generalised_t(u, counts, sample.n))
 
 
 def grank_z(sample: CarSample) -> Significance:
@@ -162,10 +181,8 @@ def grank_z(sample: CarSample) -> Significance:
     answer = of_mean_rank(sample, scores.daily(ranks), counts)
     if answer.unavailable:
         return answer
-    again = _reranked(points, slice(points.shape[1] - 1, None), scores)
-    return _with_interval(
-        sample, answer, None, lambda tau: _generalised_z(again(_generalised(sample, tau)), counts, sample.n)
-    )
+    ranked = Ranked(points, ranks, slice(points.shape[1] - 1, points.shape[1]), scores, partial(_generalised, sample))
+    return _with_interval(sample, answer, None, ranked, lambda u: _generalised_z(u, counts, sample.n))
 
 
 def _generalised_t(u: Floats, counts: Ints, n: int) -> float:
@@ -265,14 +282,19 @@ def _ranks(values: Floats) -> tuple[Floats, Ints]:
 
 def mid_ranks(values: Floats) -> Floats:
     """The ranks of each row, the mean rank for the equal ones. A row without two equal values, as most are, is only sorted."""
-    order = np.argsort(values, axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
-    of_sorted = np.tile(np.arange(1.0, values.shape[1] + 1), (len(values), 1))
-    tied = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & np.isfinite(ordered[:, 1:])).any(axis=1))
-    if len(tied):
-        of_sorted[tied] = _tied_ranks(ordered[tied])
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, of_sorted, axis=1)
+    ranks, width = np.empty(values.shape), values.shape[1]
+    in_turn = np.arange(1.0, width + 1)
+    for begin in range(0, len(values), BLOCK):
+        rows = np.ascontiguousarray(values[begin : begin + BLOCK])
+        cells = np.argsort(rows, axis=1)
+        cells += (np.arange(len(rows)) * width)[:, None]
+        ordered = rows.ravel()[cells]
+        tied = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & np.isfinite(ordered[:, 1:])).any(axis=1))
+        of_sorted = np.broadcast_to(in_turn, rows.shape)
+        if len(tied):
+            of_sorted = of_sorted.copy()
+            of_sorted[tied] = _tied_ranks(ordered[tied])
+        ranks[begin : begin + BLOCK].ravel()[cells] = of_sorted
     return ranks
 
 
@@ -286,46 +308,47 @@ def _tied_ranks(ordered: Floats) -> Floats:
     return np.asarray(1 + (first + last) / 2)
 
 
-def _reranked(values: Floats, columns: slice, scores: Scores) -> Callable[[Floats], Floats]:
-    """A function of new (N, L) values of ``columns`` that gives the daily series of all, without ranking the others again.
-
-    A value of the others ranks one lower for each of the new above it: the ranks among themselves are made once.
-    """
-    others = values.copy()
-    others[:, columns] = np.nan
-    fixed, half = scores.daily(_ranks(others)[0]), 0.5 * scores.slope[:, None]
-    present = np.isfinite(values[:, columns])
-    lifted = (np.isfinite(others) * (present.sum(axis=1) * scores.slope)[:, None]).sum(axis=0)
-
-    def again(new: Floats) -> Floats:
-        length = new.shape[1]
-        above = np.zeros(
-            others.shape, np.uint8 if length < 128 else np.uint16
-        )  # how many of the new are, twice, ties once
-        own = 0.5 + 0.5 * ((new[:, None, :] < new[:, :, None]) * 2 + (new[:, None, :] == new[:, :, None])).sum(axis=2)
-        for day in range(length):
-            less, not_more = others < new[:, day, None], others <= new[:, day, None]
-            above += less.view(np.uint8)
-            above += not_more.view(np.uint8)
-            own[:, day] += 0.5 * (_how_many(less) + _how_many(not_more))
-        daily: Floats = fixed + scores.weight * (lifted - (above * half).sum(axis=0))
-        scored = np.where(present, own * scores.slope[:, None] + scores.offset[:, None], 0.0)
-        daily[columns] = scored.sum(axis=0) * scores.weight[columns]
-        return daily
-
-    return again
-
-
-def _how_many(flags: Bools) -> Floats:
-    """(N,) the true ones of each row."""
-    return np.asarray(np.bitwise_count(np.packbits(flags, axis=1)).sum(axis=1), dtype=np.float64)
-
-
 def _with_interval(
-    sample: CarSample, answer: Significance, dof: int | None, statistic: Callable[[float], float]
+    sample: CarSample, answer: Significance, dof: int | None, ranked: Ranked, finish: Callable[[Floats], float]
 ) -> Significance:
+    """finish: the statistic of a daily series."""
     values = sample.residuals.size + sample.ar.size
     if values * len(sample.window) > MOST_RANKED:
         return replace(answer, note="no interval: too many ranks")
-    q = quantile_of(sample.alpha, dof)
-    return with_interval(answer, inverted(statistic, q, answer.estimate, sample.rough_error, ROUGH), q)
+    q, start, step = quantile_of(sample.alpha, dof), answer.estimate, sample.rough_error
+    series = _series(ranked, start, NEAR * step)
+    return with_interval(answer, inverted(lambda tau: finish(series(tau)), q, start, step, ROUGH), q)
+
+
+def _series(ranked: Ranked, start: float, reach: float) -> Callable[[float], Floats]:
+    """The daily series (D,) with an effect taken from the window, for a search that begins at ``start``.
+
+    What is ranked again are pairs whose order may change within ``reach`` of where the search begins, as it mostly does; from a
+    place beyond it, those on the way there from halfway.
+    """
+    found: list[tuple[Floats, Moving]] = []
+
+    def near(low: float, high: float, at: float) -> tuple[Floats, Moving]:
+        rows, ranks, columns, scores = ranked.rows, ranked.ranks, ranked.columns, ranked.scores
+        if at:
+            rows = rows.copy()
+            rows[:, columns] = ranked.window(at)
+            ranks = _ranks(rows)[0]
+        ends = ranked.window(low), ranked.window(high), rows[:, columns]
+        return scores.daily(ranks), moving(
+            rows, ranks, columns, scores.slope, np.minimum.reduce(ends), np.maximum.reduce(ends)
+        )
+
+    def series(tau: float) -> Floats:
+        new = ranked.window(tau)
+        if not found:
+            found.append(near(start - reach, start + reach, 0.0 if abs(start) <= reach else start))
+        if not any(pairs.covers(new) for _, pairs in found):
+            found[1:] = [near((start + tau) / 2, tau, tau)]
+        daily, pairs = next(one for one in found if one[1].covers(new))
+        lifted, own = pairs.ranks(new)
+        daily = daily + ranked.scores.weight * lifted
+        daily[ranked.columns] = ranked.scores.of(own).sum(axis=0) * ranked.scores.weight[ranked.columns]
+        return daily
+
+    return series
