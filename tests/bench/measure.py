@@ -300,12 +300,13 @@ def resampling(bench: Bench) -> Iterator[Line]:
 def start_up(bench: Bench) -> Iterator[Line]:
     """What a small command takes, warm."""
     with tempfile.TemporaryDirectory() as out:
-        commands = {
-            "eventstudy --help": eventstudy("--help"),
-            "eventstudy run us-acquirers": eventstudy("run", "us-acquirers", "--out", f"{out}/out"),
-        }
-        for name, spent in timed(bench, commands).items():
-            yield Line("start-up", name, spent)
+        run = eventstudy("run", "us-acquirers", "--out", f"{out}/out")
+        commands = {"--help": eventstudy("--help"), "run": run, "alone": ["env", "EVENTSTUDY_PROCESSES=1", *run]}
+        spent = timed(bench, commands)
+    yield Line("start-up", "eventstudy --help", spent["--help"])
+    faster = spent["alone"].wall / spent["run"].wall
+    yield Line("start-up", "eventstudy run us-acquirers", spent["run"], ratio=faster, of="faster than in one process")
+    yield Line("start-up", "eventstudy run us-acquirers, one process", spent["alone"])
 
 
 def large(bench: Bench) -> Iterator[Line]:

@@ -53,7 +53,7 @@ def figures_table(report: Mapping[str, Any]) -> str:
     where = (
         f"{report['date']}, {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python "
         f"{report['versions']['python']}; load {load[0]} at the start, {load[1]} at the end. Panel: {panel['rows']:,} rows, "
-        f"{panel['listings']:,} listings; market model, 250 + 21 days. Loops are measured on a sample and scaled."
+        f"{panel['listings']:,} listings; market model, 250 + 21 days. Loops and DuckDB are measured on a sample and scaled."
     )
     return "\n".join(rows) + f"\n\n{where}\n"
 
