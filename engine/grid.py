@@ -40,17 +40,19 @@ class Variant:
 
 def tried(study: Study) -> list[Choice]:
     """Every combination of the grid in order, the study's own first."""
-    on_exchange = study.spec.sessions.calendar == "exchange"
-    blind = WITHOUT_BENCHMARK if on_exchange else frozenset()  # no other benchmark changes their numbers
-    return [c for c in choices(study.spec) if c.benchmark is None or c.model not in blind]
+    return [c for c in choices(study.spec) if c.benchmark is None or c.model not in _blind(study)]
+
+
+def _blind(study: Study) -> frozenset[str]:
+    """The models whose numbers no other benchmark changes."""
+    return WITHOUT_BENCHMARK if study.spec.sessions.calendar == "exchange" else frozenset()
 
 
 def measured_by(study: Study, choice: Choice) -> Variant:
     """The study with one combination, measured."""
     tests = grid_tests(study.spec, frozenset(SIGNIFICANCE_TESTS))
     own = ", ".join(sorted({*study.benchmarks} - {""}))
-    blind = study.spec.sessions.calendar == "exchange" and choice.model in WITHOUT_BENCHMARK
-    said = "" if blind else choice.benchmark_words or own
+    said = "" if choice.model in _blind(study) else choice.benchmark_words or own
     try:
         variant = variant_of(study, choice, tests)
         plan = plan_study(variant)
