@@ -7,8 +7,15 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import DataError
+from engine.files import TABLE, check_file, raise_with, read_bytes, within
 
 ROW = "#row"  # the column that holds each row's number in the file, the header being row 1
+COLUMNS, CELLS = 5_000, 200_000_000  # of one CSV file
+# What a library would unpack by itself, to whatever size.
+COMPRESSED: dict[str, bytes | tuple[bytes, ...]] = {
+    "gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "zlib": (b"x\x01", b"x\x9c", b"x\xda"), "bzip2": b"BZh", "xz": b"\xfd7zXZ",
+    "zip": b"PK\x03\x04",
+}  # fmt: skip
 
 
 def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
@@ -18,16 +25,13 @@ def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
     or has a column without a name or two of one name.
     """
     try:
-        with path.open("rb") as file:
-            if b"\0" in file.read(4096):
-                raise DataError(
-                    f"{path}: is not UTF-8 text (it holds zero bytes, as UTF-16 does). Save it as CSV UTF-8."
-                )
-        table = pl.read_csv(path, infer_schema=False, encoding="utf8")
+        table = read_cells(path)
     except pl.exceptions.NoDataError:
         raise DataError(f"{path}: is empty. {wanted}") from None
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as CSV: {_plain(str(error))}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as CSV: {error.strerror}.") from None
     names = [c.strip().lstrip("\ufeff") for c in table.columns]
     twice = [
         c.partition("_duplicated_")[0] for c in names if "_duplicated_" in c
@@ -41,6 +45,39 @@ def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
     return named.with_columns(pl.int_range(2, pl.len() + 2).alias(ROW)).filter(
         pl.any_horizontal(pl.col(names).is_not_null())
     )
+
+
+def read_cells(path: Path) -> pl.DataFrame:
+    """A CSV file as text, as it stands there.
+
+    Raises DataError for a compressed file, one with zero bytes, and one with more columns or cells than are allowed; OSError
+    for what is no regular file or too large, and polars' own errors for what is no table.
+    """
+    data = read_bytes(path, TABLE)
+    packed = next((kind for kind, magic in COMPRESSED.items() if data.startswith(magic)), None)
+    if packed is not None:
+        raise DataError(
+            f"{path}: is a compressed file ({packed}), not CSV. Unpack it, and give the file that was in it."
+        )
+    if b"\0" in data:
+        raise DataError(f"{path}: is not UTF-8 text (it holds zero bytes, as UTF-16 does). Save it as CSV UTF-8.")
+    columns = data.count(b",", 0, data.find(b"\n") % (len(data) + 1)) + 1
+    cells = columns * (data.count(b"\n") + 1)
+    for read, allowed, what in ((columns, COLUMNS, "columns"), (cells, CELLS, "cells")):
+        if read > within(allowed):
+            raise DataError(
+                f"{path}: has {read:,} {what}, {within(allowed):,} are allowed. Leave out what no study needs, or "
+                f"{raise_with(read, allowed)}."
+            )
+    return pl.read_csv(data, infer_schema=False, encoding="utf8", glob=False)
+
+
+def scan_parquet(path: Path) -> pl.LazyFrame:
+    """A parquet file, read later and as far as it is needed: the file of that name alone, whatever its name looks like.
+
+    Raises OSError for what is no regular file, polars' own errors for what is no parquet.
+    """
+    return pl.scan_parquet(check_file(path), glob=False, hive_partitioning=False)
 
 
 def _plain(message: str) -> str:

@@ -7,17 +7,19 @@ there. ``EVENTSTUDY_LIMITS=4`` in the environment makes every limit four times a
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from engine.errors import SpecError
 
 FACTOR = "EVENTSTUDY_LIMITS"
 SETTINGS = 2_000_000  # bytes of a study.toml, a theme, a model of the user's own
 RECORD = 100_000_000  # bytes of a manifest, or of what a fetch keeps
-TABLE = 4_000_000_000  # bytes of a table as text
+TABLE = 1_000_000_000  # bytes of a table as text
+ANY = 2**60  # bytes of a file that is read in pieces
 
 
 class Refused(OSError):
@@ -46,7 +48,7 @@ def raise_with(needed: int, limit: int) -> str:
     return f"set {FACTOR}={-(-needed // limit)} in the environment to allow it"
 
 
-def open_file(path: Path, limit: int = TABLE) -> BinaryIO:
+def open_file(path: Path, limit: int = TABLE) -> BufferedReader:
     """A regular file, opened for reading at its first byte. Never waits for a writer, as opening a FIFO does.
 
     Raises OSError for what cannot be opened, is a folder, a device, a FIFO or a socket, or holds more than ``limit`` bytes.
@@ -86,10 +88,21 @@ def read_text(path: Path, limit: int = SETTINGS) -> str:
     return read_bytes(path, limit).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def check_file(path: Path, limit: int | None = None) -> str:
-    """The absolute path of a regular file, for a library that opens it itself and takes no pattern or address then.
+def check_file(path: Path) -> str:
+    """The absolute path of a regular file of any size, for a library that opens it itself: no address and no home folder.
 
-    limit: bytes that it may hold, any number if None. Raises OSError as `open_file`.
+    Raises OSError as `open_file`.
     """
-    open_file(path, limit if limit is not None else 2**62).close()
+    open_file(path, ANY).close()
     return os.path.abspath(path)
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a regular file of any size. Raises OSError as `open_file`."""
+    with open_file(path, ANY) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name of a study's own stands for one entry of a folder on every system: no part of a path, no zero byte."""
+    return name.strip(".") != "" and not any(c in name for c in "/\\\0")

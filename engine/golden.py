@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError
+from engine.files import RECORD, read_text
 from engine.fingerprints import changed_rows, changed_series
 from engine.inputs import first_fingerprints
 from engine.models import ITERATIVE
@@ -152,7 +153,7 @@ def bless(result: StudyResult, folder: Path, reason: str, inputs: Mapping[str, A
     has no date: the history of the files knows it.
     """
     log = folder / CHANGELOG
-    earlier = log.read_text(encoding="utf-8").removeprefix(HEADER) if log.is_file() else ""
+    earlier = read_text(log).removeprefix(HEADER) if log.is_file() else ""
     try:
         moved = _moved(compare(result, folder, inputs)) if (folder / "manifest.json").is_file() else ""
     except DataError:
@@ -179,7 +180,7 @@ def _moved(comparison: Comparison) -> str:
 def kept_inputs(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """The fingerprints beside a golden result; none where they are missing, unreadable or of other files."""
     try:
-        kept: Mapping[str, Any] = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
+        kept: Mapping[str, Any] = json.loads(read_text(folder / INPUTS, RECORD))
         same = kept["files"] == _files(manifest)
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -86,6 +86,19 @@ def write_file(path: Path, data: bytes) -> None:
                 os.unlink(beside)
 
 
+def own_place(folder: Path, *names: str) -> Path:
+    """The place of a file or folder within ``folder``. Raises SpecError where a link leads out of it on the way."""
+    place = folder
+    for name in names:
+        place = place / name
+        if place.is_symlink():
+            raise SpecError(
+                f"{place}: is a link to {os.readlink(place)}, and what belongs to {folder} is written in it alone. Remove the "
+                "link, or write there with run --out."
+            )
+    return place
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """``folder`` (made if it is not there) for this program alone. Raises DataError while another has it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from engine.attributes import check_attributes
 from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
+from engine.files import RECORD, digest_of, read_text
 from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
 from engine.kernel import MANY_EVENTS
@@ -179,7 +179,7 @@ def first_fingerprints(manifest: Path) -> dict[str, str]:
     """What was fixed when a study first had a golden result: of that result's own settings where nothing else is written; none
     without a golden result, or with one that cannot be read."""
     try:
-        golden = json.loads(manifest.read_text(encoding="utf-8"))
+        golden = json.loads(read_text(manifest, RECORD))
         if "first_fingerprints" in golden:
             return {str(name): str(value) for name, value in golden["first_fingerprints"].items()}
         return StudySpec.model_validate(golden["settings"]).fingerprints()
@@ -214,7 +214,7 @@ def _parts_of(
 
 def sha256_of(path: Path) -> str:
     """The hash of a file, "" where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return digest_of(path) if path.is_file() else ""
 
 
 def read_design(folder: Path, charts: frozenset[str]) -> tuple[StudySpec, Announcements]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError
+from engine.files import is_plain
 from engine.inputs import Study, gathered, read_calendar, sha256_of
 from engine.market import Snapshot, open_snapshot
 from engine.spec import Known, StudySpec, parse_spec
@@ -97,8 +98,12 @@ def _files(folder: Path, spec: StudySpec, manifest: Mapping[str, Any]) -> Iterat
     named = {
         name: calendar / name if calendar is not None else folder / str(spec.events.file)
         for name in manifest["calendar_sha256"]
+        if is_plain(name)
     }
     for name, digest in manifest["calendar_sha256"].items():
+        if name not in named:
+            yield f"calendar {name}, which is no name of a file"
+            continue
         yield from _other("calendar", named[name], digest)
     for digest in manifest.get("code_sha256", {}).values():
         yield from _other("code", folder / str(spec.model.file), digest)
@@ -148,7 +153,8 @@ def _found(wanted: Mapping[str, str], places: Sequence[Path]) -> tuple[Snapshot 
 
 
 def _file(snapshot: Snapshot, name: str) -> Path:
-    """The file of a snapshot that a manifest calls ``name``."""
+    """The file of a snapshot that a manifest calls ``name``; one that is not there for a name that is a path."""
+    name = name if is_plain(name) else "#"  # the name of no file of a snapshot
     root = snapshot.root if snapshot.root.is_dir() else snapshot.root.parent
     places = (snapshot.prices if snapshot.prices.is_dir() else root, root, root / "factors")
     return next((p / name for p in places if (p / name).is_file()), root / name)

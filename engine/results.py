@@ -14,13 +14,15 @@ from typing import Any
 
 import polars as pl
 
+from engine.csvtext import read_cells, scan_parquet
 from engine.errors import DataError, SpecError
-from engine.inplace import tidy, whole_folder, write_file
+from engine.files import RECORD, read_text
+from engine.inplace import own_place, tidy, whole_folder, write_file
 from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
 
 __all__ = [
-    "MANY_ROWS", "WRITTEN", "Streamed", "StudyResult", "read_manifest", "read_result", "replaced_folder", "to_csv", "to_json",
-    "write_file", "write_result", "write_tables",
+    "MANY_ROWS", "WRITTEN", "Streamed", "StudyResult", "own_place", "read_manifest", "read_result",
+    "replaced_folder", "to_csv", "to_json", "write_file", "write_result", "write_tables",
 ]  # fmt: skip
 
 MANY_ROWS = 1_000_000
@@ -197,7 +199,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.exists():
         tidy(folder)  # a run that was killed while it put its result in place
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(path, RECORD))
     except OSError:
         raise DataError(f"{folder}: has no manifest.json, so it holds no result. Run the study first.") from None
     except ValueError as error:
@@ -211,8 +213,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def _read_table(path: Path, name: str, manifest: Mapping[str, Any]) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        text = pl.read_csv(path, infer_schema=False)
+            return scan_parquet(path).collect()
+        text = read_cells(path)
         coefficients = manifest.get("coefficients", []) if name == "fits" else []
         kinds = SCHEMAS[name] | dict.fromkeys(coefficients, NUMBER)
         return text.select(

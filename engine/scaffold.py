@@ -10,6 +10,7 @@ import polars as pl
 
 from engine.announcements import exchange_of, parse_stamp, read_announcements
 from engine.errors import SpecError
+from engine.files import read_bytes
 from engine.market import Snapshot
 from engine.results import replaced_folder
 
@@ -212,7 +213,7 @@ def new_study(folder: Path, events: Path | None, snapshot: Snapshot | None) -> l
         text = TOML.format(title=_quoted(folder.name), snapshot=_quoted(place), benchmark=benchmark)
         (fresh / "study.toml").write_text(text, encoding="utf-8")
         (fresh / "README.md").write_text(README.format(name=folder.name), encoding="utf-8")
-        (fresh / "events.csv").write_bytes(EVENTS.encode() if events is None else events.read_bytes())
+        (fresh / "events.csv").write_bytes(EVENTS.encode() if events is None else read_bytes(events))
     return todo
 
 

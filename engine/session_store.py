@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.files import open_file
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 MADE_BY = ("exchange-calendars", "pandas", "numpy")
@@ -38,7 +40,7 @@ def kept(name: str, make: Callable[[], Arrays]) -> Arrays:
         return make()
     path = folder / f"{name}-{'-'.join(version(package) for package in MADE_BY)}.npz"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as held:
             return {key: held[key] for key in held.files}
     except UNREADABLE:
         made = make()

@@ -11,6 +11,7 @@ import polars as pl
 
 from engine.announcements import exchange_of, exchange_of_benchmark
 from engine.errors import DataError, SpecError, hint
+from engine.files import is_plain
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
 from engine.market.alignment import is_closing_time
@@ -154,7 +155,7 @@ def _weighed_on(members: set[str], snapshot: Snapshot) -> dict[str, np.datetime6
 def check_names(symbols: set[str], where: str = "[benchmark]") -> None:
     """Raises SpecError for a symbol that is empty or a path."""
     for symbol in sorted(symbols):
-        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
+        if not is_plain(symbol):
             raise SpecError(
                 f'{where} "{symbol}" is empty or holds a part of a path. A symbol is a plain name such as ^HSI.'
             )

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import SpecError
+from engine.files import SETTINGS, read_bytes
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,7 +77,7 @@ def load_function(path: Path, name: str) -> UserModel:
     namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
         with redirect_stdout(sys.stderr):
-            exec(compile(path.read_bytes(), str(path), "exec"), namespace)
+            exec(compile(read_bytes(path, SETTINGS), str(path), "exec"), namespace)
     except (Exception, SystemExit) as error:
         raise _failed(path, "cannot be run", error) from None
     function = namespace.get(name)

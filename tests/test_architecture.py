@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
-    "results": GROUND | {"schemas", "inplace"},
+    "results": GROUND | {"schemas", "inplace", "csvtext"},
     "supply": TABLES | {"lines"},
     "usercode": GROUND,
     "benchmarks": TABLES | {"models"},
@@ -257,3 +257,45 @@ def test_every_oracle_says_where_it_comes_from() -> None:
         text = (case / "README.md").read_text(encoding="utf-8")
         assert "Tolerance" in text
         assert "Who computed it" in text
+
+
+# How a file may be read, by call, and the modules that may: files that a stranger may have written are opened by `files`
+# alone. The others read what the package brings along, or only ask for a handle to write, lock or compare.
+READS = {
+    "open", "os.open", "read_text", "read_bytes", "read_csv", "scan_csv", "read_csv_batched", "read_parquet", "scan_parquet",
+    "read_parquet_schema", "read_ipc", "scan_ipc", "read_json", "read_excel", "ParquetFile", "read_table", "memory_map", "mmap",
+    "load", "fromfile", "loadtxt", "genfromtxt", "memmap",
+}  # fmt: skip
+MAY_READ = {
+    "files.py": {"os.open", "open"},  # the one place
+    "csvtext.py": {"pl.read_csv", "pl.scan_parquet"},  # bytes that `files` read; a file that it has checked
+    "market/partitions.py": {"pq.ParquetFile"},  # a handle or a path of `files`
+    "session_store.py": {"np.load"},  # a handle of `files`
+    "scale/kept.py": {"np.load"},  # a handle of `files`
+    "sessions.py": {"PATCHES.read_text"},  # of the package
+    "report/writers/page.py": {"….read_text"},  # of the package
+    "report/writers/pdf.py": {"….read_bytes"},  # of the package
+    "inplace.py": {"os.open", "open"},  # locks, and what is written
+    "results.py": {"….open"},  # a table that is written
+    "cli/verbs.py": {"os.open"},  # the null device
+    "cli/second_process.py": {"pickle.load"},  # what the two processes send to each other
+    "market/sources/french.py": {"archive.open"},  # an archive in memory
+}  # fmt: skip
+
+
+@each_file
+def test_files_are_opened_in_one_place(path: Path) -> None:
+    tree = tree_of(path)
+    ours = {
+        alias.name
+        for n in ast.walk(tree)
+        if isinstance(n, ast.ImportFrom) and str(n.module).startswith("engine.")
+        for alias in n.names
+    } | {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    found = set()
+    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        name = ast.unparse(call.func) if isinstance(call.func, ast.Name | ast.Attribute) else ""
+        last = name.rpartition(".")[2]
+        if name not in ours and (name in READS or last in READS):
+            found.add(f"….{last}" if "(" in name else name)
+    assert found == MAY_READ.get(path.relative_to(ENGINE).as_posix(), set())

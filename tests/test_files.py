@@ -40,7 +40,7 @@ def test_a_sparse_giant_is_refused_by_its_size(tmp_path: Path) -> None:
     path = tmp_path / "giant"
     with path.open("wb") as file:
         file.truncate(10**13)
-    with pytest.raises(Refused, match=f"10,000,000,000,000 bytes, 4,000,000,000 are allowed: set {FACTOR}=2500 in"):
+    with pytest.raises(Refused, match=f"10,000,000,000,000 bytes, 1,000,000,000 are allowed: set {FACTOR}=10000 in"):
         read_bytes(path)
 
 

@@ -13,7 +13,8 @@ from engine.cli.console import aligned, choice, say, write_bytes
 from engine.cli.second_process import is_heavy, second_process
 from engine.cli.sharing import Sharing, shared_out
 from engine.cli.studies import compute, for_all_studies, load, study_folder, study_folders, tables_of
-from engine.errors import GoldenMismatch
+from engine.errors import GoldenMismatch, SpecError
+from engine.files import is_plain
 
 if TYPE_CHECKING:
     from engine.beside import Beside
@@ -57,13 +58,14 @@ def _ran(
     beside: Beside | None = None,
 ) -> str:
     """Run a study and write its result; what is to be said of it."""
+    target = _target(folder, out)
     loaded = load(str(folder), prices, allow_code)
     look = theme_of(folder, loaded.spec.settings(), None)
     with shared_out(loaded, sharing or Sharing()) as (study, mapper):
         result = compute(study, kernel=kernel, mapper=mapper, beside=beside)
         if result.streamed and result.manifest["pairs"]["calendar"] <= MOST_TOLD:
             result = result.whole()
-        return _written(result, folder, out if out is not None else folder / "out", look, beside)
+        return _written(result, folder, target, look, beside)
 
 
 def _written(result: StudyResult, folder: Path, target: Path, look: Theme | None, beside: Beside | None) -> str:
@@ -79,12 +81,19 @@ def _written(result: StudyResult, folder: Path, target: Path, look: Theme | None
     return "\n".join(said)
 
 
+def _target(folder: Path, out: Path | None) -> Path:
+    """Where a result goes: the folder that the user names, else the study's own. Raises SpecError as `own_place`."""
+    from engine.results import own_place
+
+    return out if out is not None else own_place(folder, "out")
+
+
 def certify_one(folder: Path, prices: Path | None, out: Path | None, allow_code: bool = False) -> None:
     """Run the study with its certificate; the certificate of the whole sample goes to stdout."""
     from engine import report
     from engine.results import write_result
 
-    target = out if out is not None else folder / "out"
+    target = _target(folder, out)
     with second_process() as beside:
         study = load(str(folder), prices, allow_code)
         look = theme_of(folder, study.spec.settings(), None)
@@ -118,7 +127,7 @@ def run_manifest(
         for line in differing_keys(stated, result.manifest):
             say(f"not as in the manifest: {line}")
         compared = compare(result, place) if (place / "cars.csv").is_file() else None
-        print(_written(result, folder, out if out is not None else folder / "out", look, beside))
+        print(_written(result, folder, _target(folder, out), look, beside))
     if compared is not None:
         print(f"rebuilt from {manifest_file}: {compared.summary()}")
         if compared.differences:
@@ -129,6 +138,10 @@ def _folder_of(place: Path, name: str, study: str | None) -> Path:
     """The study of a manifest: the one that is named, the folder above the manifest, or the one of that name in studies/."""
     if study is not None:
         return study_folder(study)
+    if not is_plain(name):
+        raise SpecError(
+            f'{place}: the study "{name}" of the manifest is a path. Name the study: run STUDY --manifest FILE.'
+        )
     above = place.resolve().parent
     if (above / "study.toml").is_file() and above.name == name:
         return above
@@ -152,14 +165,14 @@ def dry_run_one(study: Study) -> None:
 def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None, event: str | None = None) -> None:
     """The memo of the last result in every format or in one, or one chart; each file is written whole."""
     from engine import report
-    from engine.results import read_result
+    from engine.results import own_place, read_result
 
     if only is None:
         choice("--format", fmt, (*report.MEMO_FORMATS, None))
     else:
         choice("--only", only, tuple(report.CHARTS))
         choice("--format", fmt, (*report.FORMATS, None))
-    out = folder / "out"
+    out = _target(folder, None)
     result = read_result(out)
     if event is not None:
         result = report.about_event(result, event)
@@ -171,8 +184,9 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
     else:
         with second_process() as beside:
             files = report.memo_files(result, theme=look, charts=report.FORMATS, beside=beside)
+    places = {path: own_place(out, *Path(path).parts[:-1]) for path in files}
     for path, data in files.items():
-        write_bytes((out / path).parent, Path(path).name, data)
+        write_bytes(places[path], Path(path).name, data)
     # A line a file, or a line a folder of many.
     for place in dict.fromkeys(path if only or "/" not in path else path.partition("/")[0] for path in files):
         print(out / place)

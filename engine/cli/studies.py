@@ -11,6 +11,7 @@ import typer
 
 from engine.cli.console import progress, say
 from engine.errors import EngineError, MissingData, SpecError, hint
+from engine.files import read_text
 
 if TYPE_CHECKING:
     from engine.beside import Beside
@@ -37,7 +38,7 @@ def study_folder(study: str) -> Path:
 def tables_of(folder: Path) -> dict[str, Any]:
     """study.toml as it stands, before anything is checked; nothing where it cannot be read."""
     try:
-        return tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(folder / "study.toml"))
     except (OSError, ValueError):
         return {}
 

@@ -93,12 +93,13 @@ def bless_one(study: str, reason: str, allow_code: bool) -> None:
     """Show what differs from the golden result, then make the new numbers the golden ones."""
     from engine.fingerprints import fingerprints
     from engine.golden import bless, compare
+    from engine.results import own_place
     from engine.validation import Check, lines
 
     if not reason.strip():
         raise SpecError("bless needs a reason: --reason 'what changed and why'.")
     folder = study_folder(study)
-    golden = folder / "golden"
+    golden = own_place(folder, "golden")
     loaded = load(str(folder), allow_code=allow_code)
     result, inputs = compute(loaded).whole(), fingerprints(loaded)
     if (golden / "manifest.json").is_file():

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from engine.errors import DataError, SpecError, UpstreamError
+from engine.files import RECORD, digest_of, is_plain, read_text
 from engine.inplace import claimed
 from engine.market.cleaning import clean
 from engine.market.snapshots import vintages
@@ -128,7 +129,7 @@ def fetched_name(snapshot: str) -> str:
 def kept(base: Path) -> int:
     """How many symbols an interrupted fetch left beside ``base``."""
     try:
-        return len(json.loads((base.parent / f".{base.name}.partial" / STATE).read_text(encoding="utf-8"))["files"])
+        return len(json.loads(read_text(base.parent / f".{base.name}.partial" / STATE, RECORD))["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 
@@ -155,11 +156,11 @@ def _one(
 def _resume(partial: Path, request: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The state of an interrupted fetch with the same request, less than a day old, whose files are unharmed; else none."""
     try:
-        state = json.loads((partial / STATE).read_text(encoding="utf-8"))
+        state = json.loads(read_text(partial / STATE, RECORD))
         young = timedelta() <= now - datetime.fromisoformat(state["started"]) < FRESH
         if young and state["request"] == request:
             whole = {
-                s: about for s, about in state["files"].items() if _sha256(partial / about["file"]) == about["sha256"]
+                s: about for s, about in state["files"].items() if digest_of(partial / about["file"]) == about["sha256"]
             }
             return {**state, "files": whole}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -170,6 +171,10 @@ def _resume(partial: Path, request: dict[str, Any], now: datetime) -> dict[str, 
 
 def _keep(answer: Fetched, source: Source, partial: Path) -> dict[str, Any]:
     """Write one table into the partial snapshot; returns what the manifest says of it."""
+    if not is_plain(answer.symbol):
+        raise SpecError(
+            f'the symbol "{answer.symbol}" is a path, and names no file of a snapshot. Give it a plain name.'
+        )
     name = f"factors/{answer.symbol}.csv" if source.factors else f"{answer.symbol}.csv"
     (partial / name).parent.mkdir(exist_ok=True)
     whole = [c for c in answer.table.columns if c == "volume" and (answer.table[c].drop_nulls() % 1 == 0).all()]
@@ -241,10 +246,6 @@ def _keep_only(partial: Path, files: set[str]) -> None:
                 path.rmdir()
         elif path.relative_to(partial).as_posix() not in files:
             path.unlink()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _json(value: dict[str, Any]) -> bytes:

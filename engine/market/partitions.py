@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine.csvtext import scan_parquet
 from engine.errors import DataError
+from engine.files import ANY, check_file, open_file
 from engine.market.prices import PriceSeries, series_values, table_series, with_delisting
 from engine.market.snapshots import lower_names
 
@@ -101,7 +103,7 @@ def parted(path: Path) -> PartedFile | None:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        with pq.ParquetFile(path) as file:
+        with open_file(path, ANY) as opened, pq.ParquetFile(opened) as file:
             schema, footer = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
@@ -171,7 +173,7 @@ def sorted_copy(file: PartedFile) -> PartedFile:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "sorted.parquet"
     own = {name: o for o, name in file.columns.items()}
-    lazy = pl.scan_parquet(file.origin).select(list(file.columns))
+    lazy = scan_parquet(file.origin).select(list(file.columns))
     lazy.sort(own["symbol"], own["date"]).sink_parquet(
         path, compression="lz4", row_group_size=1_000_000, statistics=True
     )
@@ -229,7 +231,7 @@ def _some(file: PartedFile, part: Part, keys: list[Any]) -> _Held | None:
     Raises Unsorted for a row without a symbol.
     """
     own = {name: o for o, name in file.columns.items()}
-    lazy = pl.scan_parquet(file.path).select(*own.values())
+    lazy = scan_parquet(file.path).select(*own.values())
     try:
         kinds, symbol = lazy.collect_schema(), pl.col(own["symbol"])
         if kinds[own["date"]] != pl.Date or not (file.numbered or kinds[own["symbol"]] in (pl.String, pl.Categorical)):
@@ -261,7 +263,9 @@ def _decoded(file: PartedFile, groups: list[int], columns: list[str]) -> Any:
 
     symbol = next(o for o, n in file.columns.items() if n == "symbol")
     try:
-        with pq.ParquetFile(file.path, memory_map=True, read_dictionary=[] if file.numbered else [symbol]) as opened:
+        with pq.ParquetFile(
+            check_file(file.path), memory_map=True, read_dictionary=[] if file.numbered else [symbol]
+        ) as opened:
             return opened.read_row_groups(groups, columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file.origin}: cannot be read as parquet: {str(error).splitlines()[0]}") from None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.csvtext import ROW, read_text_table
+from engine.csvtext import ROW, read_text_table, scan_parquet
 from engine.errors import DataError, hint
 from engine.market.snapshots import Snapshot, lower_names
 
@@ -64,9 +64,10 @@ def _read_csv(where: str) -> pl.DataFrame:
 
 
 def _read_parquet(snapshot: Snapshot, wanted: list[str]) -> pl.DataFrame:
+    assert snapshot.parquet is not None
     where = str(snapshot.parquet)
     try:
-        lazy = pl.scan_parquet(where)
+        lazy = scan_parquet(snapshot.parquet)
         names = lower_names(lazy.collect_schema().names(), where)
         if "symbol" not in names.values():
             raise DataError(f'{where}: has no column "symbol". Columns read: {", ".join(names)}.')

@@ -6,7 +6,6 @@ file, or a parquet file. ``manifest.json`` beside the data, where there is one, 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -17,8 +16,9 @@ from typing import Any
 
 import polars as pl
 
-from engine.csvtext import ROW, read_text_table
-from engine.errors import DataError, MissingData
+from engine.csvtext import ROW, read_text_table, scan_parquet
+from engine.errors import DataError, MissingData, SpecError
+from engine.files import RECORD, digest_of, is_plain, read_text
 
 CRSP_NAMES = {"permno": "symbol", "ret": "return", "dlret": "delisting_return"}
 NEWEST = "newest"  # <name>@newest is the last vintage of a fetched snapshot
@@ -63,7 +63,11 @@ class Snapshot:
         return {row["symbol"]: row for row in rows}
 
     def file_of(self, symbol: str) -> Path:
-        """The file that holds ``symbol``."""
+        """The file that holds ``symbol``. Raises SpecError for a symbol that is a path."""
+        if self.parquet is None and not is_plain(symbol):
+            raise SpecError(
+                f'snapshot {self.name}: the symbol "{symbol}" is a path. A symbol is a plain name such as 0981.HK.'
+            )
         return self.parquet if self.parquet is not None else self.prices / f"{symbol}.csv"
 
     def symbols(self) -> list[str]:
@@ -71,7 +75,7 @@ class Snapshot:
         if self.parquet is None:
             return sorted(p.stem for p in self.prices.glob("*.csv") if p.name != "symbols.csv")
         try:
-            table = pl.scan_parquet(self.parquet)
+            table = scan_parquet(self.parquet)
             names = lower_names(table.collect_schema().names(), str(self.parquet))
             if "symbol" not in names.values():
                 return []
@@ -89,15 +93,14 @@ class Snapshot:
         if self.parquet is None:
             return bool(self.symbols())
         try:
-            names = lower_names(pl.read_parquet_schema(self.parquet), str(self.parquet))
-            return "symbol" in names.values() and bool(pl.scan_parquet(self.parquet).select(pl.len()).collect().item())
+            names = lower_names(scan_parquet(self.parquet).collect_schema(), str(self.parquet))
+            return "symbol" in names.values() and bool(scan_parquet(self.parquet).select(pl.len()).collect().item())
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{self.parquet}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
     def sha256(self, path: Path) -> str:
         """The file's hash. Raises DataError if the manifest gives another one."""
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_of(path)
         files = self.manifest.get("files", {})
         if "failures" in self.manifest and path.name not in files:  # a fetched snapshot names all that it holds
             raise DataError(
@@ -176,7 +179,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_text(path, RECORD))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SpecError, hint
+from engine.files import read_text
 
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 PAGES = ("a4", "us-letter")
@@ -75,7 +76,7 @@ def read_theme(path: Path) -> Theme:
     Raises SpecError that names the file, the key, what was read and what is allowed.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        raw = tomllib.loads(read_text(path))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}). A theme is a small TOML file.") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

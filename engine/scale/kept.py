@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from engine.errors import DataError
+from engine.files import open_file
 from engine.kernel.layout import Measured
 from engine.results import write_file
 from engine.scale.mapping import Mapper
@@ -135,7 +136,7 @@ def _taken_apart(value: Any, arrays: dict[str, Any]) -> Any:
 def _read(path: Path) -> Any:
     """The result that a file holds, None for a damaged one."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as held:
             return _put_together(json.loads(str(held["shape"])), held)
     except UNREADABLE:
         return None

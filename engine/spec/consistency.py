@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.errors import SpecError, hint
+from engine.files import is_plain
 from engine.formula import parse_formula
 from engine.sessions import FARTHEST
 from engine.spec.alternatives import backtest_problems, grid_problems
@@ -149,6 +150,9 @@ def _factor_problems(spec: StudySpec, known: Known) -> Iterator[str]:
             '[factors] set holds simple returns, which have no counterpart in [prices] returns = "log". Use returns = "simple", '
             "or columns of the snapshot."
         )
+    for name in factors.columns if factors.set is None else ():
+        if not is_plain(name):
+            yield f'[factors] columns: "{name}" is empty or holds a part of a path. A symbol is a plain name such as BZ=F.'
     for name in sorted({n for n in factors.columns if factors.columns.count(n) > 1}):
         yield f'[factors] columns: "{name}" stands there more than once.'
 

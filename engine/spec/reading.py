@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from engine.errors import SpecError, hint
+from engine.files import read_text
 from engine.spec.claims import Claim, ClaimPart
 from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
@@ -18,7 +19,7 @@ from engine.spec.design import Known, StudySpec
 def read_spec(path: Path, known: Known) -> StudySpec:
     """Read and check ``study.toml``. Raises SpecError that names the file, the key, what was read and what is allowed."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        raw = tomllib.loads(read_text(path))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}). A study is a folder with a study.toml.") from None
     except UnicodeDecodeError:

@@ -17,6 +17,7 @@ import polars as pl
 from curl_cffi.requests import exceptions as web
 
 from engine.errors import DataError, MissingData
+from engine.files import read_bytes
 from engine.market.sources.source import Access, Failure, Fetch, Fetched, Source
 from engine.market.sources.web import BoundedSession, Trouble, trouble
 
@@ -34,9 +35,7 @@ def _start(access: Access) -> Fetch:
     def fetch(symbol: str, first: date, last: date) -> Fetched | Failure:
         try:
             if path.is_file():
-                if path.stat().st_size > access.max_bytes:
-                    raise DataError(f"{path}: has more than {access.max_bytes} bytes")
-                data, where = path.read_bytes(), str(path)
+                data, where = read_bytes(path, access.max_bytes), str(path)
             else:
                 where = LIBRARY.format(name=access.place)
                 data = _download(where, access)
