@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.libraries import ignore_working_folder
+
 __version__ = "0.1.0"
 __all__ = ["StudyResult", "load_study", "run_study"]
 
 if TYPE_CHECKING:
     from engine.results import StudyResult
     from engine.study import load_study, run_study
+
+
+ignore_working_folder()  # before any library is imported
 
 
 def __getattr__(name: str) -> Any:

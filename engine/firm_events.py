@@ -17,13 +17,16 @@ import polars as pl
 from engine.announcements import Reaction
 from engine.announcements.contamination import (
     FLAGGED,
+    MOST_NEAR,
     Contamination,
     Listed,
     Near,
+    check_near,
     firm_events,
     firms_of,
     near_events,
     overlapping,
+    reach_of,
     runs,
     same_day_rows,
 )
@@ -99,6 +102,7 @@ def _apply(
     joint: Mapping[tuple[str, str], int],
 ) -> tuple[EventPanel, list[Contamination], list[Exclusion]]:  # fmt: skip
     """The panel without the estimation rows that are left out, a row for each other event, and the pairs that leave."""
+    _check_near(panel, around)
     returns, rows, excluded = panel.returns.copy(), [], []
     for i, pair in enumerate(panel.pairs):
         ids, positions = around[panel.line[i]]
@@ -116,6 +120,17 @@ def _apply(
         if policy == "exclude" and inside:
             excluded.append(_exclusion(pair, inside, panel.event_window))
     return replace(panel, returns=returns), rows, excluded
+
+
+def _check_near(panel: EventPanel, around: Sequence[tuple[list[str], npt.NDArray[np.int64]]]) -> None:
+    """Raises DataError where the firms have more events near each other than can be told (`check_near`)."""
+    reach = np.array([reach_of(pair.own, panel.event_window) for pair in panel.pairs], np.int64)
+    near = 0
+    for i, (_, positions) in enumerate(around):
+        at = panel.line == i
+        low, high = (panel.position[at, None] + reach[at] + [0, 1]).T
+        near += int((np.searchsorted(positions, high) - np.searchsorted(positions, low) - 1).sum())
+    check_near(len(panel.pairs), near, MOST_NEAR)
 
 
 def _clusters(panel: EventPanel) -> dict[tuple[str, str], int]:

@@ -20,6 +20,7 @@ from engine.files import RECORD, digest_of, read_text
 from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
 from engine.kernel import MANY_EVENTS
+from engine.libraries import user_folder
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, find_snapshot
 from engine.market.outcomes import OUTCOMES
@@ -103,14 +104,17 @@ def known_names(charts: frozenset[str]) -> Known:
 
 
 def default_data_path(folder: Path) -> tuple[Path, ...]:
-    """Where snapshots are looked up: EVENTSTUDY_DATA, fixtures/prices above the study or here, the user's data folder."""
+    """Where snapshots are looked up: EVENTSTUDY_DATA, fixtures/prices above the study or here, the user's data folder.
+
+    A user without a home has none.
+    """
     entries = [Path(p) for p in os.environ.get("EVENTSTUDY_DATA", "").split(os.pathsep) if p.strip()]
     for base in (Path.cwd(), *folder.resolve().parents):
         if (base / "fixtures" / "prices").is_dir():
             entries.append(base / "fixtures" / "prices")
             break
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return (*entries, home / "event-study-engine" / "snapshots")
+    own = user_folder("XDG_DATA_HOME", ".local", "share")
+    return (*entries, *([own / "event-study-engine" / "snapshots"] if own is not None else []))
 
 
 def load_study(

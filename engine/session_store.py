@@ -18,24 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.files import open_file
+from engine.libraries import cache_folder
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 MADE_BY = ("exchange-calendars", "pandas", "numpy")
 
 
-def store_folder() -> Path | None:
-    """``$XDG_CACHE_HOME/event-study-engine``, else that in ``~/.cache``; None for a user without a home."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "event-study-engine"
-    except RuntimeError:
-        return None
-
-
 def kept(name: str, make: Callable[[], Arrays]) -> Arrays:
     """The arrays of ``make()``: from the cache folder where an earlier run of the same versions left them, else made and left
     there."""
-    folder = store_folder()
+    folder = cache_folder()
     if folder is None:
         return make()
     path = folder / f"{name}-{'-'.join(version(package) for package in MADE_BY)}.npz"
@@ -51,7 +44,6 @@ def kept(name: str, make: Callable[[], Arrays]) -> Arrays:
 def _leave(path: Path, arrays: Arrays) -> None:
     """Write the file whole, or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -11,7 +11,8 @@ import pytest
 import statsmodels.api as sm
 from conftest import cell, make_study, rows_of, run, simulated, texts, weekdays, write_rows
 
-from engine import load_study
+import engine.firm_events
+from engine import load_study, run_study
 from engine.announcements.contamination import (
     Listed,
     firm_clusters,
@@ -466,3 +467,20 @@ def test_advice_follows_from_what_else_happened() -> None:
 def test_an_unknown_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"\[contamination\] policy = 'drop'.*'flag', 'exclude' or 'trim_estimation'"):
         run(firms_study(tmp_path, "drop"))
+
+
+def test_events_of_one_firm_that_would_fill_the_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of rows is known before one is made: it grows with the square of the events of a firm."""
+    days = enumerate(weekdays(140)[80:120])
+    events = [{"event_id": f"e{i}", "symbol": "AAA", "announced_at": day} for i, day in days]
+    study = make_study(tmp_path, events, simulated(1, ["AAA"], 260))
+    rows = run_study(load_study(study)).tables["contamination"]
+    near = len(rows.select("event_id", "other_event_id").unique())
+    assert near == sum(i + min(39 - i, 5) for i in range(40))  # all that came before, and five sessions after day 0
+    monkeypatch.setattr(engine.firm_events, "MOST_NEAR", near - 1)
+    with pytest.raises(DataError, match=r"of 40 events, 965 pairs .*; 964 are allowed\..*EVENTSTUDY_LIMITS=2 "):
+        run_study(load_study(study))
+    monkeypatch.setenv("EVENTSTUDY_LIMITS", "2")
+    assert run_study(load_study(study)).tables["contamination"].equals(rows)

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.errors import DataError
+from engine.files import raise_with, within
 from engine.sessions import Days, Window
 
 Ints = npt.NDArray[np.int64]
 FLAGGED = "none: flagged"
+MOST_NEAR = 2_000_000  # pairs of events of one firm near each other that are told one by one
+MOST_KIN = 20  # other lines of a firm that are named in one row
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def near_events(
     ids, positions: of `firm_events`. position: day 0 of the pair; own: its estimation window.
     """
     start, end = event_window.start, event_window.end
-    reach = min(own.start - end, start), max(own.end - start, end)
+    reach = reach_of(own, event_window)
     found = []
     for i in range(*np.searchsorted(positions, [position + reach[0], position + reach[1] + 1]).tolist()):
         if ids[i] == event_id:
@@ -105,6 +109,22 @@ def near_events(
         if near.in_event or near.estimation is not None:
             found.append(near)
     return found
+
+
+def check_near(events: int, near: int, allowed: int) -> None:
+    """Raises DataError where ``near`` pairs of events of one firm, about two rows each, are more than ``allowed``."""
+    if near > within(allowed):
+        raise DataError(
+            f"[events]: of {events:,} events, {near:,} pairs of one firm each lie in each other's windows, and "
+            f"contamination.csv has a row or two for each; {within(allowed):,} are allowed. Select fewer events, give the "
+            f"firms' own names in the column symbol or firm, shorten [model] estimation_window, or {raise_with(near, allowed)}."
+        )
+
+
+def reach_of(own: Window, event_window: Window) -> tuple[int, int]:
+    """How far from day 0, in sessions, another event may lie and still meet a window of the pair."""
+    start, end = event_window.start, event_window.end
+    return min(own.start - end, start), max(own.end - start, end)
 
 
 def overlapping(positions: Ints, event_window: Window) -> Ints:
@@ -143,7 +163,10 @@ def same_day_rows(listed: Sequence[Listed]) -> list[Contamination]:
                 found.append(_row(row, "same_day", other[0] if other else "", said))
             kin = sorted(lines[row.event_id, row.firm] - {row.symbol})
             if kin:
-                found.append(_row(row, "same_firm", "", f"{FLAGGED}; one cluster with {', '.join(kin)}"))
+                more = f" and {len(kin) - MOST_KIN} more" if len(kin) > MOST_KIN else ""
+                found.append(
+                    _row(row, "same_firm", "", f"{FLAGGED}; one cluster with {', '.join(kin[:MOST_KIN])}{more}")
+                )
     return found
 
 

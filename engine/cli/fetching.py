@@ -13,6 +13,7 @@ import typer
 from engine.cli.console import choice, progress, say, show_changes
 from engine.cli.studies import study_folder
 from engine.errors import MissingData, SpecError
+from engine.libraries import user_folder
 
 if TYPE_CHECKING:
     from engine.market.fetching import Wanted
@@ -44,6 +45,9 @@ def fetch_prices(study: str, source: str, place: str | None, out: Path | None) -
         name = needs.snapshot
         wanted = [Wanted(s, needs.exchanges.get(s), True) for s in sorted(needs.benchmarks)]
         wanted += [Wanted(s, e) for s, e in sorted(needs.exchanges.items()) if s not in needs.benchmarks]
+    own = user_folder("XDG_DATA_HOME", ".local", "share")
+    if out is None and own is None:
+        raise SpecError("this user has no home folder, so there is no data folder. Give --out DIR, or set HOME.")
     base = out.resolve() if out is not None else default_data_path(folder)[-1] / fetched_name(name)
     root = _fetched(folder, base, source, place, wanted, needs.first)
     print(root)

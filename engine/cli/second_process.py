@@ -81,7 +81,8 @@ def _cores() -> int:
 
 def _begun() -> subprocess.Popen[bytes] | None:
     """The process, in a session of its own; None where the system gives none."""
-    program = PROGRAM.format(path=sys.path, parent=os.getpid())
+    path = [entry for entry in sys.path if os.path.isabs(entry)]  # "" is the working folder
+    program = PROGRAM.format(path=path, parent=os.getpid())
     with suppress(OSError):
         return subprocess.Popen(
             [sys.executable, "-P", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -23,6 +23,7 @@ from engine.cli.sharing import Sharing
 from engine.cli.studies import STUDIES, load, study_folder, study_folders
 from engine.cli.validating import bless_one, validate_against, validate_studies
 from engine.errors import DataError, EngineError, MissingData, SpecError
+from engine.libraries import settle
 
 if TYPE_CHECKING:
     pass
@@ -201,6 +202,7 @@ def _end_output() -> None:
 
 def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
+    settle()
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         with own_process():

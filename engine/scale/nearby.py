@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.announcements.contamination import FLAGGED
+from engine.announcements.contamination import FLAGGED, check_near
 from engine.firm_events import halted_words
 from engine.scale.mapping import in_threads
 from engine.scale.order import in_order
@@ -26,6 +26,7 @@ Small = npt.NDArray[np.int32]
 # In alphabetical order, which is that of the table.
 KINDS = ("estimation_window", "event_window", "same_day", "suspended")
 ESTIMATION, EVENT, SAME_DAY, SUSPENDED = range(4)
+MOST_NEAR, MOST_STREAMED = 20_000_000, 100_000_000  # pairs of near events in memory, and made slice by slice
 SLICE = 16_384  # rows of the calendar at a time
 WIDE = 1 << 21  # more than any session, or any relative day
 
@@ -175,6 +176,7 @@ def _compiled(pairs: Pairs, window: Window, on_panel: npt.NDArray[np.bool_], gap
             yield Nearby(*room)
 
     total = sum(counts, np.zeros(len(KINDS), np.int64))
+    check_near(len(on_panel), int(max(total[EVENT], total[ESTIMATION])), MOST_STREAMED)
     return Surroundings({name: int(n) for name, n in zip(KINDS, total, strict=True) if n}, tuple(rows.words), made)
 
 
@@ -220,6 +222,7 @@ def _others(
     base = _base(pairs, at)
     begin = np.searchsorted(keys, base + np.clip(position + low, -WIDE // 4, WIDE // 2))
     count = np.searchsorted(keys, base + np.clip(position + high, -WIDE // 4, WIDE // 2), side="right") - begin
+    check_near(len(on_panel), int(count.sum()) - len(at), MOST_NEAR)
     pair = np.repeat(np.arange(len(at)), count)
     near = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
     mine = listed[near] != at[pair]

@@ -20,6 +20,7 @@ import polars as pl
 from curl_cffi.requests import Response
 from curl_cffi.requests import exceptions as web
 
+from engine.libraries import cache_folder
 from engine.market.sources.source import PRICE_COLUMNS, Access, Failure, Fetch, Fetched, Source
 from engine.market.sources.web import BoundedSession, Trouble, trouble
 
@@ -69,6 +70,8 @@ def _start(access: Access) -> Fetch:
     import yfinance as yf  # type: ignore[import-untyped]  # 1 s
     from yfinance.data import YfData  # type: ignore[import-untyped]
 
+    if (folder := cache_folder()) is not None:  # it unpickles what it kept
+        yf.set_tz_cache_location(str(folder / "yfinance"))
     yf.config.debug.hide_exceptions = False
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # every failure becomes a Failure
     session = YahooSession(access)
