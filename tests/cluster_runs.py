@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -140,3 +143,68 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("engine.scale.cluster.PATIENCE", 1)
     with pytest.raises(UpstreamError, match=r"tcp://127\.0\.0\.1:9: does not answer"), on_cluster("tcp://127.0.0.1:9"):
         pass
+
+
+def client_ports(cluster: Any) -> list[int]:
+    """The ports of the web servers of the workers."""
+    return [worker.services["dashboard"] for worker in cluster.scheduler.workers.values()]
+
+
+def listening(cluster: Any) -> list[str]:
+    """The addresses at which this process and its children listen, by the system's own table."""
+    ours = {str(os.getpid()), *(str(w.pid) for w in cluster.workers.values() if hasattr(w, "pid") and w.pid)}
+    sockets = set()
+    for process in ours:
+        for handle in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                sockets.add(os.readlink(handle))
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[3] == "0A" and f"socket:[{cells[9]}]" in sockets:
+                found.append("127.0.0.1" if cells[1].startswith("0100007F:") else cells[1])
+    return found
+
+
+def test_no_one_without_the_key_of_the_run_reaches_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every user of a machine reaches its loopback, and whoever is answered by a scheduler or a worker runs code."""
+    seen = []
+    made = distributed.LocalCluster
+
+    def watched(**settings: Any) -> Any:
+        seen.append(made(**settings))
+        return seen[-1]
+
+    monkeypatch.setattr(distributed, "LocalCluster", watched)
+    with on_cluster(None, 1) as mapper:
+        assert list(mapper(abs, [-1, -2])) == [1, 2]
+        (cluster,) = seen
+        addresses = [cluster.scheduler.address, *cluster.scheduler.workers]
+        addresses += [worker.nanny for worker in cluster.scheduler.workers.values()]
+        assert len(addresses) == 3
+        for address in addresses:
+            assert address.startswith("tls://127.0.0.1:")
+            with pytest.raises((OSError, TimeoutError)):
+                distributed.Client(address.replace("tls:", "tcp:"), timeout=2, set_as_default=False)
+            stranger = distributed.security.Security.temporary()
+            with pytest.raises((OSError, TimeoutError)):
+                distributed.Client(address, timeout=2, set_as_default=False, security=stranger)
+        pages = [cluster.scheduler.http_server.port, *client_ports(cluster)]
+        assert len(pages) == 2
+        for port in pages:
+            for path in ("/health", "/info/main/workers.html", "/json/counts.json", "/metrics", "/"):
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5)
+        assert set(listening(cluster)) == {"127.0.0.1"}
+        (scratch,) = {worker.local_directory for worker in cluster.scheduler.workers.values()}
+    assert not Path(scratch).exists()
+
+
+def test_a_worker_imports_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("multiprocessing", "numpy", "distributed", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'a').write(__name__)\n")
+    monkeypatch.chdir(tmp_path)
+    with on_cluster(None, 1) as mapper:
+        assert list(mapper(abs, [-1])) == [1]
+    assert not (tmp_path / "ran").exists()

@@ -80,18 +80,17 @@ def test_no_library_reads_its_settings_from_the_working_folder(tmp_path: Path) -
 
 @pytest.mark.parametrize("start", [("-P", "-c", COMMAND), ("-m", "engine.cli")], ids=["as installed", "-m"])
 def test_a_run_beside_planted_files_runs_none_of_them(tmp_path: Path, start: tuple[str, ...]) -> None:
-    """In the first process, and in the second one that a study with a claim begins."""
-    study = make_study(
-        tmp_path / "study", EVENTS, simulated(1, ["AAA"], 260), report={"charts": ["caar_path"]},
-        claims={"C1": {"text": "Up.", "sign": "+", "test": "cross_sectional_t", "windows": [[0, 0]]}},
-    )  # fmt: skip
+    """In the first process, and in the second one that a memo begins."""
+    study = make_study(tmp_path / "study", EVENTS, simulated(1, ["AAA"], 260), report={"charts": ["caar_path"]})
     beside(study)
     for name in ("multiprocessing", "pickle") if "-m" in start else ():
         (study / f"{name}.py").unlink()  # python -m reads its own library there before a line of the engine
-    done = subprocess.run(
-        [sys.executable, *start, "run", "."], cwd=study, env=environment(tmp_path / "home"), capture_output=True, text=True
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    for verb in ("run", "memo"):
+        done = subprocess.run(
+            [sys.executable, *start, verb, "."], cwd=study, env=environment(tmp_path / "home"), capture_output=True,
+            text=True,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
     assert not (study / "ran").exists()
     assert (study / "out" / "memo.html").is_file()
 

@@ -8,7 +8,9 @@ result are those of threads, and memory does not grow with the number of tasks.
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +25,8 @@ from engine.scale.mapping import Mapper
 T = TypeVar("T")
 D = TypeVar("D")
 AHEAD = 2  # tasks a thread of the cluster: one that it does, and one that lies ready
+# What Dask's web servers would show of a run to every user of the machine; the servers themselves cannot be turned off.
+NO_PAGES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 PATIENCE = 20  # seconds until a scheduler must have answered
 
 
@@ -42,10 +46,14 @@ def on_cluster(scheduler: str | None, workers: int = 0) -> Iterator[Mapper]:
         ) from None
     with ExitStack() as stack:
         stack.enter_context(_quiet())
+        security = None
         if scheduler is None:
-            scheduler = stack.enter_context(_processes(distributed, workers)).scheduler_address
+            cluster = stack.enter_context(_processes(distributed, workers))
+            scheduler, security = cluster.scheduler_address, cluster.security
         try:
-            client = stack.enter_context(distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False))
+            client = stack.enter_context(
+                distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False, security=security)
+            )
         except (OSError, TimeoutError) as error:
             raise UpstreamError(
                 f"--scheduler {scheduler}: does not answer ({type(error).__name__}). Is it running, and can it be reached from "
@@ -58,11 +66,45 @@ def on_cluster(scheduler: str | None, workers: int = 0) -> Iterator[Mapper]:
         yield partial(_mapped, client)
 
 
-def _processes(distributed: Any, workers: int) -> Any:
-    """A cluster of this machine: one thread a process, no dashboard, nothing limited."""
-    return distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, worker_dashboard_address=None
-    )
+@contextmanager
+def _processes(distributed: Any, workers: int) -> Iterator[Any]:
+    """A cluster of this machine for this run alone: one thread a process, no dashboard, nothing limited.
+
+    Whoever reaches a scheduler runs code as its owner, and every user of a machine reaches its loopback: only who has the key
+    of this run is answered, and it stands in no file. Workers import nothing from the working folder.
+    """
+    try:
+        security = distributed.security.Security.temporary()
+    except ImportError:
+        raise SpecError(
+            "--workers needs the package cryptography, so that no other user of this machine can reach the processes. Install "
+            "it with: pip install 'event-study-engine[scale]'."
+        ) from None
+    with (
+        tempfile.TemporaryDirectory(prefix="eventstudy-workers-", ignore_cleanup_errors=True) as scratch,
+        _variable("PYTHONSAFEPATH", "1"),
+        import_module("dask").config.set(NO_PAGES),
+        distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None,
+            worker_dashboard_address=None, host="127.0.0.1", security=security, local_directory=scratch,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port, where no page is
+        ) as cluster,
+    ):  # fmt: skip
+        yield cluster
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable for the processes that are started meanwhile."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextmanager
