@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import DataError
-from engine.files import TABLE, check_file, raise_with, read_bytes, within
+from engine.files import MARKS, TABLE, TEXT, check_file, raise_with, read_bytes, within, wrong_text
 
 ROW = "#row"  # the column that holds each row's number in the file, the header being row 1
+PILED = rf"\p{{M}}{{{MARKS + 1}}}"
 COLUMNS, CELLS = 5_000, 200_000_000  # of one CSV file
 # What a library would unpack by itself, to whatever size.
 COMPRESSED: dict[str, bytes | tuple[bytes, ...]] = {
@@ -42,9 +43,25 @@ def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
     if twice:
         raise DataError(f'{path}: row 1: the column "{twice[0]}" stands there more than once. Keep one.')
     named = table.rename(dict(zip(table.columns, names, strict=True)))
+    _check_texts(path, named)
     return named.with_columns(pl.int_range(2, pl.len() + 2).alias(ROW)).filter(
         pl.any_horizontal(pl.col(names).is_not_null())
     )
+
+
+def _check_texts(path: Path, table: pl.DataFrame) -> None:
+    """Raises DataError for a header or a cell that is too long to be told, or that piles up combining marks (`wrong_text`)."""
+    for name in table.columns:
+        if wrong := wrong_text(name):
+            raise DataError(f"{path}: row 1: the name of a column {wrong}.")
+    numbered = table.with_columns(pl.int_range(2, pl.len() + 2).alias(ROW))
+    rows = numbered.filter(pl.any_horizontal(pl.col(table.columns).str.len_bytes() > within(TEXT)))
+    if not all(column.str.len_bytes().sum() == column.str.len_chars().sum() for column in table):  # not ASCII alone
+        rows = pl.concat([rows, numbered.filter(pl.any_horizontal(pl.col(table.columns).str.contains(PILED)))])
+    for row in rows.iter_rows(named=True):
+        for name in table.columns:
+            if wrong := wrong_text(row[name] or ""):
+                raise DataError(f"{path}: row {row[ROW]}, column {name}: the cell {wrong}.")
 
 
 def read_cells(path: Path) -> pl.DataFrame:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMED, MOST_COMPARED = 200, 10_000  # names that a hint tells, and among which it looks for the nearest
+
 
 class EngineError(Exception):
     """Any failure that the engine explains; ``exit_code`` is what the command line returns."""
@@ -48,6 +50,7 @@ def hint(read: str, known: Iterable[str]) -> str:
     names = sorted({name for name in known if name and not name.startswith("#")})
     if not names:
         return "None is known."
-    near = difflib.get_close_matches(read, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(read[:MOST_NAMED], names[:MOST_COMPARED], n=1, cutoff=0.6)
     guess = f'Did you mean "{near[0]}"? ' if near else ""
-    return f"{guess}Known: {', '.join(names)}."
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{guess}Known: {', '.join(names[:MOST_NAMED])}{more}."

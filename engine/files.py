@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import stat
+import unicodedata
 from io import BufferedReader
 from pathlib import Path
 
@@ -19,6 +20,8 @@ FACTOR = "EVENTSTUDY_LIMITS"
 SETTINGS = 2_000_000  # bytes of a study.toml, a theme, a model of the user's own
 RECORD = 100_000_000  # bytes of a manifest, or of what a fetch keeps
 TABLE = 1_000_000_000  # bytes of a table as text
+TEXT = 4_000  # characters of one text in a study or a cell
+MARKS = 30  # combining marks in a row: what Unicode's Stream-Safe Text Format (UAX 15) allows
 ANY = 2**60  # bytes of a file that is read in pieces
 
 
@@ -101,6 +104,20 @@ def digest_of(path: Path) -> str:
     """The sha256 of a regular file of any size. Raises OSError as `open_file`."""
     with open_file(path, ANY) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def wrong_text(text: str) -> str:
+    """What is wrong with a text that will stand in a memo, "" if nothing: its length, or a pile of combining marks."""
+    if len(text) > within(TEXT):
+        return (
+            f"has {len(text):,} characters, {within(TEXT):,} are allowed. Shorten it, or {raise_with(len(text), TEXT)}"
+        )
+    marks = 0
+    for sign in text if not text.isascii() else "":
+        marks = marks + 1 if unicodedata.category(sign).startswith("M") else 0
+        if marks > MARKS:
+            return f"has more than {MARKS} combining marks in a row, which no script has. Leave them out"
+    return ""
 
 
 def is_plain(name: str) -> bool:

@@ -17,10 +17,10 @@ from engine.cli.fetching import fetch_prices
 from engine.cli.running import memo_one, run_one
 from engine.cli.validating import bless_one
 from engine.csvtext import CELLS, COLUMNS, read_text_table, scan_parquet
-from engine.errors import DataError, EngineError, SpecError
+from engine.errors import DataError, EngineError, SpecError, hint
 from engine.files import FACTOR
 from engine.inplace import own_place
-from engine.market import find_snapshot, read_series
+from engine.market import find_snapshot, partitions, read_series
 
 EVENTS = [{"event_id": f"e{i}", "symbol": "AAA", "announced_at": f"2015-0{i}-18"} for i in range(5, 9)]
 
@@ -166,3 +166,67 @@ def test_a_csv_of_more_columns_or_cells_than_allowed_is_refused(
     path.write_text(",".join(f"c{i}" for i in range(COLUMNS)) + "\n" * (2 * CELLS // COLUMNS + 1))
     with pytest.raises(DataError, match="cells, 400,000,000 are allowed"):
         read_text_table(path, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("x" * 4_001, "4,001 characters, 4,000 are allowed"), ("a" + "\u0301" * 31, "30 combining marks")],
+)
+def test_a_text_that_no_page_can_hold_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    """It would cost the page of the memo gigabytes."""
+    series = simulated(1, ["AAA"], 260)
+    for place, tables in {
+        "title": {"title": text}, "claims.C1.statement": {"claims": {"C1": {"statement": text}}}, "a key of": {text: 1},
+    }.items():  # fmt: skip
+        study = make_study(tmp_path / "study", EVENTS, series)
+        told = (study / "study.toml").read_text()
+        head = f'"{text}" = 1\n' if place == "a key of" else f'title = "{text}"\n' if place == "title" else ""
+        tail = f'\n[claims.C1]\nstatement = "{text}"\n' if "claims" in tables else ""
+        body = told.replace('title = "A made-up study"\n', "") if place == "title" else told
+        (study / "study.toml").write_text(head + body + tail)
+        with pytest.raises(SpecError, match=re.escape(place) + ".*" + words):
+            load_study(study)
+    study = make_study(tmp_path / "study", [{**EVENTS[0], "kind": text}], series)
+    with pytest.raises(DataError, match=f"row 2, column kind: the cell has .*{words}"):
+        load_study(study)
+    study = make_study(tmp_path / "study", [{**EVENTS[0], text: "x"}], series)
+    with pytest.raises(DataError, match=f"row 1: the name of a column has .*{words}"):
+        load_study(study)
+
+
+def test_marks_as_a_script_has_them_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("name\nViê\u0323t Nam\n" + "e\u0301" * 100 + "\n中国铁建\n")
+    assert len(read_text_table(path, "")) == 3
+
+
+def test_of_a_wide_table_the_columns_of_prices_are_read(tmp_path: Path) -> None:
+    dates = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 1, 3), eager=True)
+    wide = {f"x{i}": [1.0] * 3 for i in range(2_003)}
+    pl.DataFrame({"symbol": ["A"] * 3, "Date": dates, "close": [1.0, 2.0, 3.0], **wide}).write_parquet(
+        tmp_path / "p.parquet"
+    )
+    snapshot = find_snapshot(str(tmp_path / "p.parquet"), tmp_path, ())
+    assert set(read_series(snapshot, ["A"])[0]["A"].columns) == {"close"}
+    pl.DataFrame({"symbol": ["A"] * 3, "Date": dates, **wide}).write_parquet(tmp_path / "p.parquet")
+    with pytest.raises(DataError, match="none of the columns close, adj_close, return"):
+        read_series(snapshot, ["A"])
+
+
+def test_a_parquet_file_of_more_rows_than_allowed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "p.parquet"
+    days = pl.date(2020, 1, 1) + pl.duration(days=pl.int_range(10))
+    pl.select(symbol=pl.lit("A"), date=days, close=pl.lit(1.0)).write_parquet(path, row_group_size=5)
+    assert partitions.parted(path) is not None
+    for name, limit, words in (("MOST_IN_GROUP", 4, "5 rows in one row group, 4"), ("MOST_ROWS", 9, "10 rows, 9")):
+        with monkeypatch.context() as context:
+            context.setattr(partitions, name, limit)
+            with pytest.raises(DataError, match=f"has {words} are allowed.*{FACTOR}=2"):
+                partitions.parted(path)
+
+
+def test_a_hint_names_some_of_very_many() -> None:
+    names = [f"symbol{i:06d}" for i in range(100_000)]
+    said = hint("symbol000007x", names)
+    assert 'Did you mean "symbol000007"' in said
+    assert said.endswith("symbol000199 and 99800 more.")

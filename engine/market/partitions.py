@@ -21,12 +21,13 @@ import polars as pl
 
 from engine.csvtext import scan_parquet
 from engine.errors import DataError
-from engine.files import ANY, check_file, open_file
+from engine.files import ANY, check_file, open_file, raise_with, within
 from engine.market.prices import PriceSeries, series_values, table_series, with_delisting
 from engine.market.snapshots import lower_names
 
 # What values are made of, as in `prices`; other columns are not decoded.
 NEEDED = ("return", "delisting_return", "adj_close", "close", "dividend", "volume")
+MOST_ROWS, MOST_IN_GROUP = 1_000_000_000, 50_000_000
 SPARSE = 20_000  # rows for each symbol asked for: from here on theirs alone are decoded, mostly less than a tenth of the part
 
 Column = tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]
@@ -107,6 +108,7 @@ def parted(path: Path) -> PartedFile | None:
             schema, footer = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
+    _check_rows(path, footer)
     names = {
         own: name for own, name in lower_names(schema.names, str(path)).items() if name in ("symbol", "date", *NEEDED)
     }
@@ -125,6 +127,20 @@ def parted(path: Path) -> PartedFile | None:
     parts = _parts(footer, schema.names.index(next(own for own, n in names.items() if n == "symbol")))
     last = _last_day(footer, schema.names.index(next(own for own, n in names.items() if n == "date")))
     return PartedFile(path, path, names, numbered, parts or (), footer.num_rows, last)
+
+
+def _check_rows(path: Path, footer: Any) -> None:
+    """Raises DataError for more rows than are allowed: a few bytes can stand for any number of equal ones."""
+    largest = max((footer.row_group(group).num_rows for group in range(footer.num_row_groups)), default=0)
+    for rows, allowed, what in (
+        (footer.num_rows, MOST_ROWS, "rows"),
+        (largest, MOST_IN_GROUP, "rows in one row group"),
+    ):
+        if rows > within(allowed):
+            raise DataError(
+                f"{path}: has {rows:,} {what}, {within(allowed):,} are allowed. Write it in row groups of about 1,000,000 rows, "
+                f"without the listings that no study needs, or {raise_with(rows, allowed)}."
+            )
 
 
 def _last_day(footer: Any, column: int) -> np.datetime64 | None:

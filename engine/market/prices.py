@@ -17,6 +17,7 @@ from engine.market.snapshots import Snapshot, lower_names
 VALUES = ("close", "adj_close", "return")
 FURTHER = ("dividend", "split", "volume", "shares")
 RANGE = ("open", "high", "low")  # for the quality report and price limits alone: what is no number is NaN
+COLUMNS = {"symbol", "date", *VALUES, *FURTHER, *RANGE, "delisting_return"}  # what is read of a table with more
 SMALLEST, LARGEST = 1e-12, 1e15  # of a price; whatever is outside is a slip, and would overflow in a square
 LARGEST_RETURN = 1e6
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
@@ -71,7 +72,10 @@ def _read_parquet(snapshot: Snapshot, wanted: list[str]) -> pl.DataFrame:
         names = lower_names(lazy.collect_schema().names(), where)
         if "symbol" not in names.values():
             raise DataError(f'{where}: has no column "symbol". Columns read: {", ".join(names)}.')
-        return lazy.rename(names).filter(pl.col("symbol").cast(pl.String).is_in(wanted)).collect()
+        own = {c: n for c, n in names.items() if n in COLUMNS}
+        if not {*own.values()} & {*VALUES}:
+            raise DataError(f"{where}: has none of the columns {', '.join(VALUES)}. Read: {', '.join(names)}.")
+        return lazy.select(list(own)).rename(own).filter(pl.col("symbol").cast(pl.String).is_in(wanted)).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{where}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 

@@ -91,7 +91,7 @@ class Snapshot:
     def holds_series(self) -> bool:
         """Whether there is any series; a parquet file is not read for it."""
         if self.parquet is None:
-            return bool(self.symbols())
+            return any(p.name != "symbols.csv" for p in self.prices.glob("*.csv"))
         try:
             names = lower_names(scan_parquet(self.parquet).collect_schema(), str(self.parquet))
             return "symbol" in names.values() and bool(scan_parquet(self.parquet).select(pl.len()).collect().item())

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from engine.errors import SpecError, hint
-from engine.files import read_text
+from engine.files import read_text, wrong_text
 from engine.spec.claims import Claim, ClaimPart
 from engine.spec.consistency import contradictions
 from engine.spec.design import Known, StudySpec
@@ -31,7 +31,7 @@ def read_spec(path: Path, known: Known) -> StudySpec:
 
 def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
     """Check an already parsed study. Raises SpecError; ``where`` names the source in messages."""
-    problems = [*_unknown_keys(raw)]
+    problems = [*_wrong_texts(raw)] or [*_unknown_keys(raw)]
     if not problems:
         try:
             spec = StudySpec.model_validate(raw)
@@ -42,6 +42,22 @@ def parse_spec(raw: Mapping[str, Any], where: str, known: Known) -> StudySpec:
     if problems:
         raise SpecError("\n".join(f"{where}: {p}" for p in problems))
     return spec
+
+
+def _wrong_texts(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Keys and texts that are too long to be told, or pile up combining marks."""
+    waiting: list[tuple[str, Any]] = [("", raw)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += [(f"{place}.{str(key)[:80]}".lstrip("."), one) for key, one in value.items()]
+            for key in value:
+                if wrong := wrong_text(str(key)):
+                    yield f"a key of {place or 'the study'} {wrong}."
+        elif isinstance(value, list):
+            waiting += [(place, one) for one in value]
+        elif isinstance(value, str) and (wrong := wrong_text(value)):
+            yield f"{place}: the text {wrong}."
 
 
 def _unknown_keys(raw: Mapping[str, Any]) -> Iterator[str]:
