@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -28,10 +30,9 @@ def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
         raise DataError(f"{path}: is empty. {wanted}") from None
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as CSV: {_plain(str(error))}") from None
-    names = [c.strip().lstrip("\ufeff") for c in table.columns]
-    twice = [
-        c.partition("_duplicated_")[0] for c in names if "_duplicated_" in c
-    ]  # how polars tells two of a name apart
+    names = [c.strip().lstrip("\ufeff") for c in unquoted(table.columns)]
+    told_apart = [re.fullmatch(r"(.*)_duplicated_\d+", c, re.DOTALL) for c in names]  # by polars, two of one name
+    twice = [found[1] for found in told_apart if found is not None and found[1] in names]
     twice += [c for c in names if names.count(c) > 1]
     if "" in names or "" in twice:
         raise DataError(f"{path}: row 1: a column has no name. Name it, or remove the last comma of the header.")
@@ -41,6 +42,11 @@ def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
     return named.with_columns(pl.int_range(2, pl.len() + 2).alias(ROW)).filter(
         pl.any_horizontal(pl.col(names).is_not_null())
     )
+
+
+def unquoted(names: Sequence[str]) -> list[str]:
+    """The names of the columns as the file states them: polars leaves the doubled quotes of a quoted name as they are."""
+    return [name.replace('""', '"') for name in names]
 
 
 def _plain(message: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from engine.errors import DataError, SpecError
+from engine.csvtext import unquoted
+from engine.errors import DataError, SpecError, visible_json
 from engine.inplace import tidy, whole_folder, write_file
 from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
 
@@ -213,6 +214,7 @@ def _read_table(path: Path, name: str, manifest: Mapping[str, Any]) -> pl.DataFr
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
         text = pl.read_csv(path, infer_schema=False)
+        text.columns = unquoted(text.columns)
         coefficients = manifest.get("coefficients", []) if name == "fits" else []
         kinds = SCHEMAS[name] | dict.fromkeys(coefficients, NUMBER)
         return text.select(
@@ -266,5 +268,5 @@ def _as_text(column: pl.Series) -> pl.Series:
 
 
 def to_json(manifest: Mapping[str, Any]) -> str:
-    """The manifest as sorted, indented JSON with a final newline."""
-    return json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """The manifest as sorted, indented JSON with a final newline; what a reader does not see is escaped."""
+    return visible_json(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)) + "\n"

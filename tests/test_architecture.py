@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
-    "results": GROUND | {"schemas", "inplace"},
+    "results": GROUND | {"schemas", "inplace", "csvtext"},
     "supply": TABLES | {"lines"},
     "usercode": GROUND,
     "benchmarks": TABLES | {"models"},

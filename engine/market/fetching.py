@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine.errors import DataError, SpecError, UpstreamError
+from engine.errors import DataError, SpecError, UpstreamError, visible_json
 from engine.inplace import claimed
 from engine.market.cleaning import clean
 from engine.market.snapshots import vintages
@@ -76,6 +76,7 @@ def fetch_snapshot(
     source = SOURCES[source_name]
     partial = base.parent / f".{base.name}.partial"
     request = {"source": source_name, "place": access.place, "first": first.isoformat()}
+    request |= {"server": access.base} if access.base is not None else {}
     try:
         with claimed(partial):
             return _fetched(base, partial, request, source, wanted, first, now, access, manners, on_progress)
@@ -201,8 +202,10 @@ def _seal(
     if symbols:
         (partial / "symbols.csv").write_bytes(symbols)
         hashes["symbols.csv"] = {"sha256": hashlib.sha256(symbols).hexdigest(), "rows": len(files)}
+    server = state["request"].get("server")
     manifest = {
         **source.about,
+        **({} if server is None else _from_test_server(server, source)),
         "versions": {p: version(p) for p in source.packages},
         "retrieved_on": now.astimezone(UTC).date().isoformat(),
         "asked": state["request"],
@@ -216,6 +219,15 @@ def _seal(
     root = next(base.parent / name for name in names if not (base.parent / name).exists())
     os.rename(partial, root)
     return root
+
+
+def _from_test_server(server: str, source: Source) -> dict[str, Any]:
+    """What the manifest says of numbers that a server on this machine gave in the place of the source."""
+    return {
+        "source": f"a test server at {server}, asked in place of {source.about['source']}",
+        "redistributable": False,
+        "limits": f"Made up or copied by whoever runs the server at {server}; not prices of {source.about['source']}.",
+    }
 
 
 def _given_up(
@@ -248,7 +260,7 @@ def _sha256(path: Path) -> str:
 
 
 def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (visible_json(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)) + "\n").encode()
 
 
 def _write(path: Path, data: bytes) -> None:
