@@ -22,6 +22,7 @@ import pytest
 from conftest import make_study, run, simulated
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from test_memo_formats import small
 from test_report import with_settings
 
@@ -31,6 +32,7 @@ from engine.report import MEMO_FORMATS, memo_files
 from engine.report.formats import one_line
 from engine.report.writers.sheets import full_csv_of, spreadsheet_text
 from engine.results import to_json
+from engine.spec import StudySpec
 from engine.validation import Check, as_html, as_json, as_junit
 
 ENGINE = Path(__file__).parents[1] / "engine"
@@ -356,11 +358,28 @@ def test_what_is_no_finite_number_is_empty(tmp_path: Path) -> None:
         tmp_path / "large", events, series, windows={"event": [-5, 5], "car": [[0, 3]], "named": {"late": [0, 90]}},
         significance={"tests": ["cross_sectional_t"], "group_by": []}, limits={"max_excluded_share": 1.0}, report={"charts": []},
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        tables = run(folder).tables
+    tables = run(folder).tables
     assert len(tables["deal_windows"]) == 4
     assert tables["deal_windows"]["bhar"].null_count() == 2
     for name, table in tables.items():
         for column in table.iter_columns():
             assert column.dtype != pl.Float64 or not column.is_infinite().any(), (name, column.name)
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("limits", "max_excluded_share"), ("significance", "alpha"), ("backtest", "notional"), ("backtest", "cost_bp"),
+        ("certificate", "effects"), ("claims.C1", "margin"), ("claims.C1", "effect"), ("deals", "rates"),
+        ("benchmark", "own_weight"), ("model", "half_life"),
+    ],
+)  # fmt: skip
+def test_a_number_of_a_study_is_finite(table: str, key: str, value: str) -> None:
+    wrapped = {"effects": [float(value)], "rates": {"EUR": float(value)}, "own_weight": {"A": float(value)}}
+    where, _, name = table.partition(".")
+    inside = {key: wrapped.get(key, float(value))}
+    with pytest.raises(ValidationError) as refused:
+        StudySpec.model_validate({where: {name: inside} if name else inside})
+    said = [e["type"] for e in refused.value.errors() if e["loc"][0] == where and key in e["loc"]]
+    assert said == ["finite_number"]

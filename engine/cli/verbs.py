@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import io
+import math
 import os
 import sys
 from contextlib import suppress
@@ -165,6 +166,8 @@ def validate(
         raise SpecError("validate --against needs a STUDY.")
     if report is not None or junit is not None:
         raise SpecError("validate --against writes --json alone; --report and --junit tell of golden results.")
+    if not math.isfinite(tolerance):
+        raise SpecError(f"--tolerance {tolerance:g} is no finite number. Give one from 0 on, for example 1e-4.")
     validate_against(study_folder(study), against, allow_code, tolerance, json)
 
 

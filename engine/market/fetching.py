@@ -204,8 +204,7 @@ def _seal(
         hashes["symbols.csv"] = {"sha256": hashlib.sha256(symbols).hexdigest(), "rows": len(files)}
     server = state["request"].get("server")
     manifest = {
-        **source.about,
-        **({} if server is None else _from_test_server(server, source)),
+        **(source.about if server is None else _from_test_server(server, source)),
         "versions": {p: version(p) for p in source.packages},
         "retrieved_on": now.astimezone(UTC).date().isoformat(),
         "asked": state["request"],
@@ -223,7 +222,7 @@ def _seal(
 
 def _from_test_server(server: str, source: Source) -> dict[str, Any]:
     """What the manifest says of numbers that a server on this machine gave in the place of the source."""
-    return {
+    return {key: value for key, value in source.about.items() if key != "licence"} | {
         "source": f"a test server at {server}, asked in place of {source.about['source']}",
         "redistributable": False,
         "limits": f"Made up or copied by whoever runs the server at {server}; not prices of {source.about['source']}.",
