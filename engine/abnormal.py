@@ -120,13 +120,14 @@ def cumulate(abnormal: AbnormalReturns, fits: NormalFits, window: Window, log_re
     car = whole(_part(abnormal.ar, columns, bridged).sum(axis=1))
     se = whole(standard_errors(fits, columns))
     actual, expected = _part(abnormal.actual, columns, bridged), _part(abnormal.expected, columns, bridged)
-    if log_returns:
-        bhar = whole(np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1)))
-    else:
-        bhar = whole((1 + actual).prod(axis=1) - (1 + expected).prod(axis=1))
     ways = np.full((3, len(car)), np.nan)
-    if len(window) > LONG:
-        ways = whole(three_ways(actual, expected, log_returns))
+    with np.errstate(over="ignore", invalid="ignore"):  # what grows beyond every float has no number
+        if log_returns:
+            bhar = whole(np.exp(actual.sum(axis=1)) - np.exp(expected.sum(axis=1)))
+        else:
+            bhar = whole((1 + actual).prod(axis=1) - (1 + expected).prod(axis=1))
+        if len(window) > LONG:
+            ways = whole(three_ways(actual, expected, log_returns))
     return Cars(window, car, se, car / se, bhar, complete, fits.dof, np.zeros(len(car), bool), *ways)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -34,9 +36,8 @@ def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
     except OSError as error:
         raise DataError(f"{path}: cannot be read as CSV: {error.strerror}.") from None
     names = [c.strip().lstrip("\ufeff") for c in table.columns]
-    twice = [
-        c.partition("_duplicated_")[0] for c in names if "_duplicated_" in c
-    ]  # how polars tells two of a name apart
+    told_apart = [re.fullmatch(r"(.*)_duplicated_\d+", c, re.DOTALL) for c in names]  # by polars, two of one name
+    twice = [found[1] for found in told_apart if found is not None and found[1] in names]
     twice += [c for c in names if names.count(c) > 1]
     if "" in names or "" in twice:
         raise DataError(f"{path}: row 1: a column has no name. Name it, or remove the last comma of the header.")
@@ -86,7 +87,9 @@ def read_cells(path: Path) -> pl.DataFrame:
                 f"{path}: has {read:,} {what}, {within(allowed):,} are allowed. Leave out what no study needs, or "
                 f"{raise_with(read, allowed)}."
             )
-    return pl.read_csv(data, infer_schema=False, encoding="utf8", glob=False)
+    table = pl.read_csv(data, infer_schema=False, encoding="utf8", glob=False)
+    table.columns = unquoted(table.columns)
+    return table
 
 
 def scan_parquet(path: Path) -> pl.LazyFrame:
@@ -95,6 +98,9 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
     Raises OSError for what is no regular file, polars' own errors for what is no parquet.
     """
     return pl.scan_parquet(check_file(path), glob=False, hive_partitioning=False)
+def unquoted(names: Sequence[str]) -> list[str]:
+    """The names of the columns as the file states them: polars leaves the doubled quotes of a quoted name as they are."""
+    return [name.replace('""', '"') for name in names]
 
 
 def _plain(message: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from engine.csvtext import read_cells, scan_parquet
-from engine.errors import DataError, SpecError
+from engine.errors import DataError, SpecError, visible_json
 from engine.files import RECORD, read_text
 from engine.inplace import own_place, tidy, whole_folder, write_file
 from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
@@ -268,5 +268,5 @@ def _as_text(column: pl.Series) -> pl.Series:
 
 
 def to_json(manifest: Mapping[str, Any]) -> str:
-    """The manifest as sorted, indented JSON with a final newline."""
-    return json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """The manifest as sorted, indented JSON with a final newline; what a reader does not see is escaped."""
+    return visible_json(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)) + "\n"

@@ -56,8 +56,8 @@ def _typed(values: Any, kind: Any) -> list[Any] | pl.Series:
 
 
 def numbers(values: npt.NDArray[np.float64]) -> pl.Series:
-    """A column of `canonical` floats, NaN as null."""
-    return pl.Series(canonical(values), dtype=pl.Float64, nan_to_null=True)
+    """A column of `canonical` floats; null where there is no finite number."""
+    return pl.Series(canonical(np.where(np.isfinite(values), values, np.nan)), dtype=pl.Float64, nan_to_null=True)
 
 
 def canonical(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -461,6 +461,31 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert rows["p_value"].null_count() == len(rows)
 
 
+@pytest.mark.parametrize("frequency", [{}, {"frequency": "monthly", "hold": None, "months": 2}])
+def test_a_group_that_lost_all_its_events_says_so(tmp_path: Path, frequency: dict[str, Any]) -> None:
+    """Its rows are there without a number, those of the other groups are as without it."""
+    at, samples = {s: (s, 6 if s == "D" else 100) for s in "ABCD"}, {"late": {"kind": ["d"]}}
+
+    def found(name: str, **more: Any) -> StudyResult:
+        rule = RULE | {"rats": True, "weights": ["equal", "value"]} | frequency
+        folder = study_of(tmp_path / name, at, simulated(8, list("ABCD"), 200), rule, **more)
+        table = pl.read_csv(folder / "events.csv", infer_schema=False)
+        table.with_columns(
+            pl.col("symbol").str.to_lowercase().alias("kind"), pl.lit("7").alias("market_value")
+        ).write_csv(folder / "events.csv")
+        return run(folder)
+
+    tests = {"tests": ["cross_sectional_t"]}
+    result = found("with", significance=tests | {"samples": samples})
+    rows = rows_of(result, "calendar_time", group="sample=late")
+    assert len(rows) == 2 * 5
+    assert set(rows["n"]) == {0}
+    assert rows["unavailable"].null_count() == rows["estimate"].count() == rows["p_value"].count() == 0
+    assert not rows_of(result, "portfolios", group="sample=late").height
+    without = found("without", significance=tests)
+    assert rows_of(result, "calendar_time", group="all").equals(without.tables["calendar_time"])
+
+
 def test_one_date_has_no_rats(tmp_path: Path) -> None:
     series = simulated(8, list("ABCD"), 200)
     result = run(study_of(tmp_path, {s: (s, 100) for s in "ABCD"}, series, RULE | {"rats": True}))

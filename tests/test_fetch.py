@@ -102,6 +102,29 @@ def test_a_snapshot_says_what_it_is(fetch: Any, tmp_path: Path) -> None:
         assert manifest["files"][name]["sha256"] == hashlib.sha256(files(root)[name]).hexdigest()
 
 
+def test_a_snapshot_of_a_test_server_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its numbers are not the source's, may not be passed on, and never mix with those of an interrupted fetch from there."""
+    server, home = "http://127.0.0.1:8080", tmp_path / "home"
+    made = Made(IDX=good("IDX"), AAA=bad("AAA", "unreachable", stops=True))
+    about = {"source": "Made Up Prices", "redistributable": True, "licence": "free"}
+    monkeypatch.setitem(SOURCES, "made", Source(made.start, about))
+    manners = Manners(made.slept.append, np.random.default_rng(1))
+    wanted = [Wanted("IDX", "XNYS", True), Wanted("AAA", "XNYS")]
+    with pytest.raises(UpstreamError):
+        fetch_snapshot(home / "snap", "made", wanted, FIRST, NOW, Access(base=server), manners)
+    made.answers["AAA"] = [good("AAA")]
+    done = fetch_snapshot(home / "snap", "made", wanted, FIRST, NOW, Access(), manners)
+    assert done.resumed == 0
+    manifest = json.loads((done.root / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["source"], manifest["redistributable"]) == ("Made Up Prices", True)
+    root = fetch_snapshot(home / "loop", "made", wanted, FIRST, NOW, Access(base=server), manners).root
+    manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["source"] == f"a test server at {server}, asked in place of Made Up Prices"
+    assert manifest["redistributable"] is False
+    assert "licence" not in manifest
+    assert server in manifest["limits"]
+
+
 def test_a_second_snapshot_stands_beside_the_first(fetch: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     fetch(Made(IDX=good("IDX")))

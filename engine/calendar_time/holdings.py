@@ -121,7 +121,11 @@ def hold(
     for as long as it lasts, a delisted firm for good. Across a gap the value is not known, so weights by value do without
     the listing until its next event.
     """
-    parts: list[tuple[Ints, Ints, Ints, Floats, Floats, Floats]] = []
+    nobody = np.empty(0, np.int64)
+    none = np.empty(0)  # an event set that lost all its events holds nothing
+    parts: list[tuple[Ints, Ints, Ints, Floats, Floats, Floats]] = [
+        (nobody, nobody, nobody, none, np.empty((panel.regressors.shape[1], 0)), none)
+    ]
     n = 0
     for one in np.unique(panel.line[members]):
         own = series[one]

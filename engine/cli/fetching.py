@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from engine.cli.console import choice, progress, say, show_changes
+from engine.cli.console import choice, progress, say, show_changes, write_data
 from engine.cli.studies import study_folder
 from engine.errors import MissingData, SpecError
 from engine.libraries import user_folder
@@ -50,7 +50,7 @@ def fetch_prices(study: str, source: str, place: str | None, out: Path | None) -
         raise SpecError("this user has no home folder, so there is no data folder. Give --out DIR, or set HOME.")
     base = out.resolve() if out is not None else default_data_path(folder)[-1] / fetched_name(name)
     root = _fetched(folder, base, source, place, wanted, needs.first)
-    print(root)
+    write_data(f"{root}\n")
     if not SOURCES[source].factors:
         say_what_is_used(folder, needs.snapshot, root)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.beside import here
-from engine.cli.console import aligned, choice, say, write_bytes
+from engine.cli.console import aligned, choice, say, tell, write_bytes, write_data
 from engine.cli.second_process import is_heavy, second_process
 from engine.cli.sharing import Sharing, shared_out
 from engine.cli.studies import compute, for_all_studies, load, study_folder, study_folders, tables_of
@@ -33,7 +32,7 @@ def run_all(prices: Path | None, allow_code: bool, kernel: str | None) -> None:
         act = partial(_ran, prices=prices, out=None, allow_code=allow_code, kernel=kernel, beside=within)
         folders = study_folders()
         waiting = (beside or here)(act, folders[::-1])[::-1]
-        for_all_studies(folders, lambda place: print(waiting[place]()))
+        for_all_studies(folders, lambda place: tell(waiting[place]()))
 
 
 def run_one(
@@ -45,7 +44,7 @@ def run_one(
     sharing: Sharing | None = None,
 ) -> None:
     with second_process(is_heavy(tables_of(folder))) as beside:
-        print(_ran(folder, prices, out, allow_code, kernel, sharing, beside))
+        tell(_ran(folder, prices, out, allow_code, kernel, sharing, beside))
 
 
 def _ran(
@@ -99,10 +98,10 @@ def certify_one(folder: Path, prices: Path | None, out: Path | None, allow_code:
         look = theme_of(folder, study.spec.settings(), None)
         result = compute(study, certify=True, beside=beside)
         write_result(result, target, also=lambda fresh: report.write_report(result, fresh, look, beside))
-    print(f"{folder.name}: {report.answer(result)}\n")
+    tell(f"{folder.name}: {report.answer(result)}\n")
     for title, rows in report.certificate_rows(result):
-        print(f"{title}\n{aligned(rows)}\n")
-    print(f"tables: {target / 'certificate.csv'}\nmemo:   {target / 'memo.html'}")
+        tell(f"{title}\n{aligned(rows)}\n")
+    tell(f"tables: {target / 'certificate.csv'}\nmemo:   {target / 'memo.html'}")
 
 
 def run_manifest(
@@ -127,9 +126,9 @@ def run_manifest(
         for line in differing_keys(stated, result.manifest):
             say(f"not as in the manifest: {line}")
         compared = compare(result, place) if (place / "cars.csv").is_file() else None
-        print(_written(result, folder, _target(folder, out), look, beside))
+        tell(_written(result, folder, _target(folder, out), look, beside))
     if compared is not None:
-        print(f"rebuilt from {manifest_file}: {compared.summary()}")
+        tell(f"rebuilt from {manifest_file}: {compared.summary()}")
         if compared.differences:
             raise GoldenMismatch(f"{folder.name}: not the tables beside the manifest. First: {compared.first}.")
 
@@ -153,7 +152,7 @@ def dry_run_one(study: Study) -> None:
     from engine.study import dry_run_result
 
     table = dry_run_result(study)
-    sys.stdout.write(to_csv(table))
+    write_data(to_csv(table))
     stages = [stage for stage in table["stage"] if stage is not None]
     window, lost = stages.count("window"), len(stages)
     say(
@@ -189,7 +188,7 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
         write_bytes(places[path], Path(path).name, data)
     # A line a file, or a line a folder of many.
     for place in dict.fromkeys(path if only or "/" not in path else path.partition("/")[0] for path in files):
-        print(out / place)
+        write_data(f"{out / place}\n")
 
 
 def theme_of(folder: Path, settings: Mapping[str, Any], asked: Path | None) -> Theme | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from engine.cli.console import progress, say
+from engine.cli.console import progress, say, tell
 from engine.errors import EngineError, MissingData, SpecError, hint
 from engine.files import read_text
 
@@ -54,13 +54,13 @@ def for_all_studies(folders: Sequence[Path], act: Callable[[int], None]) -> None
         try:
             act(place)
         except MissingData as error:
-            print(f"{folder.name}: left out, its prices are not here")
+            tell(f"{folder.name}: left out, its prices are not here")
             lacking.setdefault(str(error).replace(str(folder), "STUDY"), []).append(folder.name)
         except EngineError as error:
             say(str(error))
             worst = max(worst, error.exit_code)
     for reason, names in lacking.items():
-        print(f"\nleft out, {len(names)}: {reason}")
+        tell(f"\nleft out, {len(names)}: {reason}")
     if worst:
         raise typer.Exit(worst)
 

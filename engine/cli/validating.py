@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from engine.beside import here
-from engine.cli.console import say, show_changes
+from engine.cli.console import say, show_changes, tell, write_data
 from engine.cli.second_process import is_heavy, second_process
 from engine.cli.studies import compute, load, study_folder, study_folders, tables_of
-from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, SpecError
+from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, SpecError, visible_json
 
 if TYPE_CHECKING:
     from engine.beside import Beside
@@ -28,12 +27,12 @@ def validate_studies(
     """One study, or every one; a line for each, the forms that are asked for, then exit with the worst code."""
     from engine.validation import as_html, as_json, as_junit, lines
 
-    tell = say if json == "-" else print
+    said = say if json == "-" else tell
     checks = []
     for check in _every_check(allow_code) if study is None else _one_check(study_folder(study), allow_code):
         checks.append(check)
         for line in lines(check) if study is None or check.error is None else ():
-            (tell if check.error is None else say)(line)
+            (said if check.error is None else say)(line)
     if report is not None:
         _write(report, as_html(checks))
     if junit is not None:
@@ -105,11 +104,11 @@ def bless_one(study: str, reason: str, allow_code: bool) -> None:
     if (golden / "manifest.json").is_file():
         try:
             for line in lines(Check.of(folder.name, compare(result, golden, inputs))):
-                print(line)
+                tell(line)
         except DataError as error:
-            print(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
+            tell(f"{folder.name}: the golden result cannot be read and is replaced. {error}")
     else:
-        print(f"{folder.name}: first golden result")
+        tell(f"{folder.name}: first golden result")
     bless(result, golden, reason, inputs)
     say(f"blessed {golden}")
 
@@ -124,23 +123,23 @@ def validate_against(folder: Path, against: str, allow_code: bool, tolerance: fl
     from engine.replication import compare_runs
     from engine.results import read_result
 
-    tell = say if json == "-" else print
+    said = say if json == "-" else tell
     other = load(str(folder), find_snapshot(against, folder, (Path.cwd(), *default_data_path(folder))).root, allow_code)
     try:
         pinned = load(str(folder), allow_code=allow_code)
         before, why = compute(pinned).whole(), causes_by_day(pinned, other)
-        show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), tell)
+        show_changes(compare_snapshots(pinned.snapshot, other.snapshot, {*pinned.series, *other.series}), said)
     except MissingData as missing:
         if not (folder / "golden" / "manifest.json").is_file():
             raise
-        tell(f"{folder.name}: compared with its golden result. {missing}")
+        said(f"{folder.name}: compared with its golden result. {missing}")
         before = read_result(folder / "golden", whole=False)
         why = causes_by_month(kept_inputs(folder / "golden", before.manifest), other)
     after = compute(other).whole()
     events, runs = drifted(before, after, why, tolerance), compare_runs(before, after)
     for line in (*events, *runs.turned):
-        tell(f"  {line}")
-    tell(
+        said(f"  {line}")
+    said(
         f"{folder.name}: {runs.summary()}; {len(events)} pairs drifted by more than {tolerance:.4%}, in sign or over alpha"
     )
     if json is not None:
@@ -155,12 +154,12 @@ def drift_json(study: str, against: str, summary: str, events: Sequence[EventDri
     from json import dumps
 
     told = {"study": study, "against": against, "summary": summary, "ok": not events}
-    return dumps(told | {"events": [asdict(e) for e in events]}, indent=2, ensure_ascii=False) + "\n"
+    return visible_json(dumps(told | {"events": [asdict(e) for e in events]}, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _write_or_print(where: str, text: str) -> None:
     if where == "-":
-        sys.stdout.write(text)
+        write_data(text)
     else:
         _write(Path(where), text)
 

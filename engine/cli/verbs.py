@@ -8,6 +8,8 @@ verbs, so that --help answers at once.
 from __future__ import annotations
 
 import gc
+import io
+import math
 import os
 import sys
 from contextlib import suppress
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from engine.cli.console import say, write_text
+from engine.cli.console import plain_streams, say, write_data, write_text
 from engine.cli.running import certify_one, dry_run_one, run_all, run_manifest, run_one
 from engine.cli.second_process import own_process
 from engine.cli.sharing import Sharing
@@ -53,7 +55,7 @@ def new(
             f"{prices}: holds no prices. Give a folder with one <symbol>.csv a listing, or a parquet file."
         )
     todo = new_study(folder, events, snapshot)
-    print(folder / "study.toml")
+    write_data(f"{folder / 'study.toml'}\n")
     for line in todo:
         say(f"to do: {line}")
     say(f"then: eventstudy run {name}")
@@ -88,7 +90,7 @@ def events(
     if out is not None and (out / "events.csv").resolve() in {p.resolve() for p in loaded.files}:
         raise SpecError(f"{out / 'events.csv'}: is the calendar of the study itself. Give another folder.")
     if out is None:
-        sys.stdout.write(text)
+        write_data(text)
         return
     write_text(out, "events.csv", text)
     say(f"wrote {out / 'events.csv'}")
@@ -129,7 +131,7 @@ def run(
         run_all(prices, allow_code, kernel)
     elif study is None:
         for folder in study_folders():
-            print(folder.name)
+            write_data(f"{folder.name}\n")
     elif dry_run:
         dry_run_one(load(study, prices))
     else:
@@ -165,6 +167,8 @@ def validate(
         raise SpecError("validate --against needs a STUDY.")
     if report is not None or junit is not None:
         raise SpecError("validate --against writes --json alone; --report and --junit tell of golden results.")
+    if not math.isfinite(tolerance):
+        raise SpecError(f"--tolerance {tolerance:g} is no finite number. Give one from 0 on, for example 1e-4.")
     validate_against(study_folder(study), against, allow_code, tolerance, json)
 
 
@@ -203,6 +207,7 @@ def _end_output() -> None:
 def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
     settle()
+    plain_streams()
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         with own_process():
@@ -225,7 +230,9 @@ def main() -> NoReturn:
         sys.exit(DataError.exit_code)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            say(shown.getvalue().rstrip("\n"))
             sys.exit(getattr(error, "exit_code", 2))
         raise
     sys.exit(code if isinstance(code, int) else 0)

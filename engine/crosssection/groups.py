@@ -183,9 +183,10 @@ def quantiles(car: Floats) -> dict[str, float]:
 
     Hyndman & Fan (1996), type 7.
     """
-    spread = float(car.std(ddof=1)) if len(car) > 1 else float("nan")
-    values = np.quantile(car, [*QUANTILES.values()])
-    return {"mean": float(car.mean()), "sd": spread} | dict(zip(QUANTILES, values.tolist(), strict=True))
+    with np.errstate(over="ignore", invalid="ignore"):  # of CARs beyond 1e150 there is no number for some of these
+        spread = float(car.std(ddof=1)) if len(car) > 1 else float("nan")
+        values, mean = np.quantile(car, [*QUANTILES.values()]), float(car.mean())
+    return {"mean": mean, "sd": spread} | dict(zip(QUANTILES, values.tolist(), strict=True))
 
 
 def _difference(a: Floats, b: Floats) -> float:

@@ -116,6 +116,8 @@ def span_cars(
             getattr(made, column)[held[at]] = np.where(cars.complete, getattr(cars, column), np.nan)
         made.dof[held[at]] = cars.dof
         made.first[held[at]], made.last[held[at]] = wide.event_dates[at, days][:, 0], wide.event_dates[at, days][:, -1]
+        for k in np.flatnonzero(cars.complete & ~np.isfinite(cars.car)):
+            found[held[at[k]]] = Span(window, "too_large", "the abnormal returns sum to more than a number can hold")
         for k in np.flatnonzero(~cars.complete):
             gone = window.days[~np.isfinite(part.by_day[k, days])]
             found[held[at[k]]] = Span(window, "missing_days", _missing(gone))

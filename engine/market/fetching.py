@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine.errors import DataError, SpecError, UpstreamError
+from engine.errors import DataError, SpecError, UpstreamError, visible_json
 from engine.files import RECORD, digest_of, is_plain, read_text
 from engine.inplace import claimed
 from engine.market.cleaning import clean
@@ -77,6 +77,7 @@ def fetch_snapshot(
     source = SOURCES[source_name]
     partial = base.parent / f".{base.name}.partial"
     request = {"source": source_name, "place": access.place, "first": first.isoformat()}
+    request |= {"server": access.base} if access.base is not None else {}
     try:
         with claimed(partial):
             return _fetched(base, partial, request, source, wanted, first, now, access, manners, on_progress)
@@ -206,8 +207,9 @@ def _seal(
     if symbols:
         (partial / "symbols.csv").write_bytes(symbols)
         hashes["symbols.csv"] = {"sha256": hashlib.sha256(symbols).hexdigest(), "rows": len(files)}
+    server = state["request"].get("server")
     manifest = {
-        **source.about,
+        **(source.about if server is None else _from_test_server(server, source)),
         "versions": {p: version(p) for p in source.packages},
         "retrieved_on": now.astimezone(UTC).date().isoformat(),
         "asked": state["request"],
@@ -221,6 +223,15 @@ def _seal(
     root = next(base.parent / name for name in names if not (base.parent / name).exists())
     os.rename(partial, root)
     return root
+
+
+def _from_test_server(server: str, source: Source) -> dict[str, Any]:
+    """What the manifest says of numbers that a server on this machine gave in the place of the source."""
+    return {key: value for key, value in source.about.items() if key != "licence"} | {
+        "source": f"a test server at {server}, asked in place of {source.about['source']}",
+        "redistributable": False,
+        "limits": f"Made up or copied by whoever runs the server at {server}; not prices of {source.about['source']}.",
+    }
 
 
 def _given_up(
@@ -249,7 +260,7 @@ def _keep_only(partial: Path, files: set[str]) -> None:
 
 
 def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (visible_json(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)) + "\n").encode()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -4,7 +4,12 @@ string in it is plain text: what is markup in a format is escaped by that format
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from engine.errors import visible
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,21 @@ class Document:
         """The place of a table among the tables, of a chart among the charts, from 1."""
         same: Sequence[Table | Chart] = self.tables if isinstance(block, Table) else self.charts
         return 1 + next(i for i, other in enumerate(same) if other is block)
+
+
+def as_shown(part: T) -> T:
+    """A document or a part of it with `visible` text throughout: what no writer of a format has to look for again."""
+    return _shown(part)  # type: ignore[no-any-return]
+
+
+def _shown(part: Any) -> Any:
+    if isinstance(part, str):
+        return visible(part, keep="\n")
+    if isinstance(part, tuple):
+        return tuple(_shown(one) for one in part)
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{f.name: _shown(getattr(part, f.name)) for f in fields(part)})
+    return part
 
 
 def section(title: str, *blocks: Block | None) -> Section | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from engine.errors import visible
 
 STARS = ((0.01, "***"), (0.05, "**"), (0.10, "*"))
+SPACE = re.compile(r"[^\S\x1c-\x1f\x85\u2028\u2029]+")  # separators that no editor shows as a space are no space
 FEWEST_FOR_STARS = 10
 NOTHING = "–"
 STARTS = re.compile(r"[&<\\`*|$~\]_]|^[#>+-](?=\s|#|>|$)|^\d+[.)](?=\s)")  # what may start something in Markdown
@@ -66,11 +68,8 @@ def listed(names: list[str]) -> str:
 
 
 def one_line(text: object) -> str:
-    """``text`` on one line: white space collapsed, control and bidirectional characters gone."""
-    line = " ".join(str(text).split())
-    if line.isprintable():  # as nearly every cell is: there is nothing of these in it
-        return line
-    return " ".join("".join(c for c in line if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")).split())
+    """``text`` on one line: white space collapsed, and `visible`."""
+    return visible(SPACE.sub(" ", str(text)).strip(" "))
 
 
 def shortened(text: object, length: int) -> str:

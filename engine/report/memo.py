@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from engine.beside import Beside, gathered, here
-from engine.errors import SpecError, hint
+from engine.errors import SpecError, hint, visible
 from engine.report import CHARTS, FORMATS, HOMES, MEMO_FORMATS, SECTIONS
-from engine.report.document import Document, Section, Table
+from engine.report.document import Document, Section, Table, as_shown
 from engine.report.findings import Findings, read_findings
 from engine.report.formats import one_line
 from engine.report.sections import chart, charts_of
@@ -32,7 +32,7 @@ def build(found: Findings) -> Document:
         home = HOMES.get(name, "events")
         into = made[home if home in made else "events"]
         made[home if home in made else "events"] = Section(into.title, (*into.blocks, chart(found, name)))
-    return Document(one_line(found.settings["title"]), tuple(made.values()))
+    return as_shown(Document(one_line(found.settings["title"]), tuple(made.values())))
 
 
 def _load(path: str) -> Any:
@@ -49,12 +49,17 @@ def draw_chart(result: StudyResult, name: str, theme: Theme = HOUSE) -> Figure:
 def _draw(found: Findings, name: str, theme: Theme) -> Figure:
     if name not in CHARTS:
         raise SpecError(f'"{name}" is not a chart. {hint(name, CHARTS)}')
+    from matplotlib.text import Text
+
     from engine.report.recolour import recolour
     from engine.report.style import style
 
     with style(theme):
         figure: Figure = _load(CHARTS[name])(found)
     recolour(figure, theme.recoloured)
+    for text in figure.findobj(Text):  # also those that no chart writes itself, as the ticks of an axis of names
+        if isinstance(text, Text) and (said := visible(text.get_text(), keep="\n")) != text.get_text():
+            text.set_text(said)
     return figure
 
 
@@ -88,7 +93,7 @@ def _plate(found: Findings, theme: Theme, formats: Sequence[str], chart: tuple[s
     look = replace(theme, sizes=replace(theme.sizes, width=NARROW)) if narrow else theme
     figure = _draw(found, name, look)
     pictures = {fmt: save_chart(figure, fmt, look) for fmt in (("svg",) if narrow else formats)}
-    return _Plate(pictures, tuple(told(figure)))
+    return _Plate(pictures, tuple((x, y, visible(text, keep="\n")) for x, y, text in told(figure)))
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class _Press:
 
     def exported(self) -> list[Table]:
         """The tables of the memo, and the wide form of the first."""
-        return [wide_table(self.found), *self.document.tables]
+        return [as_shown(wide_table(self.found)), *self.document.tables]
 
 
 def _press(
@@ -155,7 +160,7 @@ def _md(press: _Press) -> Iterator[tuple[str, bytes]]:
 def _pdf(press: _Press) -> Iterator[tuple[str, bytes]]:
     from engine.report.writers.pdf import pdf_of
 
-    study = str(press.found.result.manifest["study"])
+    study = visible(str(press.found.result.manifest["study"]))
     yield "memo.pdf", pdf_of(press.document, press.pictures("svg"), study, press.theme)
 
 
@@ -182,10 +187,13 @@ def _xlsx(press: _Press) -> Iterator[tuple[str, bytes]]:
 
 
 def _csv(press: _Press) -> Iterator[tuple[str, bytes]]:
-    from engine.report.writers.sheets import csv_of
+    from engine.report.writers.sheets import FULL, csv_of, full_csv_of
 
     for table in press.exported():
         yield f"tables/{table.name}.csv", csv_of(table).encode()
+    for name in FULL:
+        if name in press.found.result.tables:
+            yield f"tables/{name}-full.csv", full_csv_of(press.found.result.tables[name]).encode()
 
 
 WRITERS: dict[str, Callable[[_Press], Iterator[tuple[str, bytes]]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.errors import visible
 from engine.report.answers import interval_text
 from engine.report.document import Table
 from engine.report.findings import Findings, read_findings
@@ -61,7 +62,7 @@ def summary_markdown(result: StudyResult) -> str:
         "## Settings", table_markdown(settings_table(found)), "## Provenance", table_markdown(provenance_table(found)),
         "Prices were read part by part: the rows of every event are in the tables beside this page, its charts are not drawn.",
     ]  # fmt: skip
-    return "\n\n".join(p for p in parts if p) + "\n"
+    return visible("\n\n".join(p for p in parts if p), keep="\n") + "\n"
 
 
 def _windows(found: Findings) -> Table:

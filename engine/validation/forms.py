@@ -7,19 +7,19 @@ import xml.etree.ElementTree as xml
 from collections.abc import Sequence
 from typing import Any
 
+from engine.errors import visible, visible_json
 from engine.golden import Difference
 from engine.schemas import SCHEMAS
 from engine.validation.check import Check, lines
 
 LISTED = 50  # changed cells of one table in a JUnit failure; JSON has all
-FORBIDDEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 65534, 65535), "�")  # no characters of XML 1.0
 
 
 def as_json(checks: Sequence[Check]) -> str:
     """All checks: ``studies`` with status, changed inputs, changed cells, the first and the worst of them, and versions."""
     moved = sum(c.status == "moved" for c in checks)
     told = {"studies": [_study(c) for c in checks], "moved": moved, "ok": not any(c.exit_code for c in checks)}
-    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    return visible_json(json.dumps(told, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _study(check: Check) -> dict[str, Any]:
@@ -85,5 +85,5 @@ def _cases(suite: xml.Element, check: Check) -> None:
 
 
 def _text(text: str) -> str:
-    """Text as XML may hold it."""
-    return text.translate(FORBIDDEN)
+    """Text as XML may hold it, with nothing in it that a reader does not see."""
+    return visible(text, keep="\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from html import escape
 
+from engine.errors import visible
 from engine.golden import Difference
 from engine.validation.check import Check
 
@@ -20,6 +23,10 @@ th,td{text-align:left;padding:.2rem .7rem .2rem 0;vertical-align:top;border-bott
 .moved,.failed{font-weight:700}.moved::before,.failed::before{content:"\\2717  "}.equal::before{content:"\\2713  "}
 @media print{body{margin:0;max-width:none}}
 """
+POLICY = (  # one style, nothing else: no script runs and nothing is fetched, whatever a cell holds
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    f"style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; base-uri 'none'; form-action 'none'\">"
+)
 
 
 def as_html(checks: Sequence[Check]) -> str:
@@ -34,12 +41,13 @@ def as_html(checks: Sequence[Check]) -> str:
         for c in checks
     ]
     parts = [_table(("status", "study", "found"), rows), *(part for c in checks for part in _study(c))]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+    return visible(
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{POLICY}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n"
         + "\n".join(parts)
-        + "\n</body></html>\n"
+        + "\n</body></html>\n",
+        keep="\n",
     )
 
 

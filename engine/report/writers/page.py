@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from engine.errors import visible_json
 from engine.report.document import Document, Picker
 from engine.report.formats import typeset
 from engine.report.mathematics import mathml
@@ -39,8 +42,12 @@ def page_of(document: Document, charts: Mapping[str, Drawn], theme: Theme) -> st
     svgs = {name: Markup(inline_svg(name, one.svg, one.told)) for name, one in charts.items()}
     slim = {name: Markup(inline_svg(f"{name}-narrow", one.narrow, one.narrow_told)) for name, one in charts.items()}
     script = Markup(files("engine.report").joinpath("templates/memo.js").read_text(encoding="utf-8").strip())
+    allowed = b64encode(sha256(script.encode()).digest()).decode()  # no other script runs, whatever a cell holds
     template = _environment().get_template("memo.html.j2")
-    return template.render(document=document, svgs=svgs, narrow=slim, theme=theme, script=script) + "\n"
+    return (
+        template.render(document=document, svgs=svgs, narrow=slim, theme=theme, script=script, script_hash=allowed)
+        + "\n"
+    )
 
 
 def inline_svg(name: str, svg: bytes, told: Told = ()) -> str:
@@ -87,7 +94,7 @@ def picker_json(picker: Picker) -> str:
         }
         for e in picker.events
     ]
-    text = json.dumps(events, ensure_ascii=False, separators=(",", ":"))
+    text = visible_json(json.dumps(events, ensure_ascii=False, separators=(",", ":")))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

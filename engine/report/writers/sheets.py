@@ -1,4 +1,4 @@
-"""Tables for a spreadsheet: the memo's tables as CSV files, and all of them with the full numbers as one Excel workbook."""
+"""Tables for a spreadsheet, safe to open in one: the memo's tables and the result tables in full, as CSV and as one workbook."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 import polars as pl
 
+from engine.errors import visible
 from engine.report.document import Document, Points, Table, Text
 from engine.report.formats import one_line
-from engine.results import StudyResult
+from engine.results import StudyResult, to_csv
 
 FIRST_DAY = datetime(2000, 1, 1)
 MOST_TEXT = 32_767  # characters in an Excel cell
@@ -27,8 +28,8 @@ PRICES = ("actual", "expected")
 
 
 def spreadsheet_text(text: str) -> str:
-    """``text`` that no spreadsheet takes for a formula: an apostrophe before what would start one."""
-    starts = text.startswith(("=", "+", "-", "@"))
+    """``text`` that no spreadsheet takes for a formula: an apostrophe before what would start one, in any width."""
+    starts = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
     return f"'{text}" if starts and not PLAIN_NUMBER.fullmatch(text) else text
 
 
@@ -39,6 +40,15 @@ def csv_of(table: Table) -> str:
     for row in (table.columns, *table.rows):
         writer.writerow([spreadsheet_text(one_line(c)) for c in row])
     return out.getvalue()
+
+
+def full_csv_of(frame: pl.DataFrame) -> str:
+    """A result table as CSV with its own numbers, its texts safe for a spreadsheet, without what could give prices away."""
+    shown = frame.drop([c for c in PRICES if c in frame.columns])
+    texts = [c for c, kind in shown.schema.items() if kind == pl.String]
+    safe = {c: {t: spreadsheet_text(visible(t)) for t in shown[c].drop_nulls().unique()} for c in texts}
+    shown = shown.with_columns(pl.col(c).replace(safe[c]) for c in texts)
+    return to_csv(shown.rename({c: spreadsheet_text(visible(c)) for c in shown.columns}))
 
 
 def workbook_of(document: Document, tables: Sequence[Table], result: StudyResult) -> bytes:
@@ -123,7 +133,7 @@ def _full_sheet(book: Any, looks: _Looks, name: str, frame: pl.DataFrame) -> Non
     sheet = book.add_worksheet(f"{name} (full)"[:SHEET_NAME])
     shown = frame.drop([c for c in PRICES if c in frame.columns]).head(MOST_SHEET_ROWS)
     for i, column in enumerate(shown.columns):
-        sheet.write_string(0, i, column, looks(bold=True, bottom=1))
+        sheet.write_string(0, i, visible(column), looks(bold=True, bottom=1))
         for row, value in enumerate(shown[column].to_list(), 1):
             if isinstance(value, bool) or value is None:
                 continue
@@ -134,7 +144,7 @@ def _full_sheet(book: Any, looks: _Looks, name: str, frame: pl.DataFrame) -> Non
                     row, i, datetime(value.year, value.month, value.day), looks(num_format="yyyy-mm-dd")
                 )
             else:
-                sheet.write_string(row, i, str(value)[:MOST_TEXT])
+                sheet.write_string(row, i, visible(str(value))[:MOST_TEXT])
     if len(frame) > MOST_SHEET_ROWS:
         text = f"The first {MOST_SHEET_ROWS} of {len(frame)} rows; all are in {name}.csv."
         sheet.write_string(MOST_SHEET_ROWS + 2, 0, text)
