@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from engine.announcements import exchange_of, exchange_of_benchmark
+from engine.announcements.calendar import LONGEST_SYMBOL
 from engine.errors import DataError, SpecError, hint
 from engine.lines import Market
 from engine.market import PriceSeries, Snapshot, read_series
@@ -154,9 +155,14 @@ def _weighed_on(members: set[str], snapshot: Snapshot) -> dict[str, np.datetime6
 def check_names(symbols: set[str], where: str = "[benchmark]") -> None:
     """Raises SpecError for a symbol that is empty or a path."""
     for symbol in sorted(symbols):
-        if "/" in symbol or "\\" in symbol or symbol.strip(".") == "":
+        if "/" in symbol or "\\" in symbol or "\0" in symbol or symbol.strip(".") == "":
             raise SpecError(
                 f'{where} "{symbol}" is empty or holds a part of a path. A symbol is a plain name such as ^HSI.'
+            )
+        if len(symbol.encode(errors="replace")) > LONGEST_SYMBOL:
+            raise SpecError(
+                f'{where} "{symbol[:LONGEST_SYMBOL]}..." is longer than {LONGEST_SYMBOL} bytes. A symbol is a plain name such as '
+                "^HSI."
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +35,11 @@ def study_folder(study: str) -> Path:
 
 def tables_of(folder: Path) -> dict[str, Any]:
     """study.toml as it stands, before anything is checked; nothing where it cannot be read."""
+    from engine.documents import read_toml
+
     try:
-        return tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_toml(folder / "study.toml", SpecError, "")
+    except SpecError:
         return {}
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from engine.documents import Document, checked, read_json
 from engine.errors import DataError, SpecError, UpstreamError
 from engine.inplace import claimed
 from engine.market.cleaning import clean
@@ -127,10 +128,38 @@ def fetched_name(snapshot: str) -> str:
 
 def kept(base: Path) -> int:
     """How many symbols an interrupted fetch left beside ``base``."""
+    state = _state(base.parent / f".{base.name}.partial")
+    return len(state["files"]) if state is not None else 0
+
+
+class KeptFile(Document):
+    file: str
+    sha256: str
+    rows: int
+    first: str
+    last: str
+    currency: str | None
+    exchange: str | None
+    name: str | None
+    notes: list[str]
+
+
+class FetchState(Document):
+    request: dict[str, Any]
+    started: str
+    files: dict[str, KeptFile]
+
+
+def _state(partial: Path) -> dict[str, Any] | None:
+    """What an interrupted fetch wrote of itself; None where it wrote nothing, or that is damaged or names foreign files."""
+    path = partial / STATE
     try:
-        return len(json.loads((base.parent / f".{base.name}.partial" / STATE).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+        state: dict[str, Any] = read_json(path, DataError)
+        read = checked(FetchState, state, str(path), DataError)
+    except DataError:
+        return None
+    own = all("/" not in s and one.file in (f"{s}.csv", f"factors/{s}.csv") for s, one in read.files.items())
+    return state if own else None
 
 
 def _one(
@@ -154,18 +183,24 @@ def _one(
 
 def _resume(partial: Path, request: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The state of an interrupted fetch with the same request, less than a day old, whose files are unharmed; else none."""
-    try:
-        state = json.loads((partial / STATE).read_text(encoding="utf-8"))
-        young = timedelta() <= now - datetime.fromisoformat(state["started"]) < FRESH
-        if young and state["request"] == request:
-            whole = {
-                s: about for s, about in state["files"].items() if _sha256(partial / about["file"]) == about["sha256"]
-            }
-            return {**state, "files": whole}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
+    state = _state(partial)
+    if state is not None and _young(state["started"], now) and state["request"] == request:
+        files = {
+            symbol: about
+            for symbol, about in state["files"].items()
+            if (path := partial / about["file"]).is_file() and _sha256(path) == about["sha256"]
+        }
+        return {**state, "files": files}
     _keep_only(partial, set())
     return {"request": request, "started": now.isoformat(), "files": {}}
+
+
+def _young(started: str, now: datetime) -> bool:
+    """Whether a fetch began within the last day."""
+    try:
+        return timedelta() <= now - datetime.fromisoformat(started) < FRESH
+    except (ValueError, TypeError, OverflowError):  # no time, or one without a zone
+        return False
 
 
 def _keep(answer: Fetched, source: Source, partial: Path) -> dict[str, Any]:

@@ -20,7 +20,9 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.errors import DataError
-from engine.market.prices import PriceSeries, series_values, table_series, with_delisting
+from engine.market.prices import (
+    FIRST_DATE, LAST_DATE, PriceSeries, outside_calendar, series_values, table_series, with_delisting,
+)  # fmt: skip
 from engine.market.snapshots import lower_names
 
 # What values are made of, as in `prices`; other columns are not decoded.
@@ -112,7 +114,7 @@ def parted(path: Path) -> PartedFile | None:
     if not {"symbol", "date"} <= set(kinds) or not {"return", "adj_close", "close"} & set(kinds):
         return None
     symbol = kinds["symbol"].value_type if pa.types.is_dictionary(kinds["symbol"]) else kinds["symbol"]
-    numbered = pa.types.is_integer(symbol)
+    numbered = pa.types.is_integer(symbol) and symbol != pa.uint64()
     texts = pa.types.is_string(symbol) or pa.types.is_large_string(symbol) or pa.types.is_string_view(symbol)
     numbers = all(pa.types.is_floating(k) or pa.types.is_integer(k) for n, k in kinds.items() if n in NEEDED)
     days = pa.types.is_date(kinds["date"]) or (pa.types.is_timestamp(kinds["date"]) and kinds["date"].tz is None)
@@ -127,7 +129,10 @@ def parted(path: Path) -> PartedFile | None:
 
 def _last_day(footer: Any, column: int) -> np.datetime64 | None:
     known = [footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups)]
-    days = [np.datetime64(one.max, "D") for one in known if one is not None and one.has_min_max]
+    try:
+        days = [np.datetime64(one.max, "D") for one in known if one is not None and one.has_min_max]
+    except (ValueError, OverflowError):  # a date that Python has not; it is said when the row is read
+        return None
     return max(days, default=None)
 
 
@@ -220,7 +225,9 @@ def _all(file: PartedFile, part: Part) -> _Held:
     codes, names = _codes(table[own["symbol"]])
     edges = np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1, [len(codes)]])
     columns = {n: _buffers(table[o], np.float64) for n, o in own.items() if n not in ("symbol", "date")}
-    return _Held([names[c] for c in codes[edges[:-1]].tolist()], edges, columns | {"date": _days(table[own["date"]])})
+    days = _days(table[own["date"]])
+    _check_days(file, *days)
+    return _Held([names[c] for c in codes[edges[:-1]].tolist()], edges, columns | {"date": days})
 
 
 def _some(file: PartedFile, part: Part, keys: list[Any]) -> _Held | None:
@@ -248,7 +255,19 @@ def _some(file: PartedFile, part: Part, keys: list[Any]) -> _Held | None:
     }
     dates = frame[own["date"]].to_physical()
     known = (~dates.is_null()).to_numpy() if dates.null_count() else None
-    return _Held(runs["value"].to_list(), edges, columns | {"date": (dates.fill_null(0).to_numpy(), known)})
+    days = (dates.fill_null(0).to_numpy(), known)
+    _check_days(file, *days)
+    return _Held(runs["value"].to_list(), edges, columns | {"date": days})
+
+
+def _check_days(file: PartedFile, days: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None) -> None:
+    """Raises DataError for a row without a date, or with one that no calendar has."""
+    if known is not None and not known.all():
+        raise DataError(f"{file.origin}: column date has empty cells. Every row needs its date.")
+    if len(days) and outside_calendar(np.array([days.min(), days.max()])).any():
+        raise DataError(
+            f"{file.origin}: column date holds a date before {FIRST_DATE} or after {LAST_DATE}. Correct it."
+        )
 
 
 class Unsorted(Exception):
@@ -316,7 +335,9 @@ def _buffers(column: Any, kind: Any) -> Column:
     """
     import pyarrow as pa
 
-    array = _one(column if column.type == pa.from_numpy_dtype(kind) else column.cast(pa.from_numpy_dtype(kind)))
+    array = _one(
+        column if column.type == pa.from_numpy_dtype(kind) else column.cast(pa.from_numpy_dtype(kind), safe=False)
+    )
     held = slice(array.offset, array.offset + len(array))
     present, numbers = array.buffers()
     values = np.frombuffer(numbers, kind)[held] if len(array) else np.empty(0, kind)
