@@ -21,7 +21,16 @@ import polars as pl
 
 from engine.errors import DataError
 from engine.market.prices import (
-    FIRST_DATE, LAST_DATE, PriceSeries, outside_calendar, series_values, table_series, with_delisting,
+    FIRST_DATE,
+    LARGEST,
+    LARGEST_RETURN,
+    LAST_DATE,
+    SMALLEST,
+    PriceSeries,
+    outside_calendar,
+    series_values,
+    table_series,
+    with_delisting,
 )  # fmt: skip
 from engine.market.snapshots import lower_names
 
@@ -202,8 +211,27 @@ def read_part(file: PartedFile, part: Part, wanted: Iterable[str]) -> Rows:
     start = np.concatenate([[0], np.cumsum([b - a for a, b in taken])]).astype(np.int64)
     picked = {n: _picked(column, taken) for n, column in found.columns.items()}
     days = picked.pop("date")
+    for name, numbers in picked.items():
+        _check_sizes(file, name, numbers, start, [keys[found.runs[i]] for i in chosen])
     values, stale = _values(picked, start)
     return Rows([keys[found.runs[i]] for i in chosen], start, days, values, stale)
+
+
+def _check_sizes(
+    file: PartedFile, name: str, numbers: npt.NDArray[np.float64], start: npt.NDArray[np.int64], symbols: Sequence[str]
+) -> None:
+    """Raises DataError for a number that no price, return or volume can be, as `prices` does."""
+    price, largest = name in ("close", "adj_close"), LARGEST_RETURN if "return" in name else LARGEST
+    ends = (np.fmax.reduce(numbers, initial=0.0), np.fmin.reduce(numbers, initial=0.0))
+    if max(ends[0], -ends[1]) <= largest and not (price and ((numbers > 0) & (numbers < SMALLEST)).any()):
+        return
+    size = np.abs(numbers)
+    row = int(((size > largest) | (price & (size > 0) & (size < SMALLEST))).argmax())
+    symbol = symbols[int(np.searchsorted(start, row, side="right")) - 1]
+    raise DataError(
+        f"{file.origin} symbol {symbol}: column {name} holds {numbers[row]:g}, beyond what it can be. Allowed: up to {largest:g}"
+        + f"{f', a price not below {SMALLEST:g}' if price else ''}. Correct it, or leave the cell empty."
+    )
 
 
 @dataclass(frozen=True)
