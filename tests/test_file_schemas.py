@@ -490,3 +490,13 @@ def test_a_zone_that_is_none_is_refused(zone: str, tmp_path: Path) -> None:
 def test_a_toml_file_that_is_not_there_says_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"cannot be read \(No such file or directory\)\. A study is a folder"):
         read_toml(tmp_path / "study.toml", SpecError, "A study is a folder with a study.toml.")
+
+
+@pytest.mark.parametrize("cell", ["1e400", "-1e308", "9" * 400])
+def test_an_attribute_that_no_regression_can_square_is_refused(cell: str, tmp_path: Path) -> None:
+    events = [
+        {"event_id": s, "symbol": s, "announced_at": DATES[100], "size": cell if s == "A" else "1.5"} for s in "ABCD"
+    ]
+    study = make_study(tmp_path, events, simulated(1, list("ABCD"), 160), crosssection={"formula": "car ~ size"})
+    with pytest.raises(DataError, match=r"row 2, column size: .* beyond what a regression can square"):
+        run(study)
