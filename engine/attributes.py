@@ -12,6 +12,7 @@ from engine.errors import DataError, SpecError
 from engine.formula import Formula
 
 NUMERAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+LARGEST = 1e100  # of a number in a regression
 SHOWN = 3  # values of a column that a message shows
 
 
@@ -43,6 +44,12 @@ def check_attributes(
                 f"that are not empty are. Write a plain number such as 1234.5, leave the cell empty, or write C({column}) in "
                 f"{where} if the values are categories."
             )
+        for i, cell in known:
+            if not other and abs(float(cell)) > LARGEST:
+                raise DataError(
+                    f'{rows[i]}, column {column}: "{cell[:40]}" is beyond what a regression can square. Allowed: up to '
+                    f"{LARGEST:g}. Correct it, or write C({column}) in {where} if the values are categories."
+                )
         if factor.kind == "log" and (other or column in texts or (column in columns and not known)):
             shown = ", ".join(f'"{c}"' for c in list(dict.fromkeys(c for _, c in other))[:SHOWN])
             held = f"is text, such as {shown}" if shown else "is text" if column in texts else "is empty in every row"

@@ -98,6 +98,8 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
     Raises OSError for what is no regular file, polars' own errors for what is no parquet.
     """
     return pl.scan_parquet(check_file(path), glob=False, hive_partitioning=False)
+
+
 def unquoted(names: Sequence[str]) -> list[str]:
     """The names of the columns as the file states them: polars leaves the doubled quotes of a quoted name as they are."""
     return [name.replace('""', '"') for name in names]

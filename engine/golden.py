@@ -15,13 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
+from pydantic import Field
 
+from engine.documents import Document, checked, read_json
 from engine.errors import DataError
-from engine.files import RECORD, read_text
-from engine.fingerprints import changed_rows, changed_series
+from engine.files import read_text
+from engine.fingerprints import MONTH, changed_rows, changed_series
 from engine.inputs import first_fingerprints
 from engine.models import ITERATIVE
 from engine.results import WRITTEN, StudyResult, read_result, replaced_folder, to_json, write_tables
@@ -33,6 +35,7 @@ WITHHELD = {
     "trades": ("entry_price", "exit_price", "listing_return", "hedge_return"),
 }  # fmt: skip
 CHANGELOG, INPUTS = "CHANGELOG.md", "inputs.json"
+YEAR, MONTHS = r"^-?\d{1,6}$", rf"^[0-9a-f]{{{12 * MONTH}}}$"
 LISTINGS = "symbols.csv"  # of a snapshot: no series
 HEADER = "# Why the golden result was blessed\n\nThe newest entry comes first.\n\n"
 
@@ -153,19 +156,27 @@ def bless(result: StudyResult, folder: Path, reason: str, inputs: Mapping[str, A
     has no date: the history of the files knows it.
     """
     log = folder / CHANGELOG
-    earlier = read_text(log).removeprefix(HEADER) if log.is_file() else ""
+    earlier = _earlier(log)
     try:
         moved = _moved(compare(result, folder, inputs)) if (folder / "manifest.json").is_file() else ""
     except DataError:
         moved = "  The golden result before could not be read.\n"
     golden = golden_form(result)
-    first = first_fingerprints(folder / "manifest.json") or result.manifest["fingerprints"]
+    first = first_fingerprints(folder) or result.manifest["fingerprints"]
     golden = StudyResult(golden.tables, golden.manifest | {"first_fingerprints": first})
     with replaced_folder(folder, WRITTEN | {CHANGELOG, INPUTS}) as fresh:
         write_tables(golden, fresh)
         if inputs is not None:
             (fresh / INPUTS).write_text(to_json(inputs), encoding="utf-8")
         (fresh / CHANGELOG).write_text(f"{HEADER}- {' '.join(reason.split())}\n{moved}{earlier}", encoding="utf-8")
+
+
+def _earlier(log: Path) -> str:
+    """The entries of a changelog. Raises DataError for one that is no text: its reasons are not thrown away."""
+    try:
+        return read_text(log).removeprefix(HEADER) if log.is_file() else ""
+    except UnicodeDecodeError:
+        raise DataError(f"{log}: is not UTF-8 text. Save it as UTF-8, or remove it to begin another.") from None
 
 
 def _moved(comparison: Comparison) -> str:
@@ -177,14 +188,40 @@ def _moved(comparison: Comparison) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
+class CalendarPrints(Document):
+    columns: list[str]
+    rows: list[Annotated[list[str], Field(min_length=3, max_length=3)]]
+
+
+class SeriesPrints(Document):
+    columns: dict[str, str]
+    months: dict[Annotated[str, Field(pattern=YEAR)], Annotated[str, Field(pattern=MONTHS)]]
+
+
+class FilePrints(Document):
+    study: str
+    calendar: dict[str, str]
+    snapshot: dict[str, str]
+    code: dict[str, str]
+
+
+class Inputs(Document):
+    """What `engine.fingerprints.fingerprints` makes, as it stands in ``inputs.json``."""
+
+    calendar: CalendarPrints
+    files: FilePrints
+    prices: dict[str, SeriesPrints]
+
+
 def kept_inputs(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fingerprints beside a golden result; none where they are missing, unreadable or of other files."""
+    """The fingerprints beside a golden result; none where they are missing, damaged or of other files."""
+    path = folder / INPUTS
     try:
-        kept: Mapping[str, Any] = json.loads(read_text(folder / INPUTS, RECORD))
-        same = kept["files"] == _files(manifest)
-    except (OSError, ValueError, KeyError, TypeError):
+        kept: Mapping[str, Any] = read_json(path, DataError)
+        checked(Inputs, kept, str(path), DataError)
+    except DataError:
         return {}
-    return kept if same and {"calendar", "prices"} <= kept.keys() else {}
+    return kept if kept["files"] == _files(manifest) else {}
 
 
 def _files(manifest: Mapping[str, Any]) -> dict[str, Any]:

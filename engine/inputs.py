@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import ValidationError
 
 from engine.announcements import STAMPS, Announcements, read_announcements
 from engine.attributes import check_attributes
 from engine.benchmarks import grid_benchmarks, listing_choices
 from engine.crosssection import COVARIANCES
 from engine.errors import DataError, SpecError, hint
-from engine.files import RECORD, digest_of, read_text
+from engine.files import digest_of
 from engine.formula import parse_formula
 from engine.joint import JOINT_MODELS
 from engine.kernel import MANY_EVENTS
@@ -27,6 +27,7 @@ from engine.market.outcomes import OUTCOMES
 from engine.market.partitions import PartedFile, in_order, parted
 from engine.models import BRIDGED, MODELS, WITH_FACTORS
 from engine.obstacles import obstacles
+from engine.results import read_manifest
 from engine.schemas import SCHEMAS
 from engine.significance import EVENT_TESTS, RESAMPLING_TESTS, SIGNIFICANCE_TESTS, VARIANCE_TESTS
 from engine.spec import Known, StudySpec, read_spec
@@ -174,20 +175,20 @@ def gathered(
             "code": {code.name: sha256_of(code)} if code is not None else {},
         },
         function=function,
-        first=first_fingerprints(folder / "golden" / "manifest.json"),
+        first=first_fingerprints(folder / "golden"),
         parted=parts,
     )
 
 
-def first_fingerprints(manifest: Path) -> dict[str, str]:
-    """What was fixed when a study first had a golden result: of that result's own settings where nothing else is written; none
-    without a golden result, or with one that cannot be read."""
+def first_fingerprints(folder: Path) -> dict[str, str]:
+    """What was fixed when a study first had a golden result, the one in ``folder``: of that result's own settings where nothing
+    else is written; none without a golden result, or with one that cannot be read."""
     try:
-        golden = json.loads(read_text(manifest, RECORD))
+        golden = read_manifest(folder)
         if "first_fingerprints" in golden:
-            return {str(name): str(value) for name, value in golden["first_fingerprints"].items()}
+            return dict(golden["first_fingerprints"])
         return StudySpec.model_validate(golden["settings"]).fingerprints()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DataError, ValidationError):
         return {}
 
 

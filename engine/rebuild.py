@@ -31,7 +31,7 @@ def load_from_manifest(
     prices: a folder or file to look in first. Raises SpecError for settings that this version does not know, DataError
     that names every file that is missing or another one.
     """
-    spec = _spec(manifest, known)
+    spec = design_of(manifest, "manifest.json", known)
     wanted: Mapping[str, str] = manifest["snapshot"].get("sha256", {})
     own = {name: digest for name, digest in wanted.items() if "/" not in name}
     further = {name.rpartition("/")[2]: digest for name, digest in wanted.items() if "/" in name}
@@ -75,14 +75,17 @@ def differing_keys(stated: Mapping[str, Any], made: Mapping[str, Any]) -> Iterat
             yield key
 
 
-def _spec(manifest: Mapping[str, Any], known: Known) -> StudySpec:
-    """The settings as a design. Formulas of a cross-section have the order that sorted settings lose."""
+def design_of(manifest: Mapping[str, Any], where: str, known: Known) -> StudySpec:
+    """The settings of a result as a design. Formulas of a cross-section have the order that sorted settings lose.
+
+    Raises SpecError for settings that this version does not know.
+    """
     settings = _said(manifest["settings"])
     order = [one["name"] for one in manifest.get("specifications", [])]
     formulas = settings.get("crosssection", {}).get("formula")
     if isinstance(formulas, dict):
         settings["crosssection"]["formula"] = {name: formulas[name] for name in order if name in formulas} | formulas
-    return parse_spec(settings, "manifest.json: settings", known)
+    return parse_spec(settings, f"{where}: settings", known)
 
 
 def _said(value: Any) -> Any:

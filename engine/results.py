@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from engine.csvtext import read_cells, scan_parquet
+from engine.csvtext import ROW, read_text_table, scan_parquet
+from engine.documents import checked, read_json
 from engine.errors import DataError, SpecError, visible_json
-from engine.files import RECORD, read_text
 from engine.inplace import own_place, tidy, whole_folder, write_file
-from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
+from engine.schemas import ALWAYS, DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT, WHOLE, ResultManifest
 
 __all__ = [
     "MANY_ROWS", "WRITTEN", "Streamed", "StudyResult", "own_place", "read_manifest", "read_result",
@@ -31,6 +31,8 @@ FEW_ROWS = 2_000  # from here on the table's own writer is faster
 WRITTEN = frozenset(f"{n}{s}" for n in SCHEMAS for s in (".csv", ".parquet")) | {
     "manifest.json", "charts", "tables", *(f"memo.{f}" for f in ("html", "md", "pdf", "docx", "tex", "xlsx")),
 }  # fmt: skip
+
+WORDS = {TEXT: "text", NUMBER: "a finite number", WHOLE: "a whole number", DAY: "a date that exists, as YYYY-MM-DD"}
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,9 @@ def read_result(folder: Path, whole: bool = True) -> StudyResult:
     whole: every table must be there; golden results may lack columns and tables.
     """
     manifest = read_manifest(folder)
+    unsaid = [key for key in ALWAYS if key not in manifest or (manifest[key] is None and key != "seed")]
+    if whole and unsaid:
+        raise DataError(f"{folder / 'manifest.json'}: lacks {', '.join(unsaid)}. Run the study again.")
     paths = {n: p for n in SCHEMAS for p in (folder / f"{n}.csv", folder / f"{n}.parquet") if p.is_file()}
     missing_tables = set(SCHEMAS) - set(paths) - OPTIONAL
     if whole and missing_tables:
@@ -198,31 +203,51 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder if folder.is_file() else folder / "manifest.json"
     if not folder.exists():
         tidy(folder)  # a run that was killed while it put its result in place
-    try:
-        manifest = json.loads(read_text(path, RECORD))
-    except OSError:
-        raise DataError(f"{folder}: has no manifest.json, so it holds no result. Run the study first.") from None
-    except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON: {error}") from None
-    needed = {"study", "study_sha256", "calendar_sha256", "snapshot", "settings", "versions"}
-    if not isinstance(manifest, dict) or not needed <= manifest.keys():
-        raise DataError(f"{path}: is not the manifest of a result; that has {', '.join(sorted(needed))}.")
+    if not path.is_file():
+        raise DataError(f"{folder}: has no manifest.json, so it holds no result. Run the study first.")
+    manifest: dict[str, Any] = read_json(path, DataError)
+    checked(ResultManifest, manifest, str(path), DataError, "It is not the manifest of a result. Run the study again.")
     return manifest
 
 
 def _read_table(path: Path, name: str, manifest: Mapping[str, Any]) -> pl.DataFrame:
+    """A table with the kinds of its schema; the coefficients of ``fits`` are numbers, other further columns text."""
     try:
-        if path.suffix == ".parquet":
-            return scan_parquet(path).collect()
-        text = read_cells(path)
-        coefficients = manifest.get("coefficients", []) if name == "fits" else []
-        kinds = SCHEMAS[name] | dict.fromkeys(coefficients, NUMBER)
-        return text.select(
-            pl.col(c).str.to_date("%Y-%m-%d") if kinds.get(c) == DAY else pl.col(c).cast(kinds.get(c, TEXT))
-            for c in text.columns
+        held = scan_parquet(path).collect() if path.suffix == ".parquet" else _read_csv(path, name)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path}: cannot be read as a table: {str(error).splitlines()[0]}. Run the study again."
+        ) from None
+    coefficients = manifest.get("coefficients", []) if name == "fits" else []
+    kinds = SCHEMAS[name] | dict.fromkeys(coefficients, NUMBER)
+    return held.with_columns(_as_kind(column, kinds.get(column.name, TEXT), path) for column in held.iter_columns())
+
+
+def _read_csv(path: Path, name: str) -> pl.DataFrame:
+    return read_text_table(path, f"The table {name} has the columns {', '.join(SCHEMAS[name])}.").drop(ROW)
+
+
+def _as_kind(column: pl.Series, kind: Any, path: Path) -> pl.Series:
+    """A column as its schema has it. Raises DataError for one that holds anything else."""
+    text = isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)
+    if text or column.dtype == pl.Null:
+        column = column.cast(pl.String)
+        made = column.str.to_date("%Y-%m-%d", strict=False) if kind == DAY else column.cast(kind, strict=False)
+        wrong = made.is_null() & column.is_not_null()
+    elif column.dtype == kind or (column.dtype.is_integer() and kind in (WHOLE, NUMBER)):
+        made = column.cast(kind, strict=False)
+        wrong = made.is_null() & column.is_not_null()
+    else:
+        made, wrong = column, pl.Series([True])
+    if kind == NUMBER and not wrong.any():
+        wrong = ~made.is_finite().fill_null(True)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        read = f"{str(column[row])!r}" if text else str(column.dtype)
+        raise DataError(
+            f"{path}: row {row + 2}, column {column.name}: {read} stands where a run writes {WORDS[kind]}. Run the study again."
         )
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    return made
 
 
 def to_csv(frame: pl.DataFrame, header: bool = True) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import polars as pl
+from pydantic import Field
+
+from engine.documents import Document
 
 DIGITS = 15
 TEXT, WHOLE, NUMBER, DAY = pl.String, pl.Int64, pl.Float64, pl.Date
@@ -202,3 +205,88 @@ KEYS: dict[str, tuple[str, ...]] = {
     "backtest": ("leg", "measure"),
     "trials": ("trial",),
 }
+
+
+# The manifest of a result. What a run always writes stands in `ALWAYS`; a golden result of an earlier version may lack some.
+
+
+class ResultSnapshot(Document):
+    """The prices of a result. The rest of it is what the snapshot's own manifest states."""
+
+    name: str
+    redistributable: bool
+    sha256: dict[str, str] = Field(default_factory=dict)
+    source: str | None = None
+    licence: str | None = None
+    retrieved_on: str | None = None
+    limits: str | None = None
+
+
+class PairCounts(Document):
+    calendar: int
+    used: int
+
+
+class Listing(Document):
+    name: str | None = None
+    name_zh: str | None = None
+    exchange: str
+    benchmark: str
+
+
+class SeriesLine(Document):
+    symbol: str
+    prices: str
+    rows_off_session: int
+    stale_rows: int
+
+
+class FirmCounts(Document):
+    rows: dict[str, int]
+    firms: int
+    clusters: int
+    mean_correlation: float | None
+    effective_events: float | None
+
+
+class Specification(Document):
+    name: str
+    formula: str
+
+
+class Drawn(Document):
+    seed: int
+    runup: Annotated[list[int], Field(min_length=2, max_length=2)]
+    runup_share: float
+
+
+class ResultManifest(Document):
+    """The manifest of a result, as `engine.manifest` writes it."""
+
+    study: str
+    study_sha256: str
+    calendar_sha256: dict[str, str]
+    code_sha256: dict[str, str] = Field(default_factory=dict)
+    snapshot: ResultSnapshot
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    kernel: Literal["numpy", "numba"]
+    seed: int | None = None
+    fingerprints: dict[str, str] = Field(default_factory=dict)
+    first_fingerprints: dict[str, str] = Field(default_factory=dict)
+    withheld: dict[str, dict[str, str]] = Field(default_factory=dict)
+    coefficients: list[str] = Field(default_factory=list)
+    specifications: list[Specification] = Field(default_factory=list)
+    claims: list[str] = Field(default_factory=list)
+    closes: dict[str, str] = Field(default_factory=dict)
+    pairs: PairCounts | None = None
+    contamination: FirmCounts | None = None
+    listings: dict[str, Listing] = Field(default_factory=dict)
+    quality: list[SeriesLine] = Field(default_factory=list)
+    pseudo_samples: Drawn | None = None
+
+
+ALWAYS = (
+    "study", "study_sha256", "calendar_sha256", "snapshot", "settings", "versions", "kernel", "seed", "fingerprints",
+    "coefficients", "specifications", "closes", "pairs", "contamination", "listings", "quality",
+)  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,21 +20,28 @@ from engine.files import open_file
 from engine.libraries import cache_folder
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 MADE_BY = ("exchange-calendars", "pandas", "numpy")
 
 
-def kept(name: str, make: Callable[[], Arrays]) -> Arrays:
+def kept(name: str, make: Callable[[], Arrays], kinds: Mapping[str, str]) -> Arrays:
     """The arrays of ``make()``: from the cache folder where an earlier run of the same versions left them, else made and left
-    there."""
+    there.
+
+    kinds: the numpy kind of each array, with a 1 behind it for those of one dimension, all of one length: ``M1``, ``U0``.
+    """
     folder = cache_folder()
     if folder is None:
         return make()
     path = folder / f"{name}-{'-'.join(version(package) for package in MADE_BY)}.npz"
     try:
         with open_file(path) as file, np.load(file, allow_pickle=False) as held:
-            return {key: held[key] for key in held.files}
-    except UNREADABLE:
+            found = {key: held[key] for key in held.files}
+        if {key: f"{one.dtype.kind}{one.ndim}" for key, one in found.items()} != kinds:
+            raise ValueError(f"{path} holds other arrays")
+        if len({len(one) for one in found.values() if one.ndim}) > 1:
+            raise ValueError(f"{path} holds arrays of several lengths")
+        return found
+    except Exception:  # whatever a damaged archive makes a library say, it is made again
         made = make()
     _leave(path, made)
     return made

@@ -74,6 +74,7 @@ class Sessions:
     early: npt.NDArray[np.bool_]
 
 
+KINDS = {"zone": "U0", "dates": "M1", "opens": "M1", "closes": "M1", "early": "b1"}  # of the arrays that are kept
 PATCHES = Path(__file__).with_name("session_patches.toml")
 # Shanghai's sessions serve Shenzhen too: the two exchanges keep the same days and hours.
 SAME_SESSIONS = {"XSHE": "XSHG"}
@@ -94,7 +95,7 @@ def known_exchange(exchange: str, where: str) -> str:
 @lru_cache(maxsize=1)
 def _calendar_codes() -> dict[str, str]:
     """Every code that the library knows, and the calendar behind it."""
-    held = kept("calendar-codes", _library_codes)
+    held = kept("calendar-codes", _library_codes, {"code": "U1", "calendar": "U1"})
     return dict(zip(held["code"].tolist(), held["calendar"].tolist(), strict=True))
 
 
@@ -114,7 +115,8 @@ def exchange_sessions(exchange: str, last_year: int) -> Sessions:
     has no calendar.
     """
     mic = known_exchange(exchange, "sessions")
-    held = kept(f"sessions-{mic}-{FIRST_DAY}-{last_year}", lambda: _as_arrays(library_sessions(mic, last_year)))
+    name = f"sessions-{mic}-{FIRST_DAY}-{last_year}"
+    held = kept(name, lambda: _as_arrays(library_sessions(mic, last_year)), KINDS)
     zone = str(held["zone"])
     plain = Sessions(mic, zone, held["dates"], held["opens"], held["closes"], held["early"])
     return patched(plain, session_patches())

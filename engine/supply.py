@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from engine.announcements import exchange_of, exchange_of_benchmark
+from engine.announcements.calendar import LONGEST_SYMBOL
 from engine.errors import DataError, SpecError, hint
 from engine.files import is_plain
 from engine.lines import Market
@@ -158,6 +159,11 @@ def check_names(symbols: set[str], where: str = "[benchmark]") -> None:
         if not is_plain(symbol):
             raise SpecError(
                 f'{where} "{symbol}" is empty or holds a part of a path. A symbol is a plain name such as ^HSI.'
+            )
+        if len(symbol.encode(errors="replace")) > LONGEST_SYMBOL:
+            raise SpecError(
+                f'{where} "{symbol[:LONGEST_SYMBOL]}..." is longer than {LONGEST_SYMBOL} bytes. A symbol is a plain name such as '
+                "^HSI."
             )
 
 

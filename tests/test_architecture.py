@@ -30,15 +30,16 @@ MAY_IMPORT = {
     "formula": GROUND,
     "orthonormal": set(),
     "cholesky": {"orthonormal"},
-    "schemas": set(),
+    "documents": GROUND,
+    "schemas": {"documents"} | GROUND,
     "models": FIRST | {"orthonormal"},
     "significance": FIRST | {"orthonormal", "cholesky"},
     "crosssection": FIRST | {"orthonormal", "cholesky", "formula", "significance"},
-    "spec": FIRST | {"formula"},
+    "spec": FIRST | {"formula", "documents"},
     "csvtext": GROUND,
     "inplace": GROUND,
     "announcements": FIRST | {"csvtext"},
-    "market": FIRST | {"csvtext", "inplace"},
+    "market": FIRST | {"csvtext", "inplace", "documents"},
     "lines": FIRST | {"market"},
     "panel": FIRST | {"announcements", "market", "lines"},
     "abnormal": ARRAYS,
@@ -53,14 +54,14 @@ MAY_IMPORT = {
     "calendar_time": ARRAYS | {"lines", "panel", "spec"},
     "combined": ARRAYS,
     "tables": ARRAYS | PANEL | {"abnormal", "calendar_time"},
-    "results": GROUND | {"schemas", "inplace", "csvtext"},
+    "results": GROUND | {"schemas", "documents", "csvtext", "inplace"},
     "supply": TABLES | {"lines"},
     "usercode": GROUND,
     "benchmarks": TABLES | {"models"},
     "attributes": GROUND | {"formula", "crosssection"},
     "inputs": ARRAYS
     | TABLES
-    | {"attributes", "tables", "lines", "supply", "joint", "usercode", "benchmarks", "kernel", "obstacles"},
+    | {"attributes", "tables", "lines", "supply", "joint", "usercode", "benchmarks", "kernel", "obstacles", "results"},
     "needs": TABLES | {"inputs", "supply", "benchmarks"},
     "firm_events": TABLES | {"inputs", "lines", "panel"},
     "plan": ARRAYS | TABLES | {"inputs", "supply", "lines", "panel", "firm_events"},
@@ -80,7 +81,7 @@ MAY_IMPORT = {
     | {"grid", "influence", "backtest", "certificate", "assurance", "scale"},
     "replication": GROUND | {"schemas", "golden", "results"},
     "fingerprints": TABLES | {"inputs"},
-    "golden": CORE | TABLES | {"study", "fingerprints", "inputs"},
+    "golden": CORE | TABLES | {"study", "fingerprints", "inputs", "documents"},
     "rebuild": GROUND | {"inputs", "market", "spec"},
     "drift": CORE | TABLES | {"inputs", "plan", "fingerprints", "golden"},
     "validation": GROUND | {"schemas", "golden"},
@@ -89,7 +90,7 @@ MAY_IMPORT = {
     "cli": CORE
     | TABLES
     | {"inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"}
-    | {"fingerprints", "validation", "drift", "rebuild"},
+    | {"fingerprints", "validation", "drift", "rebuild", "documents"},
     "__init__": {"results", "study", "libraries"},
 }
 FILES = sorted(ENGINE.rglob("*.py"))

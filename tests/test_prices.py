@@ -262,7 +262,7 @@ def test_a_parquet_with_a_bad_cell_names_file_and_symbol(tmp_path: Path) -> None
 def test_a_manifest_that_is_not_json(tmp_path: Path) -> None:
     write_columns(tmp_path / "snap" / "ABC.csv", ABC)
     (tmp_path / "snap" / "manifest.json").write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match=r"manifest\.json: cannot be read as JSON"):
+    with pytest.raises(DataError, match=r"manifest\.json: is not valid JSON"):
         read(tmp_path)
 
 

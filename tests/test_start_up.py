@@ -24,6 +24,7 @@ from engine.significance.rank import _ranks
 from engine.significance.sample import quantiles_of
 
 ROOT = Path(__file__).parents[1]
+DAYS, X = {"days": "M1"}, {"x": "i0"}  # what is kept in these tests
 LIBRARIES = (
     "numpy", "polars", "pandas", "scipy", "scipy.stats", "exchange_calendars", "matplotlib", "jinja2", "statsmodels", "arch",
     "numba", "yfinance", "distributed",
@@ -104,29 +105,29 @@ def test_kept_codes_are_those_of_the_library() -> None:
 def test_a_damaged_file_is_made_again(damage: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = {"days": np.arange("2020-01-01", "2021-01-01", dtype="datetime64[D]")}
-    kept("thing", lambda: made)
+    kept("thing", lambda: made, DAYS)
     (path,) = (tmp_path / "event-study-engine").iterdir()
     path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
-    assert np.array_equal(kept("thing", lambda: made)["days"], made["days"])
-    found = kept("thing", lambda: pytest.fail("not mended"))
+    assert np.array_equal(kept("thing", lambda: made, DAYS)["days"], made["days"])
+    found = kept("thing", lambda: pytest.fail("not mended"), DAYS)
     assert np.array_equal(found["days"], made["days"])
 
 
 def test_another_version_keeps_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kept("thing", lambda: {"x": np.array(1)})
+    kept("thing", lambda: {"x": np.array(1)}, X)
     monkeypatch.setattr(engine.session_store, "version", lambda package: "99")
-    assert kept("thing", lambda: {"x": np.array(2)})["x"] == 2
+    assert kept("thing", lambda: {"x": np.array(2)}, X)["x"] == 2
 
 
 def test_nowhere_to_keep_costs_time_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert kept("thing", lambda: {"x": np.array(1)})["x"] == 1
+    assert kept("thing", lambda: {"x": np.array(1)}, X)["x"] == 1
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     assert cache_folder() is None
-    assert kept("thing", lambda: {"x": np.array(2)})["x"] == 2
+    assert kept("thing", lambda: {"x": np.array(2)}, X)["x"] == 2
 
 
 def test_what_is_written_out_is_what_scipy_has() -> None:

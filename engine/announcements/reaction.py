@@ -273,7 +273,13 @@ def _zone(name: str, where: str) -> ZoneInfo:
 def _localised(naive: datetime, zone: str, where: str) -> datetime:
     """A wall-clock time in its zone; one that daylight saving skips or repeats is an error."""
     first = naive.replace(tzinfo=_zone(zone, where), fold=0)
-    if first.astimezone(UTC).astimezone(first.tzinfo).replace(tzinfo=None) != naive:
+    try:
+        again = first.astimezone(UTC).astimezone(first.tzinfo).replace(tzinfo=None)
+    except OverflowError:  # the first or last day that a datetime can hold
+        raise DataError(
+            f'{where}: "{naive.isoformat()}" in {zone} is outside the years 1 to 9999. Correct it.'
+        ) from None
+    if again != naive:
         raise DataError(
             f'{where}: "{naive.isoformat()}" does not exist in {zone}: the clocks went forward. Correct it.'
         )

@@ -12,7 +12,7 @@ from engine.cli.console import aligned, choice, say, tell, write_bytes, write_da
 from engine.cli.second_process import is_heavy, second_process
 from engine.cli.sharing import Sharing, shared_out
 from engine.cli.studies import compute, for_all_studies, load, study_folder, study_folders, tables_of
-from engine.errors import GoldenMismatch, SpecError
+from engine.errors import DataError, GoldenMismatch, SpecError
 from engine.files import is_plain
 
 if TYPE_CHECKING:
@@ -164,6 +164,8 @@ def dry_run_one(study: Study) -> None:
 def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None, event: str | None = None) -> None:
     """The memo of the last result in every format or in one, or one chart; each file is written whole."""
     from engine import report
+    from engine.inputs import known_names
+    from engine.rebuild import design_of
     from engine.results import own_place, read_result
 
     if only is None:
@@ -173,6 +175,10 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
         choice("--format", fmt, (*report.FORMATS, None))
     out = _target(folder, None)
     result = read_result(out)
+    try:
+        design_of(result.manifest, str(out / "manifest.json"), known_names(frozenset(report.CHARTS)))
+    except SpecError as error:
+        raise DataError(f"{error}\nThe result is of another version, or was changed. Run the study again.") from None
     if event is not None:
         result = report.about_event(result, event)
     look = theme_of(folder, result.manifest["settings"], theme)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import typer
 
 from engine.cli.console import progress, say, tell
 from engine.errors import EngineError, MissingData, SpecError, hint
-from engine.files import read_text
 
 if TYPE_CHECKING:
     from engine.beside import Beside
@@ -37,9 +35,11 @@ def study_folder(study: str) -> Path:
 
 def tables_of(folder: Path) -> dict[str, Any]:
     """study.toml as it stands, before anything is checked; nothing where it cannot be read."""
+    from engine.documents import read_toml
+
     try:
-        return tomllib.loads(read_text(folder / "study.toml"))
-    except (OSError, ValueError):
+        return read_toml(folder / "study.toml", SpecError, "")
+    except SpecError:
         return {}
 
 

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from engine.documents import Document, checked, read_json
 from engine.errors import DataError, SpecError, UpstreamError, visible_json
-from engine.files import RECORD, digest_of, is_plain, read_text
+from engine.files import digest_of, is_plain
 from engine.inplace import claimed
 from engine.market.cleaning import clean
 from engine.market.snapshots import vintages
@@ -129,10 +130,38 @@ def fetched_name(snapshot: str) -> str:
 
 def kept(base: Path) -> int:
     """How many symbols an interrupted fetch left beside ``base``."""
+    state = _state(base.parent / f".{base.name}.partial")
+    return len(state["files"]) if state is not None else 0
+
+
+class KeptFile(Document):
+    file: str
+    sha256: str
+    rows: int
+    first: str
+    last: str
+    currency: str | None
+    exchange: str | None
+    name: str | None
+    notes: list[str]
+
+
+class FetchState(Document):
+    request: dict[str, Any]
+    started: str
+    files: dict[str, KeptFile]
+
+
+def _state(partial: Path) -> dict[str, Any] | None:
+    """What an interrupted fetch wrote of itself; None where it wrote nothing, or that is damaged or names foreign files."""
+    path = partial / STATE
     try:
-        return len(json.loads(read_text(base.parent / f".{base.name}.partial" / STATE, RECORD))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+        state: dict[str, Any] = read_json(path, DataError)
+        read = checked(FetchState, state, str(path), DataError)
+    except DataError:
+        return None
+    own = all("/" not in s and one.file in (f"{s}.csv", f"factors/{s}.csv") for s, one in read.files.items())
+    return state if own else None
 
 
 def _one(
@@ -156,18 +185,24 @@ def _one(
 
 def _resume(partial: Path, request: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The state of an interrupted fetch with the same request, less than a day old, whose files are unharmed; else none."""
-    try:
-        state = json.loads(read_text(partial / STATE, RECORD))
-        young = timedelta() <= now - datetime.fromisoformat(state["started"]) < FRESH
-        if young and state["request"] == request:
-            whole = {
-                s: about for s, about in state["files"].items() if digest_of(partial / about["file"]) == about["sha256"]
-            }
-            return {**state, "files": whole}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
+    state = _state(partial)
+    if state is not None and _young(state["started"], now) and state["request"] == request:
+        files = {
+            symbol: about
+            for symbol, about in state["files"].items()
+            if (path := partial / about["file"]).is_file() and digest_of(path) == about["sha256"]
+        }
+        return {**state, "files": files}
     _keep_only(partial, set())
     return {"request": request, "started": now.isoformat(), "files": {}}
+
+
+def _young(started: str, now: datetime) -> bool:
+    """Whether a fetch began within the last day."""
+    try:
+        return timedelta() <= now - datetime.fromisoformat(started) < FRESH
+    except (ValueError, TypeError, OverflowError):  # no time, or one without a zone
+        return False
 
 
 def _keep(answer: Fetched, source: Source, partial: Path) -> dict[str, Any]:

@@ -22,7 +22,18 @@ import polars as pl
 from engine.csvtext import scan_parquet
 from engine.errors import DataError
 from engine.files import ANY, check_file, open_file, raise_with, within
-from engine.market.prices import PriceSeries, series_values, table_series, with_delisting
+from engine.market.prices import (
+    FIRST_DATE,
+    LARGEST,
+    LARGEST_RETURN,
+    LAST_DATE,
+    SMALLEST,
+    PriceSeries,
+    outside_calendar,
+    series_values,
+    table_series,
+    with_delisting,
+)  # fmt: skip
 from engine.market.snapshots import lower_names
 
 # What values are made of, as in `prices`; other columns are not decoded.
@@ -116,7 +127,7 @@ def parted(path: Path) -> PartedFile | None:
     if not {"symbol", "date"} <= set(kinds) or not {"return", "adj_close", "close"} & set(kinds):
         return None
     symbol = kinds["symbol"].value_type if pa.types.is_dictionary(kinds["symbol"]) else kinds["symbol"]
-    numbered = pa.types.is_integer(symbol)
+    numbered = pa.types.is_integer(symbol) and symbol != pa.uint64()
     texts = pa.types.is_string(symbol) or pa.types.is_large_string(symbol) or pa.types.is_string_view(symbol)
     numbers = all(pa.types.is_floating(k) or pa.types.is_integer(k) for n, k in kinds.items() if n in NEEDED)
     days = pa.types.is_date(kinds["date"]) or (pa.types.is_timestamp(kinds["date"]) and kinds["date"].tz is None)
@@ -145,7 +156,10 @@ def _check_rows(path: Path, footer: Any) -> None:
 
 def _last_day(footer: Any, column: int) -> np.datetime64 | None:
     known = [footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups)]
-    days = [np.datetime64(one.max, "D") for one in known if one is not None and one.has_min_max]
+    try:
+        days = [np.datetime64(one.max, "D") for one in known if one is not None and one.has_min_max]
+    except (ValueError, OverflowError):  # a date that Python has not; it is said when the row is read
+        return None
     return max(days, default=None)
 
 
@@ -215,8 +229,27 @@ def read_part(file: PartedFile, part: Part, wanted: Iterable[str]) -> Rows:
     start = np.concatenate([[0], np.cumsum([b - a for a, b in taken])]).astype(np.int64)
     picked = {n: _picked(column, taken) for n, column in found.columns.items()}
     days = picked.pop("date")
+    for name, numbers in picked.items():
+        _check_sizes(file, name, numbers, start, [keys[found.runs[i]] for i in chosen])
     values, stale = _values(picked, start)
     return Rows([keys[found.runs[i]] for i in chosen], start, days, values, stale)
+
+
+def _check_sizes(
+    file: PartedFile, name: str, numbers: npt.NDArray[np.float64], start: npt.NDArray[np.int64], symbols: Sequence[str]
+) -> None:
+    """Raises DataError for a number that no price, return or volume can be, as `prices` does."""
+    price, largest = name in ("close", "adj_close"), LARGEST_RETURN if "return" in name else LARGEST
+    ends = (np.fmax.reduce(numbers, initial=0.0), np.fmin.reduce(numbers, initial=0.0))
+    if max(ends[0], -ends[1]) <= largest and not (price and ((numbers > 0) & (numbers < SMALLEST)).any()):
+        return
+    size = np.abs(numbers)
+    row = int(((size > largest) | (price & (size > 0) & (size < SMALLEST))).argmax())
+    symbol = symbols[int(np.searchsorted(start, row, side="right")) - 1]
+    raise DataError(
+        f"{file.origin} symbol {symbol}: column {name} holds {numbers[row]:g}, beyond what it can be. Allowed: up to {largest:g}"
+        + f"{f', a price not below {SMALLEST:g}' if price else ''}. Correct it, or leave the cell empty."
+    )
 
 
 @dataclass(frozen=True)
@@ -238,7 +271,9 @@ def _all(file: PartedFile, part: Part) -> _Held:
     codes, names = _codes(table[own["symbol"]])
     edges = np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1, [len(codes)]])
     columns = {n: _buffers(table[o], np.float64) for n, o in own.items() if n not in ("symbol", "date")}
-    return _Held([names[c] for c in codes[edges[:-1]].tolist()], edges, columns | {"date": _days(table[own["date"]])})
+    days = _days(table[own["date"]])
+    _check_days(file, *days)
+    return _Held([names[c] for c in codes[edges[:-1]].tolist()], edges, columns | {"date": days})
 
 
 def _some(file: PartedFile, part: Part, keys: list[Any]) -> _Held | None:
@@ -266,7 +301,19 @@ def _some(file: PartedFile, part: Part, keys: list[Any]) -> _Held | None:
     }
     dates = frame[own["date"]].to_physical()
     known = (~dates.is_null()).to_numpy() if dates.null_count() else None
-    return _Held(runs["value"].to_list(), edges, columns | {"date": (dates.fill_null(0).to_numpy(), known)})
+    days = (dates.fill_null(0).to_numpy(), known)
+    _check_days(file, *days)
+    return _Held(runs["value"].to_list(), edges, columns | {"date": days})
+
+
+def _check_days(file: PartedFile, days: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None) -> None:
+    """Raises DataError for a row without a date, or with one that no calendar has."""
+    if known is not None and not known.all():
+        raise DataError(f"{file.origin}: column date has empty cells. Every row needs its date.")
+    if len(days) and outside_calendar(np.array([days.min(), days.max()])).any():
+        raise DataError(
+            f"{file.origin}: column date holds a date before {FIRST_DATE} or after {LAST_DATE}. Correct it."
+        )
 
 
 class Unsorted(Exception):
@@ -336,7 +383,9 @@ def _buffers(column: Any, kind: Any) -> Column:
     """
     import pyarrow as pa
 
-    array = _one(column if column.type == pa.from_numpy_dtype(kind) else column.cast(pa.from_numpy_dtype(kind)))
+    array = _one(
+        column if column.type == pa.from_numpy_dtype(kind) else column.cast(pa.from_numpy_dtype(kind), safe=False)
+    )
     held = slice(array.offset, array.offset + len(array))
     present, numbers = array.buffers()
     values = np.frombuffer(numbers, kind)[held] if len(array) else np.empty(0, kind)

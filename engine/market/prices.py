@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.csvtext import ROW, read_text_table, scan_parquet
+from engine.csvtext import ROW, read_text_table
 from engine.errors import DataError, hint
-from engine.market.snapshots import Snapshot, lower_names
+from engine.market.snapshots import Snapshot, lower_names, scan_prices, symbol_text
 
 VALUES = ("close", "adj_close", "return")
 FURTHER = ("dividend", "split", "volume", "shares")
 RANGE = ("open", "high", "low")  # for the quality report and price limits alone: what is no number is NaN
-COLUMNS = {"symbol", "date", *VALUES, *FURTHER, *RANGE, "delisting_return"}  # what is read of a table with more
+READ = ("symbol", "date", *VALUES, *FURTHER, *RANGE, "delisting_return")  # of a parquet file
+FIRST_DATE, LAST_DATE = np.datetime64("0001-01-01"), np.datetime64("9999-12-31")
+PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 SMALLEST, LARGEST = 1e-12, 1e15  # of a price; whatever is outside is a slip, and would overflow in a square
 LARGEST_RETURN = 1e6
 NOTHING = ("", "nan", "na", "n/a", "null", "none")
@@ -65,17 +68,17 @@ def _read_csv(where: str) -> pl.DataFrame:
 
 
 def _read_parquet(snapshot: Snapshot, wanted: list[str]) -> pl.DataFrame:
-    assert snapshot.parquet is not None
+    """The rows of ``wanted``, symbols as text, of the columns that are looked at."""
     where = str(snapshot.parquet)
+    assert snapshot.parquet is not None
     try:
-        lazy = scan_parquet(snapshot.parquet)
-        names = lower_names(lazy.collect_schema().names(), where)
-        if "symbol" not in names.values():
-            raise DataError(f'{where}: has no column "symbol". Columns read: {", ".join(names)}.')
-        own = {c: n for c, n in names.items() if n in COLUMNS}
-        if not {*own.values()} & {*VALUES}:
-            raise DataError(f"{where}: has none of the columns {', '.join(VALUES)}. Read: {', '.join(names)}.")
-        return lazy.select(list(own)).rename(own).filter(pl.col("symbol").cast(pl.String).is_in(wanted)).collect()
+        lazy = scan_prices(snapshot.parquet)
+        held = lazy.collect_schema().names()
+        if "symbol" not in held:
+            raise DataError(f'{where}: has no column "symbol". Columns read: {", ".join(held)}.')
+        symbol = symbol_text(lazy, where)
+        rows = lazy.select(c for c in held if c in READ).filter(symbol.is_in(wanted)).collect()
+        return rows.with_columns(symbol)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{where}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
@@ -97,7 +100,7 @@ def table_series(symbol: str, table: pl.DataFrame, where: str) -> PriceSeries:
         values = _with_delisting(table, where)[order]
         return PriceSeries(symbol, dates, values, np.zeros(len(dates), bool), is_return=True)
     numbers = {c: _numbers(table, c, where)[order] for c in (*VALUES, *FURTHER) if c in table.columns}
-    numbers |= {c: _lenient(table[c])[order] for c in RANGE if c in table.columns}
+    numbers |= {c: _lenient(_plain(table, c, where))[order] for c in RANGE if c in table.columns}
     if "return" in numbers:
         return PriceSeries(symbol, dates, numbers["return"], np.zeros(len(dates), bool), True, numbers)
     if "close" not in numbers and not np.isfinite(numbers["adj_close"]).any():
@@ -143,7 +146,7 @@ def _with_delisting(table: pl.DataFrame, where: str) -> npt.NDArray[np.float64]:
     """
     both = []
     for name in ("return", "delisting_return"):
-        column = table[name]
+        column = _plain(table, name, where)
         if column.dtype == pl.String:
             column = column.set(column.str.strip_chars().str.contains(r"^[A-Z]$").fill_null(False), None)
         both.append(_numbers(table.with_columns(column.alias(name)), name, where))
@@ -181,6 +184,8 @@ def _stale(close: npt.NDArray[np.float64], volume: npt.NDArray[np.float64] | Non
 
 def _dates(table: pl.DataFrame, where: str) -> npt.NDArray[np.datetime64]:
     column = table["date"]
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+        column = column.cast(pl.String)
     if column.dtype == pl.String:
         text = column.str.strip_chars()
         parsed = text.str.to_date("%Y-%m-%d", strict=False)
@@ -192,21 +197,51 @@ def _dates(table: pl.DataFrame, where: str) -> npt.NDArray[np.datetime64]:
                 f"{where}: {_row(table, row)}, column date: {read} is not a date that exists. Write YYYY-MM-DD."
             )
     else:
-        if isinstance(column.dtype, pl.Datetime):
-            column = column.dt.replace_time_zone(None)  # the exchange's own date, whatever its zone
         if column.dtype != pl.Date and not isinstance(column.dtype, pl.Datetime):
             raise DataError(
                 f"{where}: column date is {column.dtype}. Allowed: dates, date-times, or text as YYYY-MM-DD."
             )
-        parsed = column.cast(pl.Date)
-        if parsed.is_null().any():
+        if column.is_null().any():
             raise DataError(f"{where}: column date has empty cells. Every row needs its date.")
+        _check_days(table, column, where)
+        if isinstance(column.dtype, pl.Datetime):
+            column = column.dt.replace_time_zone(None)  # the exchange's own date, whatever its zone
+        parsed = column.cast(pl.Date)
+    _check_days(table, parsed, where)
     return parsed.to_numpy().astype("datetime64[D]")
+
+
+def _check_days(table: pl.DataFrame, column: pl.Series, where: str) -> None:
+    """Raises DataError for a date that no calendar has. By its number of days, since a date far away cannot be printed."""
+    days = column.to_physical().to_numpy().astype(np.int64)
+    if isinstance(column.dtype, pl.Datetime):
+        days = days // PER_DAY[column.dtype.time_unit]
+    outside = outside_calendar(days)
+    if outside.any():
+        raise DataError(
+            f"{where}: {_row(table, int(outside.argmax()))}, column date: is not a date from {FIRST_DATE} to {LAST_DATE}. "
+            "Correct it."
+        )
+
+
+def outside_calendar(days: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+    """Which day numbers, from 1970-01-01 on, are before the year 1 or after the year 9999."""
+    return np.asarray((days < FIRST_DATE.astype(np.int64)) | (days > LAST_DATE.astype(np.int64)))
+
+
+def _plain(table: pl.DataFrame, name: str, where: str) -> pl.Series:
+    """A column as text or numbers. Raises DataError for one of any other kind: a date or a truth value is no price."""
+    column = table[name]
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+        return column.cast(pl.String)
+    if not (column.dtype.is_numeric() or isinstance(column.dtype, pl.String | pl.Null)):
+        raise DataError(f"{where}: column {name} is {column.dtype}. Allowed: numbers, or text that holds numbers.")
+    return column
 
 
 def _numbers(table: pl.DataFrame, name: str, where: str) -> npt.NDArray[np.float64]:
     """One column as floats, NaN where the cell says nothing."""
-    column = table[name]
+    column = _plain(table, name, where)
     if column.dtype == pl.String:
         text = column.str.strip_chars()
         text = text.set(text.str.to_lowercase().is_in(NOTHING), None)

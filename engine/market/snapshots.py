@@ -6,19 +6,21 @@ file, or a parquet file. ``manifest.json`` beside the data, where there is one, 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import polars as pl
+from pydantic import Field
 
-from engine.csvtext import ROW, read_text_table, scan_parquet
+from engine.csvtext import ROW, read_text_table
+from engine.documents import Document, checked, read_json
 from engine.errors import DataError, MissingData, SpecError
-from engine.files import RECORD, digest_of, is_plain, read_text
+from engine.files import check_file, digest_of, is_plain
 
 CRSP_NAMES = {"permno": "symbol", "ret": "return", "dlret": "delisting_return"}
 NEWEST = "newest"  # <name>@newest is the last vintage of a fetched snapshot
@@ -75,16 +77,10 @@ class Snapshot:
         if self.parquet is None:
             return sorted(p.stem for p in self.prices.glob("*.csv") if p.name != "symbols.csv")
         try:
-            table = scan_parquet(self.parquet)
-            names = lower_names(table.collect_schema().names(), str(self.parquet))
-            if "symbol" not in names.values():
+            table = scan_prices(self.parquet)
+            if "symbol" not in table.collect_schema().names():
                 return []
-            return (
-                table.rename(names)
-                .select(pl.col("symbol").cast(pl.String).unique().sort())
-                .collect()["symbol"]
-                .to_list()
-            )
+            return table.select(symbol_text(table, str(self.parquet)).unique().sort()).collect()["symbol"].to_list()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{self.parquet}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
@@ -93,8 +89,8 @@ class Snapshot:
         if self.parquet is None:
             return any(p.name != "symbols.csv" for p in self.prices.glob("*.csv"))
         try:
-            names = lower_names(scan_parquet(self.parquet).collect_schema(), str(self.parquet))
-            return "symbol" in names.values() and bool(scan_parquet(self.parquet).select(pl.len()).collect().item())
+            table = scan_prices(self.parquet)
+            return "symbol" in table.collect_schema().names() and bool(table.select(pl.len()).collect().item())
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{self.parquet}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 
@@ -175,18 +171,69 @@ def open_snapshot(name: str, path: Path) -> Snapshot | None:
     return Snapshot(name, path, path, None, manifest)
 
 
+class SnapshotFile(Document):
+    sha256: str | None = None
+
+
+class SnapshotManifest(Document):
+    """``manifest.json`` of a snapshot: what is passed on into the manifest of a result, and the hashes."""
+
+    title: str | None = None
+    source: str | None = None
+    version: str | int | float | None = None
+    licence: str | None = None
+    retrieved_on: str | None = None
+    limits: str | None = None
+    redistributable: bool = False
+    files: dict[str, SnapshotFile] = Field(default_factory=dict)
+    failures: dict[str, Any] = Field(default_factory=dict)
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        manifest = json.loads(read_text(path, RECORD))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}") from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
-        raise DataError(f'{path}: should be an object whose "files" is an object')
-    if not all(isinstance(about, dict) for about in manifest.get("files", {}).values()):
-        raise DataError(f'{path}: each entry of "files" should be an object with sha256, rows, ...')
+    manifest: dict[str, Any] = read_json(path, DataError)
+    checked(SnapshotManifest, manifest, str(path), DataError)
     return manifest
+
+
+def scan_prices(path: Path) -> pl.LazyFrame:
+    """A parquet file of prices, not yet read, with column names as this package writes them.
+
+    Raises DataError for a file that cannot be read, and for a column whose time zone is no name of one, which polars takes for a
+    fault of its own.
+    """
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        place = check_file(path)
+        schema = pq.read_schema(place)
+        names = lower_names(schema.names, str(path))
+        for field in schema:
+            zone = field.type.tz if pa.types.is_timestamp(field.type) else None
+            if zone is not None and zone not in available_timezones():
+                raise DataError(
+                    f'{path}: column {field.name} is {field.type}, and "{zone}" is no time zone. Write dates, or a zone such as '
+                    "Asia/Hong_Kong."
+                )
+        return pl.scan_parquet(place, glob=False, hive_partitioning=False).rename(names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
+
+
+def symbol_text(table: pl.LazyFrame | pl.DataFrame, where: str) -> pl.Expr:
+    """The column ``symbol`` as text: that of categories and of whole numbers as they are written, 14593.0 as 14593.
+
+    Raises DataError for a column of any other kind.
+    """
+    kind, symbol = table.collect_schema()["symbol"], pl.col("symbol")
+    if kind.is_float():
+        whole = symbol.cast(pl.Int64, strict=False)
+        return pl.when(whole == symbol).then(whole.cast(pl.String)).otherwise(symbol.cast(pl.String)).alias("symbol")
+    if not (kind.is_integer() or isinstance(kind, pl.String | pl.Categorical | pl.Enum | pl.Null)):
+        raise DataError(f"{where}: column symbol is {kind}. Allowed: text, categories or whole numbers.")
+    return symbol.cast(pl.String)
 
 
 def lower_names(columns: Iterable[str], where: str) -> dict[str, str]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from engine.sessions import FARTHEST, Window
 from engine.spec.claims import CertificateRule, Claim, digest
@@ -34,13 +42,31 @@ class Known:
     claimable: frozenset[str] = frozenset()
 
 
+LONGEST_NAME, LONGEST_PATH = 255, 4_000  # bytes of a file name and of a path, on every common file system
+
+
+def _nameable(path: str) -> str:
+    """A path that a file can have."""
+    if not path.strip():
+        raise ValueError("should name a file or folder")
+    if "\0" in path:
+        raise ValueError("holds a zero byte, which no path has")
+    names = path.encode(errors="replace").replace(b"\\", b"/").split(b"/")
+    if max(map(len, names)) > LONGEST_NAME or len(path.encode(errors="replace")) > LONGEST_PATH:
+        raise ValueError(f"is longer than a path may be: {LONGEST_NAME} bytes a name, {LONGEST_PATH} in all")
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_nameable)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Events(_Table):
-    file: str | None = None
-    calendar: str | None = None
+    file: FilePath | None = None
+    calendar: FilePath | None = None
     select: dict[str, list[str]] = {}
     reaction: Literal["close", "open"]
     stamp: Literal["first_public_at", "announced_at"]
@@ -49,7 +75,7 @@ class Events(_Table):
 
 
 class Prices(_Table):
-    snapshot: str = Field(min_length=1)
+    snapshot: FilePath
     returns: Literal["simple", "log"]
     missing: Literal["exclude", "trade_to_trade"] = "exclude"
     currency: str = Field(default="local", pattern="^(local|[A-Z]{3})$")
@@ -73,8 +99,8 @@ class Factors(_Table):
     """Factors beside the benchmark. set: a file of factors by its name, which is in excess of its risk-free rate, or
     ``local_us_fx``: the local benchmark, the index ``us`` as of its last close, and the rate of the listing's currency, raw."""
 
-    snapshot: str | None = None
-    set: str | None = None
+    snapshot: FilePath | None = None
+    set: FilePath | None = None
     columns: list[str] = []
     units: Literal["percent", "fraction"] = "percent"
     excess: bool
@@ -128,7 +154,7 @@ class ModelChoice(_Table):
     half_life: float | None = Field(default=None, ge=1)
     peers: str | None = None
     weights: Literal["equal", "value"] | None = None
-    file: str | None = None
+    file: FilePath | None = None
     function: str | None = None
 
     @model_validator(mode="before")
@@ -275,7 +301,7 @@ class Output(_Table):
 
 class Report(_Table):
     charts: list[str] = ["caar_path", "car_forest"]
-    theme: str | None = None
+    theme: FilePath | None = None
     event: str | None = None
 
 
