@@ -105,7 +105,7 @@ def _apart() -> Iterator[None]:
 def _numbers(value: Any) -> Floats:
     """An array of floats, masked cells as missing. Raises any error for what holds no real numbers."""
     if isinstance(value, np.ma.MaskedArray):
-        value = value.astype(np.float64).filled(np.nan)
+        value = np.ma.filled(value.astype(np.float64), np.nan)
     array = np.asarray(value)
     if array.dtype.kind not in "iufO":
         raise TypeError(array.dtype)

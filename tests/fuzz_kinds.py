@@ -490,7 +490,7 @@ BODIES = [
     "return None", "return ()", "return a", "return e, r", "return e[0] * np.nan, r", "return e[0] * 1e308, r * 1e308",
     "return e[0] * 1j, r", "return np.ma.masked_all(len(e[0])), r", "return list(map(str, e[0])), list(map(str, r))",
     "return [[1], [1, 2]], r", "return e, r[None]", "return e[0].astype(object), r.astype('f4')", "return Bad(), Bad()",
-    "return (x for x in e[0]), r", "print('so far'); return e[0], r", "sys.stdout.write('x' * 10000); return e[0], r",
+    "return (x for x in e[0]), r", "print('so far'); return e[0], r", "sys.stdout.write('x' * 1000); return e[0], r",
     "r[:] = np.nan; e[:] = np.inf; return e[0], r", "warnings.warn('old'); return e[0], r", "np.log(-r); return e[0], r",
     "return e[0], np.log(r - 1)", "return e[0] * 10**400, r", "return [10**400] * len(e[0]), r",
     "return np.datetime64('NaT'), r", "return pl.Series(e[0]), pl.Series(r)", "return e[0], r * 0", "return e[0], r * 1e-320",

@@ -115,7 +115,9 @@ def _only_member(data: bytes, where: str, max_bytes: int) -> bytes:
             if files[0].flag_bits & 1:
                 raise DataError(f"{where}: the archive is encrypted. Unpack it and give the CSV file.")
             if files[0].compress_type not in PACKED:
-                raise DataError(f"{where}: the archive is packed in a way that the library does not use. Give the CSV file.")
+                raise DataError(
+                    f"{where}: the archive is packed in a way that the library does not use. Give the CSV file."
+                )
             with archive.open(files[0]) as member:
                 text = member.read(max_bytes + 1)
     except DataError:
