@@ -148,7 +148,8 @@ def _fetched(
         .filter(pl.col("date") >= first)
         .select("date", *PRICE_COLUMNS)
     )
-    if not (np.abs(table.select(PRICE_COLUMNS).fill_null(0.0).to_numpy()) <= LARGEST).all():  # so is no NaN of a dividend
+    sizes = np.abs(table.select(PRICE_COLUMNS).fill_null(0.0).to_numpy())
+    if not (sizes <= LARGEST).all():  # also a dividend that is NaN
         raise ValueError("a price, dividend, split or volume is beyond what it can be")
     currency = _text(meta.get("currency"))
     return Fetched(
