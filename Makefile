@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants size verdicts fuzz browser cluster bench imports lint types check lock
+.PHONY: help setup data study validate bless memo test slow mutants size verdicts browser cluster bench imports lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ memo: setup  ## write memo and charts of the last result in every format: STUDY=
 test: setup  ## run the tests, on every core
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
-slow: mutants size verdicts fuzz cluster browser  ## run what takes minutes: mutants, size and power, verdicts, broken inputs, a cluster, the page
+slow: mutants size verdicts cluster browser  ## run what takes minutes: mutants, size and power, verdicts, a cluster, the page
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py
@@ -49,9 +49,6 @@ size: setup  ## simulate size and power again, in small, and compare with docs/s
 
 verdicts: setup  ## simulate studies whose truth is known, 200 of each kind, and hold their verdicts against it
 	$(BIN)/python tests/verdict_rates.py
-
-fuzz: setup  ## break studies, prices, results, themes, models and downloads 10,000 times
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow tests/test_fuzz.py $(PYTEST_ARGS)
 
 browser: setup  ## open the memo in Chromium, where there is one: no errors, sorting, picker, print, phone width
 	$(BIN)/python -m pytest -p no:xdist -rs tests/browser_memo.py

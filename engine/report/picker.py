@@ -21,10 +21,8 @@ Key = tuple[str, str]
 
 def picker(found: Findings) -> Picker | None:
     """The events to choose from, at most 500; None where there is none."""
-    first = pl.Series([e.event_id for e in found.events[:MOST_PICKED]], dtype=pl.String).unique()
-    tables = {
-        n: t.filter(pl.col("event_id").is_in(first.implode())) for n, t in found.result.tables.items() if n in READ
-    }
+    first = pl.Series([e.event_id for e in found.events[:MOST_PICKED]], dtype=pl.String).unique().implode()
+    tables = {n: t.filter(pl.col("event_id").is_in(first)) for n, t in found.result.tables.items() if n in READ}
     told = {(r["event_id"], r["symbol"]): r for r in tables["events"].to_dicts()}
     lost = _by_pair(tables["exclusions"].to_dicts())
     beside = _by_pair(tables["contamination"].to_dicts() if "contamination" in tables else [])
