@@ -33,7 +33,7 @@ from types import TracebackType
 from typing import Any
 
 import polars as pl
-from fuzz_kinds import KINDS, Case, good_study
+from fuzz_kinds import CASES, KINDS, ON_RESULTS, Case, good_study
 
 from engine.cli import main
 from engine.errors import EngineError
@@ -41,7 +41,7 @@ from engine.results import read_result
 
 SECONDS = 20  # a command that computes longer hangs
 WAITING = 10 * SECONDS  # or one that takes so long on a busy machine, whatever it waits for
-LONGEST = 20_000  # characters of what a command says
+LONGEST = 20_000  # characters of a message
 CODES = (0, 1, 2, 3, 4)
 FAULTS = ("traceback", "wrong code", "hang", "warning", "not finite", "files", "message")
 PAGE = Path(__file__).parent.parent / "docs" / "faults.md"
@@ -248,8 +248,8 @@ def wrong(words: tuple[str, ...], answered: Answered, study: Path) -> Iterator[F
         yield Found("traceback", "in the text", said[:2000])
     for one in answered.warned:
         yield Found("warning", one, one)
-    if len(said) > LONGEST:
-        yield Found("message", f"{words[0]} says too much", f"{len(said)} characters: {said[:300]}")
+    if len(answered.err) > LONGEST:
+        yield Found("message", f"{words[0]} says too much", f"{len(answered.err)} characters: {answered.err[:300]}")
     raw = {c for c in said if (unicodedata.category(c) == "Cc" and c not in "\n\t") or c in BIDI}
     if raw:
         yield Found("message", f"control characters of {words[0]}", f"{sorted(raw)!r}: {said[:600]!r}")
@@ -311,7 +311,8 @@ def made(kind: str, seed: int, folder: Path) -> Case:
     """The case of a kind and a number, in ``folder``/study."""
     study = folder / "study"
     shutil.rmtree(study, ignore_errors=True)
-    shutil.copytree(folder / "good", study)
+    unneeded = ("out", "golden") if kind not in ON_RESULTS else ()
+    shutil.copytree(folder / "good", study, ignore=shutil.ignore_patterns(*unneeded))
     return KINDS[kind](study, random.Random(f"{kind} {seed}"))
 
 
@@ -333,15 +334,13 @@ def tried(kind: str, seed: int, folder: Path, tally: Tally | None = None) -> tup
 
 
 def fuzzed(
-    count: int, folder: Path, kinds: tuple[str, ...] = tuple(KINDS), first: int = 0,
-    tell: Callable[[str], None] = lambda line: None,
-) -> dict[str, Tally]:  # fmt: skip
-    """``count`` cases, the kinds in turn; what is wrong is told once for each place, with how to see it alone."""
-    tallies = {kind: Tally() for kind in kinds}
+    counts: Mapping[str, int], folder: Path, first: int = 0, tell: Callable[[str], None] = lambda line: None
+) -> dict[str, Tally]:
+    """``counts`` cases of each kind; what is wrong is told once for each place, with how to see it alone."""
+    tallies = {kind: Tally() for kind in counts}
     places: Counter[tuple[str, str]] = Counter()
     with room(folder):
-        for place in range(count):
-            kind, seed = kinds[place % len(kinds)], first + place // len(kinds)
+        for kind, seed in ((kind, first + i) for kind, count in counts.items() for i in range(count)):
             done, found = tried(kind, seed, folder, tallies[kind])
             for one in found:
                 places[one.fault, one.place] += 1
@@ -375,7 +374,7 @@ def page_of(tallies: Mapping[str, Tally]) -> str:
 
 def arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--count", type=int, help="how many of --kind, or of all kinds in their shares")
     parser.add_argument("--kind", choices=tuple(KINDS))
     parser.add_argument("--seed", type=int, default=None, help="that one case of --kind")
     parser.add_argument("--first", type=int, default=0, help="the number to begin with")
@@ -386,7 +385,10 @@ def arguments() -> Any:
 
 def fuzz() -> None:
     asked = arguments()
-    kinds = (asked.kind,) if asked.kind else tuple(KINDS)
+    kinds, whole = (asked.kind,) if asked.kind else tuple(KINDS), sum(CASES[k] for k in KINDS)
+    counts = {kind: CASES[kind] for kind in kinds}
+    if asked.count is not None:
+        counts = {k: asked.count if asked.kind else -(-asked.count * CASES[k] // whole) for k in kinds}
     with tempfile.TemporaryDirectory() as temporary:
         folder, begun = Path(temporary) / "room", time.monotonic()
         if asked.seed is not None:
@@ -399,7 +401,7 @@ def fuzz() -> None:
                 if asked.keep is not None:
                     shutil.copytree(folder / "study", asked.keep)
             sys.exit(bool(found))
-        tallies = fuzzed(asked.count, folder, kinds, asked.first, lambda line: print(line, flush=True))
+        tallies = fuzzed(counts, folder, asked.first, lambda line: print(line, flush=True))
     section = page_of(tallies)
     print(f"{section}\n{time.monotonic() - begun:.0f} s")
     if asked.write:

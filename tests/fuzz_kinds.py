@@ -322,7 +322,7 @@ def json_of(path: Path, draw: Draw) -> str:
     return f"{path.name}: {done}"
 
 
-# The kinds. ``folder`` holds a copy of the good study with a result in out/ and in golden/.
+# The kinds. ``folder`` holds a copy of the good study, for those of `ON_RESULTS` with a result in out/ and in golden/.
 
 
 def run_of(folder: Path, draw: Draw) -> list[Command]:
@@ -629,3 +629,9 @@ KINDS: dict[str, Callable[[Path, Draw], Case]] = {
     "result": results, "golden": goldens, "snapshot": snapshots, "theme": themes, "model": models, "archive": archives,
     "answer": answers,
 }  # fmt: skip
+# How many cases of each kind the slow set has: fewer of those that compute longer.
+CASES = {
+    "study": 1300, "calendar": 1200, "csv": 700, "parquet": 700, "manifest": 1000, "result": 800, "golden": 400,
+    "snapshot": 800, "theme": 800, "model": 700, "archive": 1000, "answer": 600,
+}  # fmt: skip
+ON_RESULTS = ("manifest", "result", "golden", "theme")  # the kinds that need a result in out/ and golden/
