@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import redirect_stdout
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from engine.errors import SpecError
 from engine.files import SETTINGS, read_bytes
 
 Floats = npt.NDArray[np.float64]
+LARGEST = 1e15  # of a return; beyond it squares overflow
+LONGEST = 300  # characters of an error's text that a message repeats
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,11 @@ class UserModel:
     def __call__(self, returns: Floats, regressors: Floats, event_regressors: Floats) -> tuple[Floats, Floats]:
         """(expected, residuals) of one event; `engine.models.custom` for the shapes. Raises SpecError for what is wrong."""
         try:
-            with redirect_stdout(sys.stderr):  # what the file prints is a message; data alone go to stdout
+            with _apart():
                 answer = self.function(returns, regressors, event_regressors)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise _failed(self.path, f"{self.name} failed", error) from None
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise SpecError(
@@ -47,10 +52,9 @@ class UserModel:
 
     def _array(self, what: str, value: Any, length: int) -> Floats:
         try:
-            if np.iscomplexobj(value):
-                raise TypeError
-            array = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
+            with _apart():
+                array = _numbers(value)
+        except Exception:  # of any kind: the value may be of a class of the user's own
             raise SpecError(f"{self.path}: {self.name} returned {what} that are no real numbers.") from None
         if array.shape != (length,):
             raise SpecError(
@@ -59,6 +63,8 @@ class UserModel:
             )
         if not np.isfinite(array).all():
             raise SpecError(f"{self.path}: {self.name} returned {what} with a value that is missing or infinite.")
+        if (np.abs(array) > LARGEST).any():
+            raise SpecError(f"{self.path}: {self.name} returned {what} beyond what a return can be, {LARGEST:g}.")
         return array
 
 
@@ -76,14 +82,35 @@ def load_function(path: Path, name: str) -> UserModel:
     """Run the file and take the function ``name`` from it. Raises SpecError with file and line for what goes wrong."""
     namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
-        with redirect_stdout(sys.stderr):
+        with _apart():
             exec(compile(read_bytes(path, SETTINGS), str(path), "exec"), namespace)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _failed(path, "cannot be run", error) from None
     function = namespace.get(name)
     if not callable(function):
         raise SpecError(f'{path}: has no function "{name}". [model] function names one that the file defines.')
     return UserModel(path, name, function)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """The user's code runs within: its warnings are not shown, and what it sets of warnings and of numpy ends with it."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        with redirect_stdout(sys.stderr):  # what the file prints is a message; data alone go to stdout
+            yield
+
+
+def _numbers(value: Any) -> Floats:
+    """An array of floats, masked cells as missing. Raises any error for what holds no real numbers."""
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufO":
+        raise TypeError(array.dtype)
+    return np.asarray(array, dtype=np.float64)
 
 
 def _failed(path: Path, what: str, error: BaseException) -> SpecError:
@@ -92,4 +119,9 @@ def _failed(path: Path, what: str, error: BaseException) -> SpecError:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines = [error.lineno]
     at = f"line {lines[-1]}: " if lines else ""
-    return SpecError(f"{path}: {at}{what}: {type(error).__name__}: {error}. Mend the function, or use another model.")
+    try:
+        text = str(error)
+    except Exception:  # an error of a class of the user's own
+        text = "without a text"
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    return SpecError(f"{path}: {at}{what}: {type(error).__name__}: {text}. Mend the function, or use another model.")

@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+from fuzz import HEADING
 
 from engine.cli.validating import check_one
 from engine.fingerprints import fingerprints
@@ -263,7 +264,8 @@ def main() -> None:
             rows.append(row(fault, seeded(fault, good, Path(temporary) / str(i))))
             print(rows[-1], flush=True)
     if "--write" in sys.argv:
-        PAGE.write_text(page(rows), encoding="utf-8")
+        _, heading, others = PAGE.read_text(encoding="utf-8").partition(f"\n{HEADING}")
+        PAGE.write_text(page(rows) + heading + others, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import faults
 import pytest
-from faults import FAULTS, Fault
+from faults import FAULTS, HEADING, Fault
 
-PAGE = faults.PAGE.read_text(encoding="utf-8")
+PAGE, *_ = faults.PAGE.read_text(encoding="utf-8").partition(f"\n{HEADING}")
 
 
 @pytest.fixture(scope="module")

@@ -78,9 +78,38 @@ def damaged() -> bytes:
     return bytes(data)
 
 
+def renamed(name: bytes, flags: int = 0) -> bytes:
+    """An archive whose one file has another name of one byte, or none, in both headers."""
+    data = bytearray(packed(("a", TEXT)))
+    for mark, flag, length, at in ((b"PK\x03\x04", 6, 26, 30), (b"PK\x01\x02", 8, 28, 46)):
+        start = data.index(mark)
+        data[start + flag : start + flag + 2] = struct.pack("<H", flags)
+        data[start + length : start + length + 2] = struct.pack("<H", len(name))
+        data[start + at : start + at + 1] = name
+    end = data.index(b"PK\x05\x06")
+    size = struct.unpack("<I", data[end + 12 : end + 16])[0] - 1 + len(name)
+    begin = data.index(b"PK\x01\x02")
+    data[end + 12 : end + 20] = struct.pack("<II", size, begin)
+    return bytes(data)
+
+
+def at_odds() -> bytes:
+    """An archive whose list of files stands before its files."""
+    data = bytearray(packed(("a.CSV", TEXT)))
+    end = data.index(b"PK\x05\x06")
+    data[end + 16 : end + 20] = struct.pack("<I", 2**32 - 1)
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
+        (renamed(b""), "is damaged"),
+        (renamed(b"\xff", flags=0x800), "is damaged"),
+        (at_odds(), "is damaged"),
+        (packed(("a.CSV", TEXT), method=zipfile.ZIP_LZMA), "packed in a way that the library does not use"),
+        (packed(("a.CSV", TEXT), method=zipfile.ZIP_BZIP2), "packed in a way that the library does not use"),
+        (b",Mkt-RF,date\n20240102,1,2\n", "stands there twice"),
         (packed(("a.CSV", " " * (LIMIT + 1))), "unpacks to more than 100000 bytes"),
         (packed(("a.CSV", TEXT), ("b.CSV", TEXT)), "holds 2 files"),
         (packed(), "holds 0 files"),

@@ -464,6 +464,11 @@ def test_a_theme_changes_colours_fonts_and_width(tmp_path: Path):
         ('[fonts]\ntext = "x\\";}"\n', "the name of a font family"),
         ("fonts = 1\n", r"\[fonts\] should be a table"),
         ("[", "is not valid TOML"),
+        (f"x = {'[' * 5000}{']' * 5000}", "nested too deeply"),
+        (f"x = {'9' * 5000}", "is not valid TOML"),
+        (f"[sizes]\nwidth = 0x{'f' * 5000}", "a number of thousands of digits: should be a number from 4 to 12"),
+        (f"[fonts]\ntext{'.a' * 3000} = 1", "text = .{1,200}: should be the name of a font family"),
+        (f"[fonts]\n{'a' * 9000} = 1", f'unknown key "{"a" * 120}"'),
     ],
 )
 def test_a_wrong_theme_is_explained(text: str, said: str, tmp_path: Path):

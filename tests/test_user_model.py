@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import OWN_MODEL, make_study, run, simulated, tables_of
 from typer.testing import CliRunner
@@ -71,6 +72,14 @@ WRONG = {
     "complex": ("    return event_regressors[0] * 1j, returns", "returned expected that are no real numbers"),
     "rows for days": ("    return returns, returns", r"returned expected of shape (50,), and should return (11,)"),
     "days for rows": ("    return event_regressors[0], event_regressors[0]", "residuals of shape (11,), and should return (50,)"),
+    "is no Exception": ("    raise GeneratorExit", "line 5: half_the_benchmark failed: GeneratorExit"),
+    "without a text": ("    raise type('E', (Exception,), {'__str__': 0})", "half_the_benchmark failed: E: without a text"),
+    "a long text": ("    raise ValueError('x' * 10**6)", f"ValueError: {'x' * 300} .... Mend"),
+    "numbers as text": ("    return ['1'] * 11, returns", "returned expected that are no real numbers"),
+    "truths": ("    return event_regressors[0] > 0, returns", "returned expected that are no real numbers"),
+    "an array of its own": ("    return type('A', (), {'__array__': 1 .__add__})(), returns", "expected that are no real"),
+    "too large": ("    return event_regressors[0] * 0 + 1e16, returns", "returned expected beyond what a return can be, 1e+15"),
+    "masked": ("    return np.ma.masked_all(11), returns", "returned expected with a value that is missing"),
     "missing": ("    return event_regressors[0] * np.nan, returns", "returned expected with a value that is missing"),
 }  # fmt: skip
 
@@ -84,6 +93,18 @@ def test_what_is_wrong_with_the_function_is_said(tmp_path: Path, case: str) -> N
         run(folder)
     assert message in str(caught.value)
     assert str(folder.resolve() / "own_model.py") in str(caught.value)
+
+
+def test_its_warnings_and_settings_end_with_it(tmp_path: Path) -> None:
+    """A warning would be an error here; numpy's settings are those of before."""
+    lines = ["    import warnings", "    warnings.warn('old')", "    np.log(-returns)", "    np.seterr(all='raise')"]
+    head, _, rest = OWN_MODEL.partition("    level")
+    before = np.geterr()
+    assert (
+        len(run(own_study(tmp_path / "s", "\n".join([head.rstrip("\n"), *lines, f"    level{rest}"]))).tables["cars"])
+        > 0
+    )
+    assert np.geterr() == before
 
 
 def test_what_the_file_prints_is_a_message(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import ssl
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from dataclasses import replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -151,6 +153,58 @@ def test_every_failure_has_its_reason(
     server.put("AAA", reply)
     failure = failed(server, seconds=0.25)
     assert (failure.symbol, failure.reason, failure.retryable, failure.stops) == ("AAA", reason, retryable, stops)
+
+
+def put_in(path: str, value: Any) -> Reply:
+    """The good answer with one node replaced."""
+    answer = json.loads(json.dumps(chart("AAA", DAYS, CLOSES, dividends={"2024-03-06": 2.0})))
+    *way, last = path.split(".")
+    node: Any = answer["chart"]["result"][0]
+    for step in way:
+        node = node[int(step)] if isinstance(node, list) else node[step] if step != "*" else next(iter(node.values()))
+    node[int(last) if isinstance(node, list) else last] = value
+    return Reply(json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(b'{"chart":' * 50_000 + b"1" + b"}" * 50_000), "not_json"),
+        (Reply(b'{"chart": "no"}'), "not_json"),
+        (Reply(b'{"chart": {"error": "closed"}}'), "no_rows"),
+        (Reply(b'{"chart": {"error": {"description": ["closed"]}}}'), "no_rows"),
+        (put_in("meta.exchangeTimezoneName", "Etc"), "unreadable"),
+        (put_in("meta.exchangeTimezoneName", "a" * 3000), "unreadable"),
+        (put_in("meta.exchangeTimezoneName", ["Etc"]), "unreadable"),
+        (put_in("timestamp.0", 10**30), "unreadable"),
+        (put_in("timestamp.0", "2024-03-04"), "unreadable"),
+        (put_in("indicators.quote.0.close.1", 1e308), "unreadable"),
+        (put_in("indicators.quote.0.volume.1", 1e308), "unreadable"),
+        (put_in("events.dividends.*.amount", float("nan")), "unreadable"),
+        (put_in("events.dividends.*.amount", float("-inf")), "unreadable"),
+    ],
+)
+def test_an_answer_that_means_harm_has_its_reason(server: Loopback, reply: Reply, reason: str) -> None:
+    server.put("AAA", reply)
+    failure = failed(server)
+    assert failure.reason == reason
+    assert len(failure.detail) < 300
+
+
+def test_texts_of_an_answer_are_short_and_plain(server: Loopback) -> None:
+    """What is no text is left out; control characters and what is too long are not kept."""
+    answer = chart("AAA", DAYS, CLOSES)
+    answer["chart"]["result"][0]["meta"] |= {"longName": "\x1b[31mA\u202eB" + "c" * 3000, "currency": {"date": "x"}}
+    server.put("AAA", answer)
+    got = fetched(server)
+    assert (got.name, got.currency) == ("[31mAB" + "c" * 194, "")
+
+
+def test_many_dividends_in_another_currency_are_told_in_a_few_lines(server: Loopback) -> None:
+    days = [f"2024-03-{day:02}" for day in range(4, 29)]
+    server.put("AAA", chart("AAA", days, [100.0] * len(days), dividends=dict.fromkeys(days, (1.0, "CNY"))))
+    *first, last = fetched(server).notes
+    assert (len(first), last) == (5, "20 more dividends likewise")
 
 
 def test_an_unknown_symbol_is_asked_for_once(server: Loopback) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,9 @@ from engine.files import read_text
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 PAGES = ("a4", "us-letter")
 MOST_NAME = 80
+LONGEST = 120  # characters of a key or a value that a message repeats
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = LONGEST
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,14 @@ def read_theme(path: Path) -> Theme:
         raw = tomllib.loads(read_text(path))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}). A theme is a small TOML file.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:  # no UTF-8, no TOML, or a number of thousands of digits
         raise SpecError(f"{path}: is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise SpecError(f"{path}: is not valid TOML: brackets are nested too deeply.") from None
     parts: dict[str, Any] = {"fonts": Fonts, "colours": Colours, "sizes": Sizes}
     for name, value in raw.items():
         if name not in parts:
-            raise SpecError(f'{path}: unknown table "{name}". {hint(name, parts)}')
+            raise SpecError(f'{path}: unknown table "{name[:LONGEST]}". {hint(name[:LONGEST], parts)}')
         if not isinstance(value, dict):
             raise SpecError(f"{path}: [{name}] should be a table.")
     return Theme(**{name: _part(path, name, kind, raw.get(name, {})) for name, kind in parts.items()})
@@ -94,11 +100,19 @@ def _part(path: Path, table: str, kind: Any, raw: Mapping[str, Any]) -> Any:
     known = {f.name for f in fields(kind)}
     for key, value in raw.items():
         if key not in known:
-            raise SpecError(f'{path}: [{table}] unknown key "{key}". {hint(key, known)}')
+            raise SpecError(f'{path}: [{table}] unknown key "{key[:LONGEST]}". {hint(key[:LONGEST], known)}')
         wrong = CHECKS[table](key, value)
         if wrong:
-            raise SpecError(f"{path}: [{table}] {key} = {value!r}: {wrong}.")
+            raise SpecError(f"{path}: [{table}] {key} = {_shown(value)}: {wrong}.")
     return kind(**{key: _value(table, key, value) for key, value in raw.items()})
+
+
+def _shown(value: Any) -> str:
+    """A value as a message repeats it: cut short, however long or deep it is."""
+    try:
+        return SHORT.repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        return "a number of thousands of digits"
 
 
 def _value(table: str, key: str, value: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from engine.market.sources.web import BoundedSession, Trouble, trouble
 LIBRARY = "https://mba.tuck.dartmouth.edu/pages/faculty/ken.french/ftp/{name}_CSV.zip"
 DATA_SET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 MISSING = (-99.99, -999.0)
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the methods of the library; others unpack into far more
 FACTORS = ("Mkt-RF", "SMB", "HML", "RMW", "CMA", "RF", "Mom", "WML")
 
 
@@ -46,6 +46,8 @@ def _start(access: Access) -> Fetch:
             return problem.of(symbol)
         except web.RequestException as problem:
             return trouble(problem).of(symbol)
+        except OSError as problem:
+            return Failure(symbol, "unreadable", f"{path}: {problem.strerror}")
 
     return fetch
 
@@ -95,7 +97,7 @@ def _header(lines: list[str], where: str) -> tuple[list[str], int]:
         if first in ("", "Date", "date") and any(n in FACTORS for n in names):
             if not re.match(r"\s*\d{8}\s*,", lines[i + 1]):
                 raise DataError(f"{where}: line {i + 2}: is no daily row (YYYYMMDD). Take a data set named ..._daily.")
-            if len(set(names)) < len(names) or "" in names:
+            if len({"date", *names}) <= len(names) or "" in names:
                 raise DataError(f"{where}: line {i + 1}: a factor has no name, or a name stands there twice.")
             return names, i + 1
     raise DataError(
@@ -111,10 +113,16 @@ def _only_member(data: bytes, where: str, max_bytes: int) -> bytes:
                 raise DataError(f"{where}: the archive holds {len(files)} files; one is expected.")
             if files[0].flag_bits & 1:
                 raise DataError(f"{where}: the archive is encrypted. Unpack it and give the CSV file.")
+            if files[0].compress_type not in PACKED:
+                raise DataError(
+                    f"{where}: the archive is packed in a way that the library does not use. Give the CSV file."
+                )
             with archive.open(files[0]) as member:
                 text = member.read(max_bytes + 1)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
-        raise DataError(f"{where}: the archive is damaged: {error}") from None
+    except DataError:
+        raise
+    except Exception as error:  # a damaged header leads the reader of archives into errors of every kind
+        raise DataError(f"{where}: the archive is damaged: {str(error)[:200] or type(error).__name__}") from None
     if len(text) > max_bytes:
         raise DataError(f"{where}: unpacks to more than {max_bytes} bytes.")
     return text

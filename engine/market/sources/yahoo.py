@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -25,6 +26,9 @@ from engine.market.sources.source import PRICE_COLUMNS, Access, Failure, Fetch, 
 from engine.market.sources.web import BoundedSession, Trouble, trouble
 
 CHART = "/v8/finance/chart/"
+LONGEST = 200  # characters of a text of Yahoo's that is kept or told
+SHOWN = 5  # days that one note tells
+LARGEST = 1e15  # of a price, dividend, split or volume, as a price file may hold
 FIVE_DIGITS = re.compile(r"0(\d{4}\.HK)", re.IGNORECASE)
 # Yahoo's exchange codes -> market identifier codes.
 EXCHANGES = {
@@ -59,11 +63,12 @@ def _check(answer: Response) -> None:
     if status == 404:
         raise Trouble("not_found", "Yahoo does not know the symbol")
     try:
-        chart = json.loads(answer.content)["chart"]
-    except (ValueError, KeyError, TypeError):
+        error = json.loads(answer.content)["chart"].get("error")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Trouble("not_json", f"status {status}, begins {answer.content[:40]!r}", retryable=True) from None
-    if chart.get("error"):
-        raise Trouble("no_rows", str(chart["error"].get("description", chart["error"])))
+    if error:
+        said = error.get("description") if isinstance(error, dict) else None
+        raise Trouble("no_rows", _text(said) or "Yahoo gives an error without a text")
 
 
 def _start(access: Access) -> Fetch:
@@ -80,13 +85,15 @@ def _start(access: Access) -> Fetch:
         code = FIVE_DIGITS.fullmatch(symbol)
         asked = code.group(1) if code is not None else symbol
         YfData.cache_get.cache_clear()  # yfinance remembers failed answers for past days
+        notes = (f"asked for as {asked}",) if asked != symbol else ()
         try:
-            frame = yf.Ticker(asked, session=session).history(
-                start=first.isoformat(), end=(last + timedelta(days=1)).isoformat(), auto_adjust=False, actions=True,
-                keepna=True, repair=False, timeout=access.seconds,
-            )  # fmt: skip
-            notes = (f"asked for as {asked}",) if asked != symbol else ()
-            return _fetched(symbol, frame, json.loads(session.chart)["chart"]["result"][0], first, notes)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of numbers that an answer should not hold
+                frame = yf.Ticker(asked, session=session).history(
+                    start=first.isoformat(), end=(last + timedelta(days=1)).isoformat(), auto_adjust=False, actions=True,
+                    keepna=True, repair=False, timeout=access.seconds,
+                )  # fmt: skip
+                return _fetched(symbol, frame, json.loads(session.chart)["chart"]["result"][0], first, notes)
         except Trouble as problem:
             return problem.of(symbol)
         except yf.exceptions.YFRateLimitError:
@@ -95,17 +102,10 @@ def _start(access: Access) -> Fetch:
             return Failure(symbol, "no_rows", str(problem))
         except web.RequestException as problem:
             return trouble(problem).of(symbol)
-        except (
-            yf.exceptions.YFException,
-            LookupError,
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            AttributeError,
-        ) as problem:
+        except Exception as problem:  # a broken answer leads yfinance and pandas into errors of every kind
             if session.status in (401, 403):
                 return Failure(symbol, "refused", f"status {session.status}", retryable=True, stops=True)
-            return Failure(symbol, "unreadable", f"{type(problem).__name__}: {problem}")
+            return Failure(symbol, "unreadable", f"{type(problem).__name__}: {_text(str(problem))}")
 
     return fetch
 
@@ -120,7 +120,7 @@ def _fetched(
     meta, events = answer["meta"], answer.get("events", {})
     zone = ZoneInfo(meta["exchangeTimezoneName"])
     dividends = [
-        (_day(e["date"], zone), float(e["amount"]), e.get("currency", "")) for e in _values(events, "dividends")
+        (_day(e["date"], zone), float(e["amount"]), _text(e.get("currency"))) for e in _values(events, "dividends")
     ]
     splits = [(_day(e["date"], zone), e["numerator"] / e["denominator"]) for e in _values(events, "splits")]
     volumes = {
@@ -151,13 +151,16 @@ def _fetched(
         .filter(pl.col("date") >= first)
         .select("date", *PRICE_COLUMNS)
     )
-    currency = str(meta.get("currency") or "")
+    sizes = np.abs(table.select(PRICE_COLUMNS).fill_null(0.0).to_numpy())
+    if not (sizes <= LARGEST).all():  # also a dividend that is NaN
+        raise ValueError("a price, dividend, split or volume is beyond what it can be")
+    currency = _text(meta.get("currency"))
     return Fetched(
         symbol=symbol,
         table=table,
         currency=currency,
         exchange=EXCHANGES.get(str(meta.get("exchangeName")), ""),
-        name=str(meta.get("longName") or meta.get("shortName") or ""),
+        name=_text(meta.get("longName")) or _text(meta.get("shortName")),
         notes=(*notes, *_remarks(answer, frame, dividends, currency, zone)),
     )
 
@@ -170,10 +173,13 @@ def _remarks(
     bars = Counter(_day(t, zone) for t in answer["timestamp"])
     twice = [str(day) for day, count in bars.items() if count > 1]
     if twice:
-        notes.append(f"duplicate bar of {', '.join(twice)} removed, the last kept")
+        more = f", ... {twice[-1]}" if len(twice) > SHOWN else ""
+        notes.append(f"duplicate bar of {', '.join(twice[:SHOWN])}{more} removed, the last kept")
+    foreign = []
     for day, amount, money in dividends:
         if money and money != currency:
-            notes.append(f"dividend of {day} is {amount:g} {money}, the price is in {currency}: not converted")
+            foreign.append(f"dividend of {day} is {amount:g} {money}, the price is in {currency}: not converted")
+    notes += foreign[:SHOWN] + [f"{len(foreign) - SHOWN} more dividends likewise"] * (len(foreign) > SHOWN)
     gains = frame["Capital Gains"].to_numpy() if "Capital Gains" in frame else np.zeros(0)
     if (gains != 0).any():
         notes.append(
@@ -184,6 +190,11 @@ def _remarks(
 
 def _values(events: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     return list(events.get(kind, {}).values())
+
+
+def _text(value: Any) -> str:
+    """A text of Yahoo's in one line, without control characters and not too long; "" for what is no text."""
+    return "".join(c for c in value if c.isprintable())[:LONGEST] if isinstance(value, str) else ""
 
 
 def _day(stamp: int, zone: ZoneInfo) -> date:
