@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine"
 
 # Floor by floor: what each room may import besides itself.
-GROUND = {"errors"}
+GROUND = {"errors", "ties"}
 FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "cholesky", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
@@ -22,6 +22,7 @@ CORE = (
 )
 MAY_IMPORT = {
     "errors": set(),
+    "ties": set(),
     "session_store": set(),
     "beside": set(),
     "sessions": GROUND | {"session_store"},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from engine.ties import rejects
+
 STARS = ((0.01, "***"), (0.05, "**"), (0.10, "*"))
 FEWEST_FOR_STARS = 10
 NOTHING = "–"
@@ -37,7 +39,7 @@ def p_text(p: float | None) -> str:
         return "<0.0001"
     for digits in range(3 if p >= 0.01 else 4, 9):
         text = f"{p:.{digits}f}"
-        if all((p < level) == (float(text) < level) for level, _ in STARS):
+        if all(rejects(p, level) == rejects(float(text), level) for level, _ in STARS):
             return text
     return f"{p:.9g}"
 
@@ -52,7 +54,7 @@ def stars(p: float | None, n: int) -> str:
     """*, **, *** for p below 10, 5, 1 %; none where there are fewer than 10 events."""
     if p is None or not is_number(p) or n < FEWEST_FOR_STARS:
         return ""
-    return next((mark for level, mark in STARS if p < level), "")
+    return next((mark for level, mark in STARS if rejects(p, level)), "")
 
 
 def level_text(alpha: float) -> str:
