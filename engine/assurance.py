@@ -32,6 +32,7 @@ from engine.sessions import Window
 from engine.significance import EVENT_TESTS, SIGNIFICANCE_TESTS, CarSample
 from engine.spec import CertificateRule, StudySpec
 from engine.tables import table
+from engine.ties import at_least, rejects
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -268,7 +269,7 @@ def _placebo(found: Sequence[Certified]) -> Rows:
         for null, values in one.caars.items():
             edges = np.linspace(values.min(), values.max(), BINS + 1)
             counts = np.histogram(values, edges)[0]
-            beyond = float((np.abs(values) >= abs(one.caar)).mean())
+            beyond = float(at_least(np.abs(values), abs(one.caar)).mean())
             for k, count in enumerate(counts):
                 rows.append(
                     _place(one)
@@ -310,7 +311,7 @@ def _assured(one: Weighed, cell: Certified, alpha: float, alternative: str) -> d
     if element.margin is not None:
         above, below = (cell.p[SCALED, "group", test, side] for side in ("greater", "less"))
         at_margin = _at(cell, "group", test, above, element.margin), _at(cell, "group", test, below, -element.margin)
-        shown = float(((at_margin[0] < alpha) & (at_margin[1] < alpha)).mean())
+        shown = float((rejects(at_margin[0], alpha) & rejects(at_margin[1], alpha)).mean())
         ordered = cell.ordered(SCALED, "group", test, alternative)
         effects, values = _along(cell, "group", test, ordered, _direction(alternative))
         mde, error = detectable(effects, values, alpha)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from engine.fingerprints import changed_series, fingerprints
-from engine.golden import ABSOLUTE, RELATIVE
 from engine.inputs import Study
 from engine.market import PriceSeries
 from engine.market.vintages import DayChange, day_changes
 from engine.plan import plan_study
 from engine.results import StudyResult
+from engine.ties import above, rejects, turned
 
 MOVED = 1e-4  # a CAR that moves by more than a basis point
 SHOWN = 4
@@ -93,9 +93,8 @@ def _drift(window: Any, was: Answer | None, now: Answer | None, alpha: float, to
         both = car is None and new_car is None
         return None if both else WindowDrift(window, car, new_car, p, new_p, moved=True, turned=False, crossed=False)
     apart = abs(new_car - car)
-    different = apart > max(ABSOLUTE, RELATIVE * abs(car))
-    crossed = p is not None and new_p is not None and (p < alpha) != (new_p < alpha)
-    one = WindowDrift(window, car, new_car, p, new_p, apart > tolerance, different and car * new_car < 0, crossed)
+    crossed = p is not None and new_p is not None and rejects(p, alpha) != rejects(new_p, alpha)
+    one = WindowDrift(window, car, new_car, p, new_p, above(apart, tolerance), turned(car, new_car), crossed)
     return one if one.moved or one.turned or one.crossed else None
 
 

@@ -25,6 +25,7 @@ from engine.sessions import Window
 from engine.significance import RESAMPLING_TESTS, SIGNIFICANCE_TESTS, Significance, evaluate
 from engine.spec.alternatives import Choice, choices, grid_tests, grid_windows
 from engine.tables import rows_table
+from engine.ties import rejects
 from engine.variants import variant_of
 
 
@@ -109,6 +110,6 @@ def _numbers(answer: Significance, alpha: float) -> dict[str, Any]:
     return {
         "n": answer.n, "estimate": answer.estimate, "se": answer.se, "ci_low": answer.ci[0], "ci_high": answer.ci[1],
         "statistic": answer.statistic, "distribution": answer.distribution, "p_value": answer.p_value,
-        "significant": None if answer.unavailable else int(answer.p_value < alpha), "unavailable": answer.unavailable,
+        "significant": None if answer.unavailable else int(rejects(answer.p_value, alpha)), "unavailable": answer.unavailable,
         "note": answer.note,
     }  # fmt: skip

@@ -22,6 +22,7 @@ from engine.placebo import clusters
 from engine.samples import of_pairs
 from engine.significance import RESAMPLING_TESTS, SIGNIFICANCE_TESTS, CarSample, Significance, evaluate
 from engine.tables import rows_table
+from engine.ties import rejects, turned
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -123,8 +124,8 @@ def _compared(answer: Significance, whole: Significance, study: Study) -> dict[s
     known = not answer.unavailable and not whole.unavailable
     return _numbers(answer) | {
         "change": answer.estimate - whole.estimate,
-        "sign_change": int(answer.estimate * whole.estimate < 0),
-        "turned": int((answer.p_value < alpha) != (whole.p_value < alpha)) if known else None,
+        "sign_change": int(turned(answer.estimate, whole.estimate)),
+        "turned": int(rejects(answer.p_value, alpha) != rejects(whole.p_value, alpha)) if known else None,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from engine.golden import ABSOLUTE, RELATIVE
 from engine.results import StudyResult
 from engine.schemas import KEYS
+from engine.ties import rejects, turned
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def _turned(table: str, before: Any, after: Any, manifest: dict[str, Any]) -> It
         (was, p_was), (now, p_now) = before[key], after[key]
         if (named["window_start"], named["window_end"]) != primary or was is None or now is None:
             continue
-        if was * now < 0:
+        if turned(was, now):
             yield f"{_place(table, key)}: sign turned, {was:.4%} -> {now:.4%}"
-        if p_was is not None and p_now is not None and (p_was < alpha) != (p_now < alpha):
+        if p_was is not None and p_now is not None and rejects(p_was, alpha) != rejects(p_now, alpha):
             yield f"{_place(table, key)}: p crossed {alpha:g}, {p_was:.4f} -> {p_now:.4f}"
 
 

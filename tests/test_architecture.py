@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine"
 
 # Floor by floor: what each room may import besides itself.
-GROUND = {"errors", "files", "libraries"}
+GROUND = {"errors", "files", "libraries", "ties"}
 FIRST = GROUND | {"sessions"}
 ARRAYS = FIRST | {"orthonormal", "cholesky", "formula", "models", "significance", "crosssection"}
 TABLES = FIRST | {"schemas", "spec", "announcements", "market"}
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "libraries": set(),
+    "ties": set(),
     "session_store": GROUND,
     "beside": set(),
     "sessions": GROUND | {"session_store"},

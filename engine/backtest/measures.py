@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.ties import above
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 EULER = 0.5772156649015329  # Euler-Mascheroni
@@ -56,7 +58,7 @@ def sharpe(profits: Floats) -> Sharpe | None:
     """
     t = len(profits)
     spread = profits.std(ddof=1) if t > 2 else 0.0
-    if not spread > 0:
+    if not above(spread, 0.0):
         return None
     deviation = (profits - profits.mean()) / profits.std()
     ratio, skew, tails = float(profits.mean() / spread), float((deviation**3).mean()), float((deviation**4).mean())

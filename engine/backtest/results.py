@@ -30,6 +30,7 @@ from engine.plan import Plan, real_days
 from engine.significance.sample import quantile_of
 from engine.spec.design import Backtest
 from engine.tables import rows_table
+from engine.ties import SHARE, above, at_least, at_most
 
 Floats = npt.NDArray[np.float64]
 A_YEAR, DAYS_A_YEAR = 252, 365.25
@@ -40,8 +41,35 @@ STREAM = tuple(b"backtest")  # of the study's seed
 
 
 @dataclass(frozen=True)
+class Trades:
+    """What a backtest trades, apart from prices. what: of every position its pair, leg, side, hedge, and the days and moments of
+    its entry and exit. beta, weight: (P,) of the hedge, and of the position in the capital."""
+
+    what: tuple[tuple[Any, ...], ...]
+    beta: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, made: Traded) -> Trades:
+        """The positions that were entered, in the order of the calendar and of the legs."""
+        held = [p for p in made.positions if p.entered]
+        return cls(
+            tuple(_moments(p, made) for p in held),
+            np.array([p.signal.beta for p in held]),
+            np.array([p.weight for p in held]),
+        )
+
+    def alike(self, other: Trades) -> bool:
+        """Whether both hold the same positions, hedges and sizes being equal but for rounding."""
+        return self.what == other.what and all(
+            bool(at_most(np.abs(a - b), 0.0, SHARE * np.maximum(1.0, np.abs(a))).all())
+            for a, b in ((self.beta, other.beta), (self.weight, other.weight))
+        )
+
+
+@dataclass(frozen=True)
 class Trials:
-    """The backtest under every design of the grid. rows: of ``trials.csv``, the study's own first."""
+    """The backtest under every design of the grid. rows: of ``trials.csv``, the study's own first, with its `Trades`."""
 
     rows: list[dict[str, Any]]
 
@@ -52,8 +80,12 @@ class Trials:
 
     @property
     def ratios(self) -> Floats:
-        """(K,) the Sharpe ratios a session of the trials; trials that trade alike are one."""
-        return np.unique([r["sharpe"] for r in self.rows if r.get("sharpe") is not None])
+        """(K,) the Sharpe ratios a session of the trials; trials that trade alike, the same positions, are one."""
+        found: list[tuple[Trades, float]] = []
+        for row in self.rows:
+            if row.get("sharpe") is not None and not any(row["trades"].alike(other) for other, _ in found):
+                found.append((row["trades"], row["sharpe"]))
+        return np.array([ratio for _, ratio in found])
 
 
 def trial_rows(
@@ -70,6 +102,7 @@ def trial_rows(
             made = traded(*design, chosen)
             found = sharpe(made.equity.profits) if made.equity is not None else None
             row["n"] = sum(p.closed for p in made.positions)
+            row["trades"] = Trades.of(made)
             row["sharpe"] = found.ratio if found is not None else None
             row["unavailable"] = "" if found is not None else NO_SHARPE
         yield row
@@ -92,6 +125,19 @@ def traded(study: Study, plan: Plan, rule: Backtest) -> Traded:
     tapes = tapes_of(study, book)
     positions = positions_of_book(book, tapes, rule)
     return Traded(rule, book, tapes, positions, equity_of(positions, tapes, rule))
+
+
+def _moments(p: Position, made: Traded) -> tuple[Any, ...]:
+    """What a position is: of which pair and leg, on which side, with which hedge, from when to when."""
+    assert p.fills is not None
+    tape, line = made.tapes[p.signal.line], made.book.lines[p.signal.line]
+    entry, leave = int(p.fills.entry[p.i]), int(p.fills.exit[p.i])
+    hedge = line.benchmark if made.book.hedged else ""
+    exit_day = str(tape.dates[leave]) if p.closed else ""
+    return (
+        p.signal.event_id, p.signal.symbol, p.leg, p.side, hedge, str(tape.dates[entry]), bool(p.fills.at_open[p.i]),
+        exit_day,
+    )  # fmt: skip
 
 
 def backtest_tables(study: Study, plan: Plan, trials: Trials | None) -> dict[str, pl.DataFrame]:
@@ -184,7 +230,7 @@ def _of_trades(
             yield {"measure": name, "n": 0, "unavailable": "no position was entered and left"}
         return
     net = np.array([p.number("net") for p in closed])
-    hits = int((net > 0).sum())
+    hits = int(above(net, 0.0).sum())
     low, high = wilson(hits, n, alpha)
     yield {"measure": "hit_rate", "n": n, "value": hits / n, "low": low, "high": high}
     se, dof = clustered_error(net, np.array([cluster[p.signal.event_id, p.signal.symbol] for p in closed]))
@@ -212,7 +258,11 @@ def _of_trades(
         return
     low, high = quantiles_of(draws, alpha)
     yield {"measure": "placebo_mean_net", "n": len(draws), "value": float(draws.mean()), "low": low, "high": high}
-    yield {"measure": "placebo_p", "n": len(draws), "value": float((1 + (draws >= mean).sum()) / (1 + len(draws)))}
+    yield {
+        "measure": "placebo_p",
+        "n": len(draws),
+        "value": float((1 + at_least(draws, mean).sum()) / (1 + len(draws))),
+    }
 
 
 def _of_capital(made: Traded, alpha: float, trials: Trials | None) -> Iterator[dict[str, Any]]:

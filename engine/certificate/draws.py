@@ -12,6 +12,7 @@ from engine.panel import EventPanel
 from engine.placebo import side_by_side
 from engine.pseudo_samples import Subject
 from engine.sessions import Window
+from engine.ties import merged
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -83,7 +84,7 @@ def matched_by_runup(subject: Subject, runup: Window, share: float) -> tuple[tup
             unmatched, nearest = unmatched + 1, np.arange(len(distance))
         else:
             few = max(int(np.ceil(share * len(distance))), 1)
-            nearest = np.sort(known[np.argsort(distance[known], kind="stable")[:few]])
+            nearest = np.sort(known[np.argsort(merged(distance[known]), kind="stable")[:few]])
         for i in members:
             found[i] = nearest
     return tuple(found), unmatched

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from engine.firm_placebo import FirmPlacebo
 from engine.pseudo_samples import Subject
 from engine.significance.batch import Answers, Batch
-from engine.significance.resampling import TIE
 from engine.significance.sample import empirical_p
+from engine.ties import at_least, at_most
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -127,6 +127,7 @@ def _drawn(
         share += len(pool.members) * len(own) / len(every)
     null = ((summed - centre) + taus[:, None] * (shares - share)) / n
     value = (cars[zero].sum() - centre) / n + taus * (1 - share / n)
-    below, above = (null <= value[:, None] + TIE).sum(axis=1), (null >= value[:, None] - TIE).sum(axis=1)
-    beyond = (np.abs(null) >= np.abs(value[:, None]) - TIE).sum(axis=1)
-    return value, {side: empirical_p(below, above, beyond, draws, side) for side in ("less", "greater", "two-sided")}
+    own = value[:, None]
+    lower, upper = at_most(null, own).sum(axis=1), at_least(null, own).sum(axis=1)
+    beyond = at_least(np.abs(null), np.abs(own)).sum(axis=1)
+    return value, {side: empirical_p(lower, upper, beyond, draws, side) for side in ("less", "greater", "two-sided")}

@@ -10,8 +10,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from engine.ties import SHARE, at_least, at_most, rejects
+
 Floats = npt.NDArray[np.float64]
-NEAR = 1 + 1e-9  # p-values are counts over counts: one that equals alpha rejects, whatever its last digit
+REJECTED = 1 + SHARE  # p-values are counts over counts: one that equals alpha rejects, whatever its last digit
 BAND = 0.99  # of the band of a size: one test in a hundred that is right falls outside
 POWER = 0.80  # of the minimum detectable effect
 PARTS = 10  # of the draws, each left out in turn for the error of the effect
@@ -39,7 +41,7 @@ def size_of(p: Floats, alpha: float, apart: int) -> Size:
     known = p[np.isfinite(p)]
     if not len(known):
         return Size(np.nan, np.nan, np.nan, "", 0)
-    share = float((known <= alpha * NEAR).mean())
+    share = float((known <= alpha * REJECTED).mean())
     n, z = max(min(len(known), apart), 1), float(-special.ndtri((1 - BAND) / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
@@ -53,20 +55,20 @@ def calibrated_p(p: Floats, own: float) -> float:
     known = p[np.isfinite(p)]
     if not len(known) or not np.isfinite(own):
         return float("nan")
-    return float((1 + (known <= own + abs(own) * (NEAR - 1)).sum()) / (1 + len(known)))
+    return float((1 + at_most(known, own, SHARE * abs(own)).sum()) / (1 + len(known)))
 
 
 def critical_p(p: Floats, alpha: float) -> float:
     """The p-value below which the calibrated p is at most alpha: the alpha (1 + B)-th smallest; NaN for too few."""
     known = np.sort(p[np.isfinite(p)])
-    k = int(np.floor(alpha * (1 + len(known)) * NEAR))
+    k = int(np.floor(alpha * (1 + len(known)) * REJECTED))
     return float(known[k - 1]) if k >= 1 else float("nan")
 
 
 def power_of(p: Floats, critical: float) -> Floats:
     """(K,) the share of (K, B) p-values below the critical one, of those with an answer."""
     known = np.isfinite(p)
-    found = np.count_nonzero(p < critical, axis=1)  # NaN is below nothing
+    found = np.count_nonzero(rejects(p, critical), axis=1)  # NaN is below nothing
     return np.asarray(found / np.maximum(np.count_nonzero(known, axis=1), 1))
 
 
@@ -93,7 +95,7 @@ def _crossing(effects: Floats, p: Floats, alpha: float) -> float:
     if not np.isfinite(critical):
         return float("nan")
     power = power_of(p, critical)
-    reached = np.flatnonzero(power >= POWER)
+    reached = np.flatnonzero(at_least(power, POWER))
     if not len(reached) or reached[0] == 0:
         return float("nan")
     k, draws = int(reached[0]), p.shape[1]

@@ -11,6 +11,7 @@ from engine.sessions import Window
 from engine.significance import CarSample, Significance, evaluate, multiplicity
 from engine.spec import Claim
 from engine.spec.claims import Element
+from engine.ties import rejects
 
 SUPPORTED, CONTRADICTED, NOISE = "supported", "contradicted", "not distinguishable from noise"
 DIRECTIONS = {"+": "greater", "-": "less"}
@@ -95,7 +96,7 @@ def verdicts(claims: Mapping[str, Claim], weighed: Sequence[Weighed], alpha: flo
 
 def verdict(p: float, opposite: float, alpha: float) -> str:
     """Supported or contradicted where the p-value of that direction is below alpha; NaN is below nothing."""
-    return SUPPORTED if p < alpha else CONTRADICTED if opposite < alpha else NOISE
+    return SUPPORTED if rejects(p, alpha) else CONTRADICTED if rejects(opposite, alpha) else NOISE
 
 
 def changed(name: str, now: Mapping[str, str], first: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.sessions import exchange_sessions
+from engine.ties import at_least, at_most
 
 LIMITS_BEGIN = np.datetime64("1996-12-16")
 FIRST_DAY_BOUND = np.datetime64("2014-01-01")
@@ -86,11 +87,11 @@ def locked_days(
     known = np.flatnonzero(close > 0)
     move = close[known[1:]] / close[known[:-1]] - 1
     spread = columns.get("high", close) - columns.get("low", close)
-    for i in np.flatnonzero(np.abs(move) >= SMALLEST - TOLERANCE):
+    for i in np.flatnonzero(at_least(np.abs(move), SMALLEST - TOLERANCE)):
         row = known[i + 1]
         limit = limit_of(symbol, exchange, dates[row], dates[known[0]])
         traded_off_the_limit = abs(spread[row]) > 0  # false for an empty cell
-        if limit is not None and abs(abs(move[i]) - limit) <= TOLERANCE and not traded_off_the_limit:
+        if limit is not None and at_most(abs(abs(move[i]) - limit), TOLERANCE) and not traded_off_the_limit:
             locked[row] = np.copysign(limit, move[i])
     return locked
 
@@ -110,8 +111,8 @@ def locked_opens(
     before = np.searchsorted(known, np.arange(len(dates))) - 1
     rows = np.flatnonzero((before >= 0) & (opens > 0))
     move = opens[rows] / close[known[before[rows]]] - 1
-    for i in np.flatnonzero(np.abs(move) >= SMALLEST - TOLERANCE):
+    for i in np.flatnonzero(at_least(np.abs(move), SMALLEST - TOLERANCE)):
         limit = limit_of(symbol, exchange, dates[rows[i]], dates[known[0]])
-        if limit is not None and abs(abs(move[i]) - limit) <= TOLERANCE:
+        if limit is not None and at_most(abs(abs(move[i]) - limit), TOLERANCE):
             locked[rows[i]] = np.copysign(limit, move[i])
     return locked

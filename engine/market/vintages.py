@@ -14,6 +14,7 @@ import numpy.typing as npt
 from engine.market.prices import PriceSeries, read_series
 from engine.market.snapshots import Snapshot
 from engine.sessions import positions_of
+from engine.ties import above
 
 Floats = npt.NDArray[np.float64]
 Days = npt.NDArray[np.datetime64]
@@ -121,7 +122,7 @@ def _moved_returns(old: PriceSeries, new: PriceSeries, tolerance: float) -> dict
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (1 + now) / (1 + was)
     found = {}
-    for k in np.flatnonzero((starts[i] == new_starts[j]) & (np.abs(was - now) > tolerance)):
+    for k in np.flatnonzero((starts[i] == new_starts[j]) & above(np.abs(was - now), tolerance)):
         said = f"return {was[k]:.4%} -> {now[k]:.4%}"
         undone = any(abs(ratio[k] * ratio[n] - 1) < SPLIT_FIT for n in (k - 1, k + 1) if 0 <= n < len(ratio))
         fits = [s for s in SPLITS if min(abs(ratio[k] * s - 1), abs(ratio[k] / s - 1)) < SPLIT_FIT]
@@ -156,7 +157,7 @@ def _change(symbol: str, old: PriceSeries, new: PriceSeries, tolerance: float) -
     _, i, j = np.intersect1d(old_ends, new_ends, assume_unique=True, return_indices=True)
     same_span = old_starts[i] == new_starts[j]
     apart = np.abs(old_returns[i] - new_returns[j])[same_span]
-    changed = bool(len(apart)) and apart.max() > tolerance
+    changed = bool(len(apart)) and bool(above(apart.max(), tolerance))
     had, has = _priced(old), _inside(_priced(new), first, last)
     both = np.intersect1d(had, has)
     return SymbolChange(

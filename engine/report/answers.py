@@ -18,6 +18,7 @@ from engine.report.formats import (
     shortened,
 )
 from engine.report.wording import INDEPENDENT, OUTCOMES, outcome_of
+from engine.ties import ordered, rejects
 
 MANY_NAMES = 4
 
@@ -85,7 +86,7 @@ def _event_by_event(found: Findings) -> str:
         reasons = {(e.tests or {})[found.test]["unavailable"] for e in found.measured if found.test in (e.tests or {})}
         why = listed(sorted(str(r) for r in reasons if r)) or "it was not computed"
         return f"The primary test {found.test} has no answer {when} ({why}) for {_all(found)}; {spread}."
-    moved = [e for e, p in values if p < found.alpha]
+    moved = [e for e, p in values if rejects(p, found.alpha)]
     verb = {"greater": "rose", "less": "fell"}.get(found.alternative, "moved")
     start = f"Of {count(len(values), found.noun)}, {len(moved) or 'none'} {verb} {when} at the {level} level by {found.test}"
     chance = f"{found.alpha * len(values):.1f} would by chance"
@@ -99,13 +100,13 @@ def _after_holm(found: Findings) -> str:
     asked = [t for t in found.settings["significance"]["tests"] if any(t in (e.tests or {}) for e in found.measured)]
     for test in asked:
         values = found.p_values(test)
-        moved = sum(p < found.alpha for _, p in values)
-        kept = [e for (e, _), p in zip(values, holm([p for _, p in values]), strict=True) if p < found.alpha]
+        moved = sum(rejects(p, found.alpha) for _, p in values)
+        kept = [e for (e, _), p in zip(values, holm([p for _, p in values]), strict=True) if rejects(p, found.alpha)]
         floor = smallest_rank_p(found) if test == "sq" else None
         total += moved
         if kept and test == found.test and len(kept) <= MANY_NAMES:
             said.append(f"{len(kept)} of {moved} by {test} ({listed([event_label(e, 24) for e in kept])})")
-        elif floor is not None and floor * len(values) >= found.alpha:
+        elif floor is not None and not rejects(floor * len(values), found.alpha):
             said.append(f"none by {test}, whatever the prices did (none of its p can be below {p_text(floor)})")
         elif values:
             said.append(f"{len(kept) or 'none'} of {moved} by {test}")
@@ -159,7 +160,7 @@ def _interval(found: Findings, row: Row) -> str:
 def rejecting_and_not(found: Findings) -> tuple[list[str], list[str]]:
     """The group tests of the whole sample that reject at the primary window, and those that answer but do not."""
     rows = [r for r in found.group_rows() if r["p_value"] is not None]
-    rejecting = [r["test"] for r in rows if r["p_value"] < found.alpha]
+    rejecting = [r["test"] for r in rows if rejects(r["p_value"], found.alpha)]
     return rejecting, [r["test"] for r in rows if r["test"] not in rejecting]
 
 
@@ -173,7 +174,7 @@ def _verdict(found: Findings, row: Row) -> str:
         return f"more than noise at the {level} level by all {total} tests"
     if not rejecting:
         return f"not distinguishable from noise at the {level} level by any of the {total} tests"
-    if row["p_value"] < found.alpha:
+    if rejects(row["p_value"], found.alpha):
         others = listed(holding) if len(holding) <= MANY_NAMES else f"the other {len(holding)}"
         verb = "disagrees" if len(holding) == 1 else "disagree"
         return f"more than noise at the {level} level by {len(rejecting)} of the {total} tests; {others} {verb}"
@@ -185,7 +186,7 @@ def _reservation(found: Findings, row: Row) -> str:
     """What the reader must know in the same breath: few events, one date, many windows."""
     said = []
     holm_p = row["p_holm"]
-    if _below(row["p_value"], found.alpha) and holm_p is not None and holm_p >= found.alpha:
+    if _below(row["p_value"], found.alpha) and holm_p is not None and not rejects(holm_p, found.alpha):
         said.append(f"not after Holm over the {len(found.windows)} windows (p = {p_text(holm_p)})")
     if _below(row["p_value"], found.alpha) and outside(found, found.test):
         calibrated = certificate_of(found, found.window)[found.test, SCALED]["p_calibrated"]
@@ -218,7 +219,7 @@ def _all(found: Findings) -> str:
 
 
 def _below(p: float | None, alpha: float) -> bool:
-    return p is not None and p < alpha
+    return p is not None and bool(rejects(p, alpha))
 
 
 def caveats(found: Findings) -> list[str]:
@@ -288,7 +289,7 @@ def _one_that_moves(found: Findings) -> str:
     if len(cars) < 3:
         return ""
     mean = sum(c for c, _ in cars) / len(cars)
-    car, event = max(cars, key=lambda item: (abs(item[0] - mean), item[1].event_id, item[1].symbol))
+    car, event = ordered(cars, lambda item: abs(item[0] - mean), lambda item: (item[1].event_id, item[1].symbol))[-1]
     without = (mean * len(cars) - car) / (len(cars) - 1)
     return (
         f"The event that moves the mean most is {event_label(event, 30)} with {percent(car)} %: without it the mean CAR "
@@ -299,7 +300,7 @@ def _one_that_moves(found: Findings) -> str:
 def _rank_limit(found: Findings) -> str:
     """Where the smallest p that `sq` can give, times the number of events, is above alpha."""
     smallest, n = smallest_rank_p(found), len(found.p_values("sq"))
-    if smallest is None or n < 2 or smallest * n < found.alpha:
+    if smallest is None or n < 2 or rejects(smallest * n, found.alpha):
         return ""
     return (
         f"The smallest p that sq can give here is {p_text(smallest)}: times {n} it is above {found.alpha:g}, so Holm over the "

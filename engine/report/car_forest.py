@@ -40,6 +40,7 @@ from engine.report.style import (
 )
 from engine.report.tables import group_label
 from engine.report.titles import forest_title
+from engine.ties import ordered
 
 MOST_ROWS = 36
 MOST_LINES = 400
@@ -49,7 +50,7 @@ LABEL = 7.0
 
 def draw(found: Findings) -> Figure:
     """One row an event for up to 45 events; above that a sorted curve of thin lines with its ends named."""
-    events = sorted(found.measured, key=lambda e: (e.car, e.event_id, e.symbol))
+    events = ordered(found.measured, lambda e: e.car or 0.0, lambda e: (e.event_id, e.symbol))
     mean, pooled = _mean_row(found), pooled_mean(events, found.alpha)
     rows = len(events) <= MOST_ROWS
     figure = blank(_height(len(events)) if rows else 6.2)

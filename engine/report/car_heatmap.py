@@ -15,6 +15,7 @@ from engine.report.findings import EventCar, Findings
 from engine.report.formats import percent, typeset
 from engine.report.style import Words, blank, compose, printable, tell, text_width
 from engine.report.titles import heatmap_title
+from engine.ties import ordered
 
 MOST_ROWS = 60
 LABEL = 6.5
@@ -26,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 def draw(found: Findings) -> Figure:
     """Events in the order of their primary CAR; of more than 60 the 30 lowest and highest."""
-    events = sorted(found.measured, key=lambda e: (-(e.car or 0.0), e.event_id, e.symbol))
+    events = ordered(found.measured, lambda e: -(e.car or 0.0), lambda e: (e.event_id, e.symbol))
     total = len(events)
     if total > MOST_ROWS:
         events = [*events[: MOST_ROWS // 2], *events[-MOST_ROWS // 2 :]]

@@ -10,6 +10,7 @@ from engine.report.findings import Findings, Row, count, span_text
 from engine.report.formats import NOTHING, is_number, level_text, listed, one_line, p_equals, p_text, percent, shortened
 from engine.report.tables import group_name
 from engine.sessions import Window
+from engine.ties import rejects
 
 SUPPORTED, CONTRADICTED, NOISE = VERDICTS = ("supported", "contradicted", "not distinguishable from noise")
 
@@ -56,7 +57,7 @@ def verdict_words(rows: Sequence[Row], alpha: float) -> str:
     verdict = str(rows[0]["verdict"])
     column = "p_opposite_calibrated" if verdict == CONTRADICTED else "p_calibrated"
     known = [row[column] for row in rows if is_number(row[column])]
-    if verdict == NOISE or not known or max(known) < alpha:
+    if verdict == NOISE or not known or rejects(max(known), alpha):
         return verdict
     return f"{verdict} by its own p, not by the calibrated one ({p_text(max(known))})"
 
@@ -143,7 +144,7 @@ def _corrected(found: Findings, first: Row) -> Iterator[str]:
     """Holm over the primary claims, where there are several and one p alone would say another thing."""
     several = sum(rows[0]["primary"] == "yes" for rows in by_claim(found).values())
     p, opposite = first["p_holm"], first["p_holm_opposite"]
-    if several > 1 and is_number(p) and min(first["p_claim"], first["p_opposite"]) < found.alpha:
+    if several > 1 and is_number(p) and rejects(min(first["p_claim"], first["p_opposite"]), found.alpha):
         yield f"after Holm over the {several} claims {p_equals(min(p, opposite))}"
 
 

@@ -30,6 +30,7 @@ from engine.report.style import (
 )
 from engine.report.tables import group_label
 from engine.report.titles import timeline_title
+from engine.ties import ordered
 
 mdates: Any = matplotlib.dates  # untyped upstream
 FEW = 16
@@ -43,7 +44,7 @@ PAD = 0.08  # of the span, on either side
 def draw(found: Findings) -> Figure:
     """Stems of the CARs at the primary window; all labels for few events, the largest for many."""
     events = [e for e in found.measured if e.event_day is not None]
-    named = sorted(events, key=lambda e: (-abs(e.car or 0.0), e.event_id, e.symbol))[
+    named = ordered(events, lambda e: -abs(e.car or 0.0), lambda e: (e.event_id, e.symbol))[
         : FEW if len(events) <= FEW else OUTLIERS
     ]
     figure = blank()

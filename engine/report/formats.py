@@ -6,6 +6,8 @@ import re
 
 from engine.errors import visible
 
+from engine.ties import rejects
+
 STARS = ((0.01, "***"), (0.05, "**"), (0.10, "*"))
 SPACE = re.compile(r"[^\S\x1c-\x1f\x85\u2028\u2029]+")  # separators that no editor shows as a space are no space
 FEWEST_FOR_STARS = 10
@@ -39,7 +41,7 @@ def p_text(p: float | None) -> str:
         return "<0.0001"
     for digits in range(3 if p >= 0.01 else 4, 9):
         text = f"{p:.{digits}f}"
-        if all((p < level) == (float(text) < level) for level, _ in STARS):
+        if all(rejects(p, level) == rejects(float(text), level) for level, _ in STARS):
             return text
     return f"{p:.9g}"
 
@@ -54,7 +56,7 @@ def stars(p: float | None, n: int) -> str:
     """*, **, *** for p below 10, 5, 1 %; none where there are fewer than 10 events."""
     if p is None or not is_number(p) or n < FEWEST_FOR_STARS:
         return ""
-    return next((mark for level, mark in STARS if p < level), "")
+    return next((mark for level, mark in STARS if rejects(p, level)), "")
 
 
 def level_text(alpha: float) -> str:

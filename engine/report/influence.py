@@ -8,6 +8,7 @@ from engine.report.document import Heading, Section, Table, Text, points, sectio
 from engine.report.findings import Findings, Row
 from engine.report.formats import NOTHING, listed, one_line, p_text, percent, shortened
 from engine.sessions import Window
+from engine.ties import ordered
 
 MOST_LISTED = 6
 WORDS = {
@@ -34,7 +35,7 @@ def influence_table(found: Findings) -> Table | None:
             whole = next((r for r in every if alone and r["kind"] == "whole" and r["test"] == alone[0]["test"]), None)
             if whole is None:
                 continue
-            most = max(alone, key=lambda r: (abs(r["change"]), r["left_out"]))
+            most = ordered(alone, lambda r: abs(r["change"]), lambda r: r["left_out"])[-1]
             low, high = (f(r["estimate"] for r in alone) for f in (min, max))
             p_values = [r["p_value"] for r in alone if r["p_value"] is not None]
             rows.append(

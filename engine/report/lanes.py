@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from engine.report.findings import Findings
+from engine.ties import ordered
 
 CITIES = {
     "XNYS": "New York", "XNAS": "New York", "XHKG": "Hong Kong", "XSHG": "Shanghai", "XTKS": "Tokyo", "XLON": "London",
@@ -62,7 +63,8 @@ def _lanes(found: Findings, rows: Sequence[Mapping[str, Any]]) -> list[Lane]:
             days = table.filter((pl.col("event_id") == own[0]["event_id"]) & pl.col("symbol").is_in(symbols))
         at_0 = dict(days.filter(pl.col("relative_day") == 0).select("symbol", "ar").rows())
         heard = [datetime.fromisoformat(r["venue_time"]) for r in own if r.get("venue_time")]
-        moves = tuple(sorted(((_label(found, s), at_0.get(s)) for s in symbols), key=lambda m: -abs(m[1] or 0.0)))
+        said = [(place, _label(found, s), at_0.get(s)) for place, s in enumerate(symbols)]
+        moves = tuple((m[1], m[2]) for m in ordered(said, lambda m: -abs(m[2] or 0.0), lambda m: m[0]))
         sessions = frozenset(days["date"].drop_nulls().to_list())
         made.append(Lane(exchange, sessions, tuple(heard), min(r["event_day"] for r in own), moves))
     return sorted(made, key=lambda lane: (lane.day0, lane.exchange))

@@ -15,6 +15,7 @@ from engine.report.findings import Findings, Row, span_text
 from engine.report.formats import is_number, level_text, percent, typeset
 from engine.report.style import GRID, GROUP_COLOURS, GROUP_DASHES, MAIN, Words, blank, compose
 from engine.report.titles import power_title
+from engine.ties import ordered
 
 Floats = npt.NDArray[np.float64]
 SURE, LEAST = (
@@ -70,7 +71,7 @@ def shown_tests(found: Findings) -> list[str]:
     rows = certificate_of(found, found.window)
     known = [t for (t, null), r in rows.items() if null == SCALED and r["size"] is not None]
     holding = [t for t in known if not outside(found, t)]
-    good = sorted(holding or known, key=lambda t: (rows[t, SCALED]["mde"] or 9.9, t))
+    good = ordered(holding or known, lambda t: rows[t, SCALED]["mde"] or 9.9, lambda t: t)
     first = [found.test] if found.test in known else []
     return list(dict.fromkeys([*first, *good]))[:MOST]
 

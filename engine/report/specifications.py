@@ -8,6 +8,7 @@ from engine.report.document import Section, Table, paragraph, section
 from engine.report.findings import Findings, Row, count
 from engine.report.formats import fixed, level_text, one_line, p_equals, percent, shortened
 from engine.sessions import Window
+from engine.ties import at_least, ordered
 
 # The choices of a specification: name, and the columns of ``grid`` that hold it.
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -49,14 +50,14 @@ def read_curve(found: Findings) -> Curve | None:
     if table is None:
         return None
     every = table.to_dicts()
-    rows = sorted((r for r in every if not r["unavailable"]), key=lambda r: (r["estimate"], r["spec"]))
+    rows = ordered((r for r in every if not r["unavailable"]), lambda r: r["estimate"], lambda r: r["spec"])
     reasons: dict[str, int] = {}
     for row in every:
         if row["unavailable"]:
             reasons[row["unavailable"]] = reasons.get(row["unavailable"], 0) + 1
     primary = next((r for r in rows if r["primary"]), None)
-    by_p = sorted(rows, key=lambda r: (r["p_value"], r["spec"]))
-    sign = (primary or rows[0])["estimate"] >= 0 if rows else True
+    by_p = ordered(rows, lambda r: r["p_value"], lambda r: r["spec"])
+    sign = at_least((primary or rows[0])["estimate"], 0.0) if rows else True
     return Curve(
         rows=tuple(rows),
         chosen=tuple({name: _choice(row, name) for name in CHOICES} for row in rows),
@@ -65,7 +66,7 @@ def read_curve(found: Findings) -> Curve | None:
         rank=1 + rows.index(primary) if primary is not None else 0,
         p_rank=1 + by_p.index(primary) if primary is not None else 0,
         significant=sum(r["significant"] for r in rows),
-        same_sign=sum((r["estimate"] >= 0) == sign for r in rows),
+        same_sign=sum(at_least(r["estimate"], 0.0) == sign for r in rows),
     )
 
 
@@ -91,7 +92,7 @@ def specifications_title(found: Findings) -> str:
     if curve is None or not curve.rows:
         return "No specification could be computed"
     n = len(curve.rows)
-    direction = "positive" if (curve.primary or curve.rows[0])["estimate"] >= 0 else "negative"
+    direction = "positive" if at_least((curve.primary or curve.rows[0])["estimate"], 0.0) else "negative"
     text = f"{curve.significant} of {n} specifications significant at {level_text(found.alpha)}, {curve.same_sign} {direction}"
     return f"{text}; the primary one is number {curve.rank} from the lowest" if curve.primary is not None else text
 

@@ -25,6 +25,7 @@ from engine.report.formats import (
 )
 from engine.report.wording import FLAGS, NULLS, measured_words
 from engine.sessions import Window
+from engine.ties import rejects
 
 MOST_EVENTS = 500
 FEW_EVENTS = 30
@@ -90,7 +91,7 @@ def moved(found: Findings, group: str, window: Window) -> tuple[int, int]:
     rows = found.result.tables["event_significance"].filter(_at(window) & (pl.col("test") == judge(found, window)))
     answers = rows.select("event_id", "symbol", "p_value").rows()
     p_values = [p for event_id, symbol, p in answers if (event_id, symbol) in members and p is not None]
-    return sum(p < found.alpha for p in p_values), len(p_values)
+    return sum(rejects(p, found.alpha) for p in p_values), len(p_values)
 
 
 def headline_rows(found: Findings) -> list[dict[str, str]]:
@@ -152,11 +153,11 @@ def _group_verdict(found: Findings, group: str) -> tuple[str, ...]:
     row = found.row(group, found.test)
     p = row["p_value"] if row else None
     answers = [r["p_value"] for r in found.group_rows(group) if r["p_value"] is not None]
-    hits = sum(value < found.alpha for value in answers)
+    hits = sum(rejects(value, found.alpha) for value in answers)
     said = "no answer"
     if answers:
-        rejects = p is not None and p < found.alpha
-        said = "more than noise" if rejects or (p is None and hits) else "noise"
+        rejected = p is not None and rejects(p, found.alpha)
+        said = "more than noise" if rejected or (p is None and hits) else "noise"
         said += "" if hits in (0, len(answers)) else "; the tests disagree"
     if n < FEWEST_FOR_STARS and answers:
         said += "; few events, a description"

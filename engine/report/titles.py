@@ -11,6 +11,7 @@ from engine.report.formats import fixed, level_text, p_equals, percent, shortene
 from engine.report.lanes import widest
 from engine.report.long_horizon import NOUNS, alpha_rows
 from engine.report.specifications import specifications_title
+from engine.ties import above, at_most, below, ordered, rejects
 
 
 def caar_title(found: Findings) -> str:
@@ -39,7 +40,7 @@ def forest_title(found: Findings) -> str:
     known = [e for e in found.measured if e.low is not None and e.high is not None]
     if not known:
         return f"CARs {_range(found.measured)}" if found.measured else "No event is complete in the primary window"
-    outside = sum(1 for e in known if (e.low or 0) > 0 or (e.high or 0) < 0)
+    outside = sum(1 for e in known if above(e.low or 0.0, 0.0) or below(e.high or 0.0, 0.0))
     if len(known) == 1:
         return f"The interval of the one event {'excludes' if outside else 'includes'} zero {span_text(found.window)}"
     return (
@@ -83,7 +84,7 @@ def calendar_time_title(found: Findings) -> str:
     row, noun = rows[0], NOUNS[found.settings["calendar_time"]["frequency"]]
     text = f"{row['weighting'].capitalize()}-weighted alpha of {percent(row['estimate'], 3)} % a {noun}"
     text += f" ({found.p_word}{p_equals(row['p_value'])})"
-    return text if row["p_value"] < found.alpha else f"{text}: not distinguishable from noise"
+    return text if rejects(row["p_value"], found.alpha) else f"{text}: not distinguishable from noise"
 
 
 def partial_title(found: Findings) -> str:
@@ -95,7 +96,7 @@ def partial_title(found: Findings) -> str:
     if not terms:
         return "No cross-section of the CARs"
     covariance = found.settings["crosssection"]["covariance"][0]
-    hits = sum(r["p_value"] < found.alpha for r in known)
+    hits = sum(rejects(r["p_value"], found.alpha) for r in known)
     return (
         f"{hits or 'None'} of {count(len(terms), 'term')} {'differs' if hits == 1 else 'differ'} from zero at the "
         f"{level_text(found.alpha)} level ({covariance})"
@@ -151,7 +152,7 @@ def paths_title(found: Findings) -> str:
         by_listing.setdefault(event.symbol, []).append(event.car or 0.0)
     if not by_listing:
         return "No event is complete in the primary window"
-    rose = sum(sum(cars) > 0 for cars in by_listing.values())
+    rose = sum(above(sum(cars), 0.0) for cars in by_listing.values())
     return f"{rose} of {count(len(by_listing), 'listing')} rose beyond what was expected {span_text(found.window)}"
 
 
@@ -163,7 +164,7 @@ def heatmap_title(found: Findings) -> str:
     own = [cars[e.event_id, e.symbol] for e in found.measured]
     if not own:
         return "No event is complete in the primary window"
-    fell, rose = sum(max(c) < 0 for c in own), sum(min(c) > 0 for c in own)
+    fell, rose = sum(below(max(c), 0.0) for c in own), sum(above(min(c), 0.0) for c in own)
     windows = "the window" if len(found.windows) == 1 else f"all {len(found.windows)} windows"
     return f"Of {count(len(own), found.noun)}, {fell} fell and {rose} rose in {windows}"
 
@@ -172,7 +173,7 @@ def chosen_event(found: Findings) -> EventCar | None:
     """The event of ``[report] event``, its largest CAR in absolute value where it has several listings; else of all events."""
     asked = found.settings["report"].get("event")
     events = [e for e in found.measured if asked is None or e.event_id == asked]
-    return max(events, key=lambda e: (abs(e.car or 0.0), e.event_id, e.symbol), default=None)
+    return next(reversed(ordered(events, lambda e: abs(e.car or 0.0), lambda e: (e.event_id, e.symbol))), None)
 
 
 def panel_title(found: Findings) -> str:
@@ -187,7 +188,7 @@ def panel_title(found: Findings) -> str:
 
 def _range(events: tuple[EventCar, ...]) -> str:
     cars = [e.car for e in events if e.car is not None]
-    if min(cars) == max(cars):
+    if at_most(max(cars), min(cars)):
         return f"of {percent(cars[0])} %"
     return f"from {percent(min(cars))} to {percent(max(cars))} %"
 

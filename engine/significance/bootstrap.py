@@ -17,12 +17,12 @@ import numpy.typing as npt
 from engine.significance.inversion import NOWHERE, REJECTED, Ends, crossing, of_draws
 from engine.significance.parametric import ZERO_MEAN
 from engine.significance.sample import CarSample, Resampling, Significance, empirical_p, noise, unavailable
+from engine.ties import at_least, at_most, tie_of
 
 Floats = npt.NDArray[np.float64]
 FEWEST_CLUSTERS = 6
 MOST_ENUMERATED = 12
 CELLS = 1 << 20  # numbers drawn at once
-TIE = 1e-9  # of a t statistic: what rounding may part is a tie, and a tie is as extreme
 
 
 def wild_bootstrap(sample: CarSample) -> Significance:
@@ -78,9 +78,9 @@ def _bootstrap(
         return unavailable(sample, name, "the CARs do not vary across date clusters", ZERO_MEAN)
     known = _Clusters(sums, sizes, float(sample.car.mean()), t, se, floor)
     drawn, ends = draw(known, plan, sample.alpha)
-    tie = TIE * max(1.0, abs(t))
-    below, above, beyond = drawn <= t + tie, drawn >= t - tie, np.abs(drawn) >= abs(t) - tie
-    p = float(empirical_p(below.sum(), above.sum(), beyond.sum(), len(drawn), sample.alternative))
+    tie = tie_of(t)
+    lower, upper, beyond = at_most(drawn, t, tie), at_least(drawn, t, tie), at_least(np.abs(drawn), abs(t), tie)
+    p = float(empirical_p(lower.sum(), upper.sum(), beyond.sum(), len(drawn), sample.alternative))
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN, sample.n, known.mean, t, f"{name}({len(drawn)})", p, se=se, ci=ends,
         note=f"{len(sums)} date clusters",
@@ -127,7 +127,7 @@ def _wild(known: _Clusters, plan: Resampling, alpha: float) -> tuple[Floats, End
     def kept(tau: float) -> float:
         """p less alpha."""
         own = abs(known.mean - tau) / known.se
-        beyond = np.abs(drawn(tau)) >= own - TIE * max(1.0, own)
+        beyond = at_least(np.abs(drawn(tau)), own, tie_of(own))
         return float((1 + beyond.sum()) / (1 + len(beyond))) - REJECTED * alpha
 
     ends = -crossing(lambda tau: kept(-tau), -known.mean, known.se), crossing(kept, known.mean, known.se)

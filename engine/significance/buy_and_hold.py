@@ -14,6 +14,7 @@ import numpy.typing as npt
 from engine.significance.inversion import NOWHERE, Ends
 from engine.significance.parametric import from_hall
 from engine.significance.sample import CarSample, Significance, interval, noise, normal_p, quantile_of, t_p, unavailable
+from engine.ties import SHARE, at_least, at_most, tie_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,7 +23,6 @@ SAME = "the BHARs do not vary"
 FEWEST = 5  # events: of fewer, a resample of one value alone is no rarity
 SMALLEST = 10  # resample, where the sample has as many: the skewness of fewer is a matter of chance
 CELLS = 1 << 20  # numbers drawn at once
-TIE = 1e-9  # of a statistic: what rounding may part is a tie, and a tie is as extreme
 
 
 def bhar_t(sample: CarSample) -> Significance:
@@ -81,11 +81,12 @@ def bhar_bootstrap(sample: CarSample) -> Significance:
     drawn = np.concatenate(
         [_skewness_adjusted(values[rng.integers(0, n, (rows, size))], mean, floor) for rows in portions]
     )
-    tie = TIE * max(1.0, abs(statistic))
-    below, above = (
-        (1 + int(side.sum())) / (1 + plan.draws) for side in (drawn <= statistic + tie, drawn >= statistic - tie)
+    tie = tie_of(statistic)
+    lower, upper = (
+        (1 + int(side.sum())) / (1 + plan.draws)
+        for side in (at_most(drawn, statistic, tie), at_least(drawn, statistic, tie))
     )
-    p = {"less": below, "greater": above, "two-sided": min(1.0, 2 * min(below, above))}[sample.alternative]
+    p = {"less": lower, "greater": upper, "two-sided": min(1.0, 2 * min(lower, upper))}[sample.alternative]
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN_BHAR, n, float(sample.car.mean()), statistic,
         f"{name}({plan.draws})", p, se=_error(values), ci=_interval(values, drawn, sample.alpha),
@@ -95,7 +96,7 @@ def bhar_bootstrap(sample: CarSample) -> Significance:
 
 def _interval(values: Floats, drawn: Floats, alpha: float) -> Ends:
     """The mean BHARs that the two-sided test at alpha does not reject; NaN at an end that the draws do not bound."""
-    last = int(np.floor(alpha / 2 * (1 + len(drawn)) + TIE))
+    last = int(np.floor(alpha / 2 * (1 + len(drawn)) + SHARE))
     if last < 1:
         return NOWHERE
     ordered = np.sort(drawn)

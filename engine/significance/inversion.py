@@ -13,11 +13,13 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from engine.ties import SHARE
+
 Floats = npt.NDArray[np.float64]
 Ends = tuple[float, float]
 NOWHERE = (float("nan"), float("nan"))
 DOUBLINGS = 24  # an end farther off than 2^24 standard errors is none
-REJECTED = 1 + 1e-9  # times alpha: a p-value of alpha itself rejects, and is told from one above it
+REJECTED = 1 + SHARE  # times alpha: a p-value of alpha itself rejects, and is told from one above it
 CLOSE, ROUGH = 1e-6, 1e-3  # of a standard error: how near an end is found, and where each look ranks everything again
 
 
@@ -89,7 +91,7 @@ def of_draws(value: float, draws: Floats, alpha: float) -> Ends:
 
     draws: (B,) the statistic under the null, which an effect shifts as it shifts the value.
     """
-    last = int(np.floor(alpha * (1 + len(draws)) + 1e-9))
+    last = int(np.floor(alpha * (1 + len(draws)) + SHARE))
     if last < 1:
         return NOWHERE
     beyond = float(np.sort(np.abs(draws))[-last])

@@ -22,6 +22,7 @@ from engine.significance.sample import (
     unavailable,
     with_interval,
 )
+from engine.ties import NEAR
 
 Floats = npt.NDArray[np.float64]
 
@@ -255,7 +256,7 @@ def _mean_correlation_of_whole(rows: Floats) -> float:
     n, days = rows.shape
     apart = rows - rows.mean(axis=1, keepdims=True)
     length = np.sqrt((apart * apart).sum(axis=1))
-    usable = length > 0 if days >= 3 else np.zeros(n, bool)
+    usable = length > NEAR if days >= 3 else np.zeros(n, bool)
     total = (apart[usable] / length[usable, None]).sum(axis=0)
     return float(((total * total).sum() - usable.sum()) / (n * (n - 1)))
 
@@ -269,8 +270,9 @@ def correlations(one: Floats, others: Floats) -> Floats:
     b = np.where(both, others, 0.0)
     da = np.where(both, a - (a.sum(axis=1) / count)[:, None], 0.0)
     db = np.where(both, b - (b.sum(axis=1) / count)[:, None], 0.0)
-    spread = np.sqrt((da * da).sum(axis=1) * (db * db).sum(axis=1))
-    usable = (n >= 3) & (spread > 0)
+    squares = (da * da).sum(axis=1), (db * db).sum(axis=1)
+    spread = np.sqrt(squares[0] * squares[1])
+    usable = (n >= 3) & (np.minimum(*squares) > NEAR**2)
     return np.asarray(np.where(usable, (da * db).sum(axis=1) / np.where(usable, spread, 1.0), 0.0))
 
 

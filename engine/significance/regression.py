@@ -24,6 +24,7 @@ from engine.significance.sample import (
     t_p,
     unavailable,
 )
+from engine.ties import SHARE, above, at_least, at_most, below
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -58,7 +59,7 @@ def conformal(sample: CarSample) -> EventSignificance:
         sums, unit_sums = _block_sums(_residuals(values, unit), length), _block_sums(_residuals(effect, unit), length)
         tie = noise(values) * length
         own = float(sums[-length])
-        statistic[i] = 1 + (sums < own - tie).sum()
+        statistic[i] = 1 + below(sums, own, tie).sum()
         p[i] = _share(sums, own, tie, sample.alternative)
         ends[i] = _block_interval(sums, unit_sums, length, tie, sample.alpha, float(sample.car_se[i]))
         note[i] = f"{len(sums)} blocks, {len(sums) // length} side by side"
@@ -122,7 +123,7 @@ def portfolio_t(sample: CarSample) -> Significance:
     car = float((y_event - (shares[:, None] * basis).sum(axis=0)).sum())
     se = sigma * float(np.sqrt(length + (basis.sum(axis=1) ** 2).sum()))
     mean = float(sample.car.mean())
-    same = abs(car - mean) <= 1e-9 * se
+    same = abs(car - mean) <= SHARE * se
     return Significance(
         name, sample.group, sample.window, ZERO_MEAN, sample.n, mean, car / se, f"t({nu})",
         float(t_p(car / se, nu, sample.alternative)), se=se, ci=interval(car, se, sample.alpha, nu),
@@ -179,7 +180,7 @@ def _one_system(sample: CarSample) -> tuple[Floats, float, int] | str:
     nu = m - max(k, 1)
     ahead = fits.event_rows[:, :, sample.columns]
     columns = [_rows(fits.rows[:, j], known) for j in range(k)]
-    if (ahead != ahead[0]).any() or any((c != c[0]).any() for c in columns):
+    if any(above(np.abs(c - c[0]), 0.0).any() for c in (ahead, *columns)):
         return "the events have different regressors"
     if sample.n > nu:
         return f"needs no more firms than degrees of freedom, has {sample.n} and {nu}"
@@ -237,8 +238,8 @@ def _residuals(values: Floats, unit: Floats) -> Floats:
 def _share(sums: Floats, own: float, tie: float, alternative: str) -> float:
     """The share of block sums at least as extreme as ``own``, which is one of them; a tie is within rounding."""
     extreme = {
-        "greater": sums >= own - tie,
-        "less": sums <= own + tie,
-        "two-sided": np.abs(sums) >= abs(own) - tie,
+        "greater": at_least(sums, own, tie),
+        "less": at_most(sums, own, tie),
+        "two-sided": at_least(np.abs(sums), abs(own), tie),
     }[alternative]
     return float(extreme.mean())

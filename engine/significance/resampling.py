@@ -16,10 +16,10 @@ from engine.significance.sample import (
     unavailable,
     with_interval,
 )
+from engine.ties import at_least, at_most
 
 NULL_DATES = "the event dates are like any other dates of the same listings"
 NULL_FIRMS = "the listings with the event are like the study's other listings on the same dates"
-TIE = 1e-12  # of a mean CAR: what rounding may part is a tie
 JOINT = "shares days with another event: its CAR of the joint regression has no counterpart"
 
 
@@ -119,5 +119,5 @@ def _p(draws: npt.NDArray[np.float64], value: float, alternative: str) -> float:
 
     A draw that is ``value`` but for rounding is as extreme: stand-ins that are the very listings with the event.
     """
-    below, above, beyond = draws <= value + TIE, draws >= value - TIE, np.abs(draws) >= abs(value) - TIE
-    return float(empirical_p(below.sum(), above.sum(), beyond.sum(), len(draws), alternative))
+    lower, upper, beyond = at_most(draws, value), at_least(draws, value), at_least(np.abs(draws), abs(value))
+    return float(empirical_p(lower.sum(), upper.sum(), beyond.sum(), len(draws), alternative))

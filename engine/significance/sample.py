@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.sessions import Window
+from engine.ties import NEAR
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -201,8 +202,11 @@ class EventSignificance:
 
 
 def noise(values: Floats) -> float:
-    """The largest spread that rounding alone can leave among equal values of this size; NaN is passed over."""
-    return NOISE * float(np.nanmax(np.abs(values)))
+    """The largest spread that rounding alone can leave among equal values of this size; NaN is passed over.
+
+    Values are returns or what is made of them: differences of numbers near 1, which carry the rounding of those.
+    """
+    return max(NOISE * float(np.nanmax(np.abs(values))), NEAR)
 
 
 def normal_p(z: float, alternative: str) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from engine.ties import SHARE, at_least
+
 Floats = npt.NDArray[np.float64]
-TIE = 1e-9  # of a standardised statistic: what rounding may part is a tie, and a tie is as extreme
 
 
 def romano_wolf(values: Floats, draws: Floats, alternative: str) -> Floats:
@@ -28,7 +29,7 @@ def romano_wolf(values: Floats, draws: Floats, alternative: str) -> Floats:
     for j in order[::-1]:  # from the least extreme: the largest of the draws grows by one statistic at a time
         beyond = np.maximum(beyond, _extreme(draws[j] / spread[j], alternative))
         own = _extreme(values[j] / spread[j], alternative)
-        p[j] = (1 + (beyond >= own - TIE).sum()) / (1 + len(beyond))
+        p[j] = (1 + at_least(beyond, own, SHARE).sum()) / (1 + len(beyond))
     p[order] = np.maximum.accumulate(p[order])
     return p
 

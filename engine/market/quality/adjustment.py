@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.market.quality.subject import TRADED, Finding, Flags, Floats, Subject
+from engine.ties import above, at_least, at_most, below
 
 STEP = 5e-4  # adj_close returns and close returns agree to 1e-5 apart from rounding; 5 basis points are a distribution
 SPLITS = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100, 1.5, 4 / 3, 1.25)
@@ -46,22 +47,22 @@ def _implied(subject: Subject) -> tuple[npt.NDArray[np.int64], Floats]:
     both = np.flatnonzero((close > 0) & (adjusted > 0))
     factor = adjusted[both] / close[both]
     part = 1 - factor[:-1] / factor[1:]
-    hit = np.abs(part) > STEP
+    hit = above(np.abs(part), STEP)
     return both[1:][hit], part[hit]
 
 
 def _doubled(rows: npt.NDArray[np.int64], implied: Floats) -> Flags:
     """Whether an implied dividend and the next one are alike and within `TWICE_WITHIN` rows; one fewer than ``rows``."""
-    near = (np.diff(rows) <= TWICE_WITHIN) & (implied[:-1] >= TWICE_FROM)
-    return near & (np.abs(implied[1:] / implied[:-1] - 1) <= TWICE_NEAR)
+    near = (np.diff(rows) <= TWICE_WITHIN) & at_least(implied[:-1], TWICE_FROM)
+    return np.asarray(near & at_most(np.abs(implied[1:] / implied[:-1] - 1), TWICE_NEAR))
 
 
 def _words(part: float) -> str:
     ratio = 1 / (1 - part)
     for n in SPLITS:
-        if abs(ratio / n - 1) < SPLIT_NEAR:
+        if below(abs(ratio / n - 1), SPLIT_NEAR):
             return f"as of a split {_whole(n)}"
-        if abs(ratio * n - 1) < SPLIT_NEAR:
+        if below(abs(ratio * n - 1), SPLIT_NEAR):
             return f"as of a reverse split {_whole(n, reverse=True)}"
     if part < 0:
         return f"adj_close falls {-100 * part:.2f} % more than close: no dividend does that"
@@ -88,11 +89,11 @@ def _mismatches(subject: Subject, implied: Mapping[int, float]) -> Iterator[Find
     before = close[np.maximum(subject.last, 0)]
     paid = (dividend != 0) & (subject.last >= 0) & (before > 0)
     share = np.where(paid, dividend / np.where(paid, before, 1.0), 0.0)
-    for i in sorted({*implied, *np.flatnonzero(share > STEP).tolist()}):
+    for i in sorted({*implied, *np.flatnonzero(above(share, STEP)).tolist()}):
         seen = implied.get(i, 0.0)
         candidates = (share[i], 1 - (1 - share[i]) / split[i], 1 - (1 - share[i] * split[i]) / split[i])
         near = max(STATED_NEAR[0], STATED_NEAR[1] * abs(share[i]))
-        if subject.last[i] >= 0 and min(abs(seen - c) for c in candidates) > near:
+        if subject.last[i] >= 0 and above(min(abs(seen - c) for c in candidates), near):
             stated = f"stated dividend {100 * share[i]:.2f} % of the last close" if share[i] else "no dividend stated"
             yield subject.find("ex_date_mismatch", i, i, 1, f"{stated}, adj_close implies {100 * seen:.2f} %")
 
@@ -109,7 +110,7 @@ def additive(subject: Subject, indices: Sequence[Subject]) -> Iterator[Finding]:
         slope, reference = next(((s, name) for s, name in slopes if s is not None), (None, ""))
     else:
         return
-    if slope is not None and slope > 1 + SLOPE_OFF:
+    if slope is not None and above(slope, 1 + SLOPE_OFF):
         last = min(OLD_ROWS, len(subject.dates)) - 1
         detail = (
             f"slope {slope:.2f} of the oldest adjusted returns on those of {reference}: adjusted by a sum, not a ratio?"
@@ -129,8 +130,8 @@ def _old_slope(subject: Subject, prices: Floats, dates: npt.NDArray[np.datetime6
     _, own, other = np.intersect1d(subject.dates[:OLD_ROWS], dates, assume_unique=True, return_indices=True)
     y = subject.price[own][1:] / subject.price[own][:-1] - 1
     x = prices[other][1:] / prices[other][:-1] - 1
-    known = (np.abs(x) < ORDINARY) & (np.abs(y) < ORDINARY)  # splits and large distributions apart
-    if known.sum() < FEWEST_OLD or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+    known = below(np.abs(x), ORDINARY) & below(np.abs(y), ORDINARY)  # splits and large distributions apart
+    if known.sum() < FEWEST_OLD or at_most(np.ptp(x[known]), 0.0) or at_most(np.ptp(y[known]), 0.0):
         return None
     spread = np.cov(x[known], y[known])
     if spread[0, 1] < TRACKS * np.sqrt(spread[0, 0] * spread[1, 1]):
@@ -160,12 +161,12 @@ def _lacking(home: Subject, receipt: Subject) -> Iterator[Finding]:
     for row, part in zip(rows[single].tolist(), implied[single].tolist(), strict=True):
         k = int(np.searchsorted(common, receipt.dates[row]))
         before, after = ratio[max(k - NEAR - SIDE, 0) : max(k - NEAR, 0)], ratio[k + NEAR : k + NEAR + SIDE]
-        if part < SMALLEST or min(np.isfinite(before).sum(), np.isfinite(after).sum()) < SIDE // 2:
+        if below(part, SMALLEST) or min(np.isfinite(before).sum(), np.isfinite(after).sum()) < SIDE // 2:
             continue
         middle = (np.nanmedian(before), np.nanmedian(after))
         shift = -float(middle[1] - middle[0])
         noise = 1.4826 * float(np.nanmedian(np.abs(np.concatenate([before - middle[0], after - middle[1]]))))
-        if abs(shift - part) < SIZE_NEAR * part and shift > NOISE * noise:
+        if below(abs(shift - part), SIZE_NEAR * part) and above(shift, NOISE * noise):
             day = int(np.searchsorted(home.dates, receipt.dates[row], side="left"))
             last = min(day + NEAR, len(home.dates) - 1)
             detail = (

@@ -10,6 +10,7 @@ import polars as pl
 from engine.market.limits import SMALLEST, limit_of, locked_days
 from engine.market.quality.subject import PEERS, TRADED, Finding, Floats, Subject, percent, runs
 from engine.sessions import Days, positions_of
+from engine.ties import above, at_most
 
 # A spike: over one or two rows the price moves by more than SPIKE_SDS robust standard deviations (1.4826 MAD of the
 # WINDOW returns on either side, AROUND rows left out) and by more than the floor of its kind, and within BACK rows it is
@@ -44,11 +45,15 @@ def spikes(subject: Subject, peers: pl.DataFrame) -> Iterator[Finding]:
             start = k - length
             move = log[k] - log[max(start, 0)]
             after = log[k + 1 : k + 1 + BACK]
-            if start < 0 or min(abs(move), abs(move - market[start + 1 : k + 1].sum())) <= floor or not len(after):
+            if (
+                start < 0
+                or at_most(min(abs(move), abs(move - market[start + 1 : k + 1].sum())), floor)
+                or not len(after)
+            ):
                 continue
             left = np.abs(after - log[start]) / abs(move)
-            back = int(np.argmax(left <= LEFT))
-            if left[back] > LEFT or abs(move) <= SPIKE_SDS * _sd(steps, k) * np.sqrt(length):
+            back = int(np.argmax(at_most(left, LEFT)))
+            if above(left[back], LEFT) or at_most(abs(move), SPIKE_SDS * _sd(steps, k) * np.sqrt(length)):
                 continue
             undoing = float(np.expm1(after[back] - log[k]))
             taken = k + 1 + back
@@ -80,8 +85,8 @@ def _of_peers(subject: Subject, dates: Days, peers: pl.DataFrame) -> Floats:
 
 def _candidates(log: Floats, floor: float) -> list[int]:
     """Positions at the end of a one- or two-row move above the floor."""
-    big = np.abs(np.diff(log, prepend=log[0])) > floor
-    big[2:] |= np.abs(log[2:] - log[:-2]) > floor
+    big = above(np.abs(np.diff(log, prepend=log[0])), floor)
+    big[2:] |= above(np.abs(log[2:] - log[:-2]), floor)
     return np.flatnonzero(big).tolist()
 
 
@@ -90,7 +95,8 @@ def _sd(steps: Floats, k: int) -> float:
     near = np.concatenate(
         [steps[max(k - AROUND - WINDOW, 1) : max(k - AROUND, 1)], steps[k + AROUND : k + AROUND + WINDOW]]
     )
-    near = near[near != 0] if (near != 0).sum() >= FEWEST else near
+    moved = above(np.abs(near), 0.0)
+    near = near[moved] if moved.sum() >= FEWEST else near
     return MAD_TO_SD * float(np.median(np.abs(near - np.median(near)))) if len(near) >= FEWEST else np.inf
 
 
@@ -102,7 +108,7 @@ def jumps(subject: Subject) -> Iterator[Finding]:
         return
     limits = _limits(subject)
     missed = _sessions_missed(subject)
-    for i in np.flatnonzero((np.abs(subject.returns) > limits + ROUNDING) & (missed <= FEW_MISSING)).tolist():
+    for i in np.flatnonzero(above(np.abs(subject.returns), limits + ROUNDING) & (missed <= FEW_MISSING)).tolist():
         over = f" over {missed[i]} missing session{'s' * int(missed[i] > 1)}" if missed[i] else ""
         yield subject.find("jump", i, i, 1, f"{percent(subject.returns[i])}{over}, limit {100 * limits[i]:.0f} %")
     locked = np.sign(locked_days(subject.symbol, subject.exchange, subject.dates, subject.columns))
@@ -132,7 +138,7 @@ def _sessions_missed(subject: Subject) -> np.ndarray[tuple[int], np.dtype[np.int
 def _fx_jumps(subject: Subject) -> Iterator[Finding]:
     at = np.flatnonzero(np.isfinite(subject.price))
     steps = np.diff(np.log(subject.price[at]), prepend=np.nan)
-    for k in np.flatnonzero(np.abs(steps) > np.log1p(FLOORS["fx"])):
-        if abs(steps[k]) > FX_JUMP_SDS * _sd(np.nan_to_num(steps), int(k)):
+    for k in np.flatnonzero(above(np.abs(steps), np.log1p(FLOORS["fx"]))):
+        if above(abs(steps[k]), FX_JUMP_SDS * _sd(np.nan_to_num(steps), int(k))):
             change = float(np.expm1(steps[k]))
             yield subject.find("jump", int(at[k]), int(at[k]), 1, f"{percent(change)} since {subject.dates[at[k - 1]]}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.market.quality.subject import TRADED, Finding, Flags, Subject, runs
+from engine.ties import SHARE, above, below
 
 FLAT = 5  # identical closes with trade in a row; four or fewer happen in every quiet share with a coarse tick
 BRIDGE = 20  # rows: what happens again within a month is reported together
@@ -43,8 +44,9 @@ def senseless(subject: Subject) -> Iterator[Finding]:
     yield from _together(subject, "non_positive", wrong, "a price of zero or below: not used")
     high, low, close, opened = (subject.column(c) for c in ("high", "low", "close", "open"))
     slack = ROUNDING * np.abs(close)
-    odd = (close > high + slack) | (close < low - slack) | (low > high + slack)
-    odd |= (opened > high + slack) | (opened < low - slack)
+    tie = SHARE * np.abs(close)
+    odd = above(close, high + slack, tie) | below(close, low - slack, tie) | above(low, high + slack, tie)
+    odd |= above(opened, high + slack, tie) | below(opened, low - slack, tie)
     yield from _together(subject, "high_low", odd, "open, high, low and close contradict one another")
     bare = (high == low) & (close == high)
     length = int(np.argmin(bare)) if not bare.all() else 0

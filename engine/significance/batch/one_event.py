@@ -15,6 +15,7 @@ from engine.significance.batch.rank import sorted_residuals
 from engine.significance.batch.sample import Answers, Batch, Floats, Ints, of_t
 from engine.significance.regression import DEPENDENT
 from engine.significance.sample import NOISE, empirical_p
+from engine.ties import NEAR, at_least, at_most, below
 
 
 def forecast_error_t(batch: Batch) -> Answers:
@@ -82,16 +83,16 @@ def conformal(batch: Batch) -> Answers:
         for part in parts:
             for k, tau in enumerate(batch.taus):
                 sums = part.sums + tau * part.unit
-                tie = NOISE * length * np.maximum(part.size, np.abs(part.day + tau))
+                tie = length * np.maximum(NOISE * np.maximum(part.size, np.abs(part.day + tau)), NEAR)
                 found[k, part.at] = measure(sums, sums[:, -length, None], tie[:, None])
         return found.reshape(shape)
 
     extreme: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
-        "greater": lambda sums, own, tie: (sums >= own - tie).mean(axis=1),
-        "less": lambda sums, own, tie: (sums <= own + tie).mean(axis=1),
-        "two-sided": lambda sums, own, tie: (np.abs(sums) >= np.abs(own) - tie).mean(axis=1),
+        "greater": lambda sums, own, tie: at_least(sums, own, tie).mean(axis=1),
+        "less": lambda sums, own, tie: at_most(sums, own, tie).mean(axis=1),
+        "two-sided": lambda sums, own, tie: at_least(np.abs(sums), np.abs(own), tie).mean(axis=1),
     }
-    rank = each(lambda sums, own, tie: 1.0 + (sums < own - tie).sum(axis=1))
+    rank = each(lambda sums, own, tie: 1.0 + below(sums, own, tie).sum(axis=1))
     return Answers(rank, lambda alternative: each(extreme[alternative]))
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from engine.sessions import Window
 from engine.significance.sample import NOISE, empirical_p
+from engine.ties import NEAR
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -215,4 +216,4 @@ def _symmetric(statistic: Floats, below: Callable[[Floats], Floats]) -> Answers:
 
 def unlike_zero(value: Floats, scale: Floats) -> Floats:
     """The value where it is more than rounding can leave among numbers of this size, else NaN (`sample.noise`)."""
-    return np.asarray(np.where(value > NOISE * scale, value, np.nan))
+    return np.asarray(np.where(value > np.maximum(NOISE * scale, NEAR), value, np.nan))
