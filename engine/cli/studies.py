@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from engine.cli.console import progress, say
-from engine.errors import EngineError, MissingData, SpecError, hint
+from engine.cli.console import progress
+from engine.cli.unforeseen import explained, tell
+from engine.errors import EngineError, MissingData, SpecError, UnforeseenError, hint
 
 if TYPE_CHECKING:
     from engine.beside import Beside
@@ -42,8 +43,9 @@ def tables_of(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def for_all_studies(folders: Sequence[Path], act: Callable[[int], None]) -> None:
-    """Do it for every study by its place; one without prices is left out with a word, an error does not stop the others.
+def for_all_studies(folders: Sequence[Path], act: Callable[[int], str]) -> None:
+    """Print what it says of every study by its place; one without prices is left out with a word, an error of whatever kind
+    does not stop the others.
 
     Why prices are not there is told once at the end, for all studies that lack the same.
     """
@@ -51,12 +53,14 @@ def for_all_studies(folders: Sequence[Path], act: Callable[[int], None]) -> None
     lacking: dict[str, list[str]] = {}
     for place, folder in enumerate(folders):
         try:
-            act(place)
+            with explained():
+                said = act(place)
+            print(said)
         except MissingData as error:
             print(f"{folder.name}: left out, its prices are not here")
             lacking.setdefault(str(error).replace(str(folder), "STUDY"), []).append(folder.name)
         except EngineError as error:
-            say(str(error))
+            tell(error, f"{folder.name}: " if isinstance(error, UnforeseenError) else "")
             worst = max(worst, error.exit_code)
     for reason, names in lacking.items():
         print(f"\nleft out, {len(names)}: {reason}")
