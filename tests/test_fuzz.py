@@ -38,6 +38,7 @@ def test_the_good_study_runs(good: Path, tmp_path: Path) -> None:
     assert fuzz.called("run", str(folder), "--out", str(folder / "out"))[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_spoiled(good: Path, tmp_path: Path, seed: int) -> None:
     done, wrong = fuzz.fuzzed(seed, tmp_path / "study", good)
@@ -96,6 +97,7 @@ def test_any_key_of_the_study(good: Path, tmp_path: Path, data: st.DataObject, t
     assert fuzz.broken(folder) == "", lines[at]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_spoiled_parquet(good: Path, tmp_path: Path, seed: int) -> None:
     """A table of prices as one binary file, with bytes changed, cut out or cut off."""
