@@ -5,8 +5,12 @@ BIN    := $(VENV)/bin
 # The developers' copy of real prices, where there is one; it is never part of the repository.
 export EVENTSTUDY_DATA ?= $(abspath $(wildcard ../shared/market-data))
 
+# The tests of what computes: a search, a fit or a rank may end elsewhere on another processor.
+MODEL_TESTS := $(wildcard tests/test_*model*.py) $(addprefix tests/test_,$(addsuffix .py,\
+	accuracy batch golden joint kernel oracle_longley registry second_implementation thirty_firms))
+
 .DEFAULT_GOAL := help
-.PHONY: help setup data study validate bless memo test slow mutants size verdicts browser cluster bench imports lint types check lock
+.PHONY: help setup data study validate bless memo test slow portable mutants size verdicts browser cluster bench imports lint types check lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +18,7 @@ help:  ## list the targets
 setup: $(VENV)/installed  ## make the virtual environment from the lock
 
 $(VENV)/installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@$(PYTHON) .ci/version.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
@@ -35,10 +39,16 @@ bless: setup  ## make new numbers the golden ones: STUDY=name REASON="..."
 memo: setup  ## write memo and charts of the last result in every format: STUDY=name
 	@$(BIN)/eventstudy memo $(STUDY)
 
-test: setup  ## run the tests, on every core
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+test: setup  ## run the tests but those marked slow, on every core; PYTEST_ARGS="-m slow" for these
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
-slow: mutants size verdicts cluster browser  ## run what takes minutes: mutants, size and power, verdicts, a cluster, the page
+slow: setup  ## run what takes minutes: the tests marked slow, mutants, size and power, verdicts, a cluster, the page
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(PYTEST_ARGS)
+	@$(MAKE) mutants size verdicts cluster browser
+
+portable: setup  ## the golden results and the tests of the models in other processor settings
+	@$(BIN)/python tests/processors.py $(BIN)/eventstudy validate $(VALIDATE_ARGS)
+	@$(BIN)/python tests/processors.py $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(MODEL_TESTS) $(PYTEST_ARGS)
 
 mutants: setup  ## break the engine in one line at a time and see a named test fail
 	$(BIN)/python tests/mutants.py

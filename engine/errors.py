@@ -47,6 +47,12 @@ class GoldenMismatch(EngineError):
     exit_code = 1
 
 
+class UnforeseenError(EngineError):
+    """An exception that the engine does not explain, which is a fault of its own (exit 70); its cause is that exception."""
+
+    exit_code = 70
+
+
 def hint(read: str, known: Iterable[str]) -> str:
     """``Did you mean "x"? Known: ...`` for a name that is not known."""
     names = sorted({name for name in known if name and not name.startswith("#")})

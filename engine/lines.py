@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine.market import PriceSeries
 from engine.market.alignment import Clock, latest_by_close, returns_by_close, returns_by_date
-from engine.sessions import Days, Instants, positions_of
+from engine.sessions import DAY, Days, Instants, positions_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -189,7 +189,7 @@ def benchmark_days(benchmark: PriceSeries) -> Days:
     """
     days = benchmark.dates[np.isfinite(benchmark.values)]
     if benchmark.is_return and len(days):
-        return np.concatenate([[days[0] - 1], days])
+        return np.concatenate([[days[0] - DAY], days])
     return days
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine.announcements import Reaction
 from engine.lines import Line
-from engine.sessions import Days, Window, first_on_or_after
+from engine.sessions import NO_DAY, Days, Window, first_on_or_after
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -95,7 +95,7 @@ def build_panel(pairs: Sequence[Pair], lines: Mapping[tuple[str, str, str], Line
             joined[line == i] = part
         return joined
 
-    nowhere = np.datetime64("NaT")
+    nowhere = NO_DAY
     panel = EventPanel(
         pairs=tuple(pairs),
         lines=used,

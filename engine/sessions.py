@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +18,8 @@ from engine.errors import DataError, SpecError, hint
 from engine.session_store import kept
 
 FIRST_DAY = np.datetime64("1988-01-01")
+DAY = np.timedelta64(1, "D")
+NO_DAY = np.datetime64("NaT", "D")
 LAST_YEAR = 2200  # a later date in a calendar is a slip of the pen, and becomes a row like any other without a session
 FARTHEST = 20_000  # sessions or days from day 0: 80 years
 Days = npt.NDArray[np.datetime64]
@@ -128,23 +131,31 @@ def _as_arrays(sessions: Sessions) -> dict[str, npt.NDArray[Any]]:
     }
 
 
+def _calendar(mic: str, first: Any, last: Any) -> Any:
+    """The calendar of the library, which adds bare integers to dates: numpy from 2.5 on warns of that."""
+    import exchange_calendars as xc  # 0.7 s: only where nothing is kept
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The 'generic' unit", DeprecationWarning)
+        return xc.get_calendar(mic, start=first, end=last)
+
+
 def library_sessions(exchange: str, last_year: int) -> Sessions:
     """The sessions as exchange_calendars has them, without patches; arguments and errors of `exchange_sessions`."""
-    import exchange_calendars as xc  # 0.7 s: only where nothing is kept
     import pandas as pd
 
     mic = known_exchange(exchange, "sessions")
     first, last = pd.Timestamp(FIRST_DAY), pd.Timestamp(year=last_year, month=12, day=31)
     try:
-        calendar = xc.get_calendar(mic, start=first, end=last)
+        calendar = _calendar(mic, first, last)
     except ValueError:  # outside what the calendar knows: cut the range to it
-        known = xc.get_calendar(mic, start="2015-01-05", end="2015-12-01")
+        known = _calendar(mic, pd.Timestamp("2015-01-05"), pd.Timestamp("2015-12-01"))
         first, last = max(first, known.bound_min() or first), min(last, known.bound_max() or last)
         if last <= first:
             raise DataError(
                 f"the calendar of {exchange} has no sessions from {first.date()} to {last.date()}"
             ) from None
-        calendar = xc.get_calendar(mic, start=first, end=last)
+        calendar = _calendar(mic, first, last)
     return Sessions(
         exchange=mic,
         zone=str(calendar.tz),

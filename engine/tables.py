@@ -20,7 +20,7 @@ from engine.market.prices import PriceSeries
 from engine.models import NormalFits
 from engine.panel import EventPanel, Exclusion
 from engine.schemas import DAY, DIGITS, DRY_RUN, KEYS, NUMBER, SCHEMAS, TEXT, WHOLE
-from engine.sessions import Window
+from engine.sessions import NO_DAY, Window
 from engine.significance import CarSample, EventSignificance, Significance, multiplicity, romano_wolf
 
 Ints = npt.NDArray[np.int64]
@@ -121,7 +121,7 @@ def events_table(
             "exchange": [e or "" for e in exchanges],
             "announced_at": calendar["announced_at"],
             "stamp_used": [r.stamp.text for r in reactions],
-            "event_day": [np.datetime64("NaT") if r.event_day is None else r.event_day for r in reactions],
+            "event_day": [NO_DAY if r.event_day is None else r.event_day for r in reactions],
             "hours_to_open": [np.nan if r.hours_to_open is None else r.hours_to_open for r in reactions],
             "reason": [r.reason for r in reactions],
             "flags": [";".join(r.flags) for r in reactions],

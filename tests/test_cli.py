@@ -76,7 +76,8 @@ def test_bless_validate_and_a_moved_number(home: Path) -> None:
     assert "no golden result yet" in eventstudy("validate", cwd=home).stdout
     assert eventstudy("bless", "made", "--reason", "first", cwd=home).returncode == 0
     done = eventstudy("validate", cwd=home)
-    assert (done.returncode, done.stdout) == (0, "made: inputs unchanged, numbers equal\n")
+    counts = "validated 1, differing 0, no golden 0, left out 0\n"
+    assert (done.returncode, done.stdout) == (0, "made: inputs unchanged, numbers equal\n" + counts)
     golden = home / "studies" / "made" / "golden" / "cars.csv"
     cells = golden.read_text().splitlines()
     row = cells[1].split(",")

@@ -80,6 +80,7 @@ def test_the_engine_passes(case: str, tmp_path: Path) -> None:
     assert int(done.stdout.split()[1]) > 10
 
 
+@pytest.mark.slow
 def test_the_pack_is_what_the_second_implementation_gives(tmp_path: Path) -> None:
     """All but the searches for a maximum, which take a minute: `test_no_step_leads_higher`."""
     conformance.build(tmp_path, searches=False)

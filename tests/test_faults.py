@@ -22,6 +22,7 @@ def test_what_is_not_broken_is_equal(good: Path, tmp_path: Path) -> None:
     assert check.summary() == "us-acquirers: inputs unchanged, numbers equal"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_names_its_event(good: Path, tmp_path: Path, fault: Fault) -> None:
     check = faults.seeded(fault, good, tmp_path)

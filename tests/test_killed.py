@@ -336,6 +336,7 @@ def test_a_full_device_behind_stdout(home: Path) -> None:
 # Real kills
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["run", "made"], ["bless", "made", "--reason", "again"]])
 def test_killed_at_a_random_moment(home: Path, words: list[str]) -> None:
     """Killed as soon as its temporary folder shows and a little later; then the same command ends well."""

@@ -15,6 +15,7 @@ def test_a_table_is_its_golden_result(key: tuple[str, str]) -> None:
     assert shown(*key) == TABLES[key](), "python tests/study_tables.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", RERUN, ids="-".join)
 def test_a_table_is_what_the_study_gives(key: tuple[str, str], shared_data: Path) -> None:
     assert shown(*key) == RERUN[key](), "python tests/study_tables.py"

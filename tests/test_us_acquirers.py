@@ -47,6 +47,7 @@ def table() -> dict[str, list[str]]:
     return {c[0].strip("`"): c[1:] for c in cells}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["market", "market_adjusted", "mean_adjusted", "lad", "garch"])
 def test_the_models_of_the_table(tmp_path: Path, model: str) -> None:
     assert table()[model] == row_of(with_model(tmp_path, model, LOST if model == "garch" else ""))

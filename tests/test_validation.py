@@ -17,7 +17,7 @@ import pytest
 from conftest import closes, make_study, simulated, weekdays
 
 from engine import load_study, run_study
-from engine.errors import SpecError
+from engine.errors import MissingData, SpecError
 from engine.fingerprints import MONTH, changed_rows, changed_series, fingerprints
 from engine.golden import Comparison, Difference, InputChange, bless, compare, kept_inputs
 from engine.results import read_manifest
@@ -183,7 +183,7 @@ ALL = [
     MOVED,
     EQUAL,
     without_golden("new"),
-    left_out("afar", "no prices"),
+    left_out("afar", MissingData("no prices")),
     failed("bad", SpecError("study.toml: nothing")),
 ]
 
@@ -262,7 +262,8 @@ def test_the_command_writes_all_forms_and_one_line_a_study(tmp_path: Path) -> No
     assert "e1 B" in (tmp_path / "v.html").read_text()
     assert xml.parse(tmp_path / "deep" / "v.xml").getroot().tag == "testsuites"
     done = eventstudy("validate", "other", "--json", "v.json", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "other: inputs unchanged, numbers equal\n")
+    counts = "validated 1, differing 0, no golden 0, left out 0\n"
+    assert (done.returncode, done.stdout) == (0, "other: inputs unchanged, numbers equal\n" + counts)
     assert json.loads((tmp_path / "v.json").read_text())["ok"] is True
     assert eventstudy("validate", "other", "--report", "studies", cwd=tmp_path).returncode == 2
     assert eventstudy("validate", "other", "--against", "data", "--junit", "x", cwd=tmp_path).returncode == 2

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from engine.errors import DataError, SpecError
-from engine.sessions import FIRST_DAY, Sessions, first_after, first_on_or_after, positions_of
+from engine.sessions import DAY, FIRST_DAY, Sessions, first_after, first_on_or_after, positions_of
 
 SUFFIXES = {".HK": "XHKG", ".SS": "XSHG", ".SZ": "XSHG", ".T": "XTKS"}
 INDICES = {
@@ -221,7 +221,7 @@ def _first_day(
     if stamp.instant is None or exchange is None:
         later = stamp.late and stamp.instant is not None
         when = "after" if later else "on or after"
-        return stamp.day + int(later), f"{stamp.text} is the listing's own date: first session {when} it"
+        return stamp.day + DAY * int(later), f"{stamp.text} is the listing's own date: first session {when} it"
     edges = exchange.closes if reaction == "close" else exchange.opens
     local = _local(stamp.instant, exchange.zone)
     why = f"{local:%Y-%m-%d %H:%M} {exchange.zone}: first session of {exchange.exchange} whose {reaction} is after it"
@@ -231,7 +231,7 @@ def _first_day(
         if at < 0 or today > exchange.dates[-1]:
             return None, why
         edge = edges[at] + (today - exchange.dates[at])
-        return today + int(edge <= stamp.instant), why.replace("session", "benchmark day", 1)
+        return today + DAY * int(edge <= stamp.instant), why.replace("session", "benchmark day", 1)
     at = first_after(stamp.instant, edges)
     outside = today < exchange.dates[0] or at >= len(exchange.dates)
     return (None if outside else exchange.dates[at]), why

@@ -32,7 +32,7 @@ def run_all(prices: Path | None, allow_code: bool, kernel: str | None) -> None:
         act = partial(_ran, prices=prices, out=None, allow_code=allow_code, kernel=kernel, beside=within)
         folders = study_folders()
         waiting = (beside or here)(act, folders[::-1])[::-1]
-        for_all_studies(folders, lambda place: tell(waiting[place]()))
+        for_all_studies(folders, lambda place: waiting[place]())
 
 
 def run_one(

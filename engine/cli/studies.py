@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from engine.cli.console import progress, say, tell
-from engine.errors import EngineError, MissingData, SpecError, hint
+from engine.cli.console import progress, tell
+from engine.cli.unforeseen import explained, tell_error
+from engine.errors import EngineError, MissingData, SpecError, UnforeseenError, hint
 
 if TYPE_CHECKING:
     from engine.beside import Beside
@@ -43,8 +44,9 @@ def tables_of(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def for_all_studies(folders: Sequence[Path], act: Callable[[int], None]) -> None:
-    """Do it for every study by its place; one without prices is left out with a word, an error does not stop the others.
+def for_all_studies(folders: Sequence[Path], act: Callable[[int], str]) -> None:
+    """Print what it says of every study by its place; one without prices is left out with a word, an error of whatever kind
+    does not stop the others.
 
     Why prices are not there is told once at the end, for all studies that lack the same.
     """
@@ -52,12 +54,14 @@ def for_all_studies(folders: Sequence[Path], act: Callable[[int], None]) -> None
     lacking: dict[str, list[str]] = {}
     for place, folder in enumerate(folders):
         try:
-            act(place)
+            with explained():
+                said = act(place)
+            tell(said)
         except MissingData as error:
             tell(f"{folder.name}: left out, its prices are not here")
             lacking.setdefault(str(error).replace(str(folder), "STUDY"), []).append(folder.name)
         except EngineError as error:
-            say(str(error))
+            tell_error(error, f"{folder.name}: " if isinstance(error, UnforeseenError) else "")
             worst = max(worst, error.exit_code)
     for reason, names in lacking.items():
         tell(f"\nleft out, {len(names)}: {reason}")

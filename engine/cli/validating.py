@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from engine.beside import here
 from engine.cli.console import say, show_changes, tell, write_data
 from engine.cli.second_process import is_heavy, second_process
 from engine.cli.studies import compute, load, study_folder, study_folders, tables_of
+from engine.cli.unforeseen import explained, tell_error, tell_traceback
 from engine.errors import DataError, EngineError, GoldenMismatch, MissingData, SpecError, visible_json
 
 if TYPE_CHECKING:
@@ -22,28 +23,47 @@ if TYPE_CHECKING:
 
 
 def validate_studies(
-    study: str | None, allow_code: bool, report: Path | None, json: str | None, junit: Path | None
+    study: str | None,
+    allow_code: bool,
+    forms: Mapping[str, str | None],
+    required: Collection[str] = (),
+    least: int = 1,
 ) -> None:
-    """One study, or every one; a line for each, the forms that are asked for, then exit with the worst code."""
-    from engine.validation import as_html, as_json, as_junit, lines
+    """One study, or every one; a line for each, the forms that are asked for, the counts, then exit as all of it comes to.
 
-    said = say if json == "-" else tell
+    forms: by "html", "junit" and "json" the file to write, None for none; "-" is stdout. required, least: as of
+    `engine.validation.unmet`.
+    """
+    from engine.validation import as_html, as_json, as_junit, counted, exit_code, lines, unmet
+
+    to_stdout = say if "-" in forms.values() else tell
     checks = []
     for check in _every_check(allow_code) if study is None else _one_check(study_folder(study), allow_code):
         checks.append(check)
         for line in lines(check) if study is None or check.error is None else ():
-            (said if check.error is None else say)(line)
-    if report is not None:
-        _write(report, as_html(checks))
-    if junit is not None:
-        _write(junit, as_junit(checks))
-    if json is not None:
-        _write_or_print(json, as_json(checks))
-    if study is not None and checks[0].error is not None:
-        raise checks[0].error
+            (to_stdout if check.error is None else say)(line)
+        if study is None and check.error is not None:
+            tell_traceback(check.error)
+    alone = checks[0].error if study is not None else None
+    lacking = unmet(checks, required, 0 if alone is not None else least)
+    unwritten = []
+    for form, make in (("html", as_html), ("junit", as_junit), ("json", as_json)):
+        try:
+            with explained():
+                if where := forms[form]:
+                    _write_or_print(where, make(checks, lacking))
+        except EngineError as error:  # the others are written all the same
+            unwritten.append(error)
+    if alone is not None:
+        tell_error(alone)
     say_what_moved(checks)
-    if worst := max((c.exit_code for c in checks), default=0):
-        raise typer.Exit(worst)
+    for line in lacking:
+        say(f"error: {line}.")
+    to_stdout(counted(checks))
+    if unwritten:
+        raise unwritten[0]
+    if code := exit_code(checks, lacking):
+        raise typer.Exit(code)
 
 
 def _every_check(allow_code: bool) -> Iterator[Check]:
@@ -51,14 +71,29 @@ def _every_check(allow_code: bool) -> Iterator[Check]:
     with second_process(not allow_code) as beside:
         within = here if beside is not None else None  # each of the two does one study after another
         act = partial(check_one, allow_code=allow_code, alone=False, beside=within)
-        waiting = (beside or here)(act, study_folders()[::-1])
-        for ask in reversed(waiting):
-            yield ask()
+        folders = study_folders()
+        waiting = (beside or here)(act, folders[::-1])[::-1]
+        for folder, ask in zip(folders, waiting, strict=True):
+            yield _settled(folder, ask)
 
 
 def _one_check(folder: Path, allow_code: bool) -> Iterator[Check]:
-    with second_process(is_heavy(tables_of(folder))) as beside:
-        yield check_one(folder, allow_code, True, beside)
+    def ask() -> Check:
+        with second_process(is_heavy(tables_of(folder))) as beside:
+            return check_one(folder, allow_code, True, beside)
+
+    yield _settled(folder, ask)
+
+
+def _settled(folder: Path, ask: Callable[[], Check]) -> Check:
+    """The check of a study, whatever happens: an exception that nobody expected ends this study alone."""
+    from engine.validation import failed
+
+    try:
+        with explained():
+            return ask()
+    except EngineError as error:
+        return failed(folder.name, error)
 
 
 def check_one(folder: Path, allow_code: bool, alone: bool, beside: Beside | None = None) -> Check:
@@ -76,7 +111,7 @@ def check_one(folder: Path, allow_code: bool, alone: bool, beside: Beside | None
         result = compute(study, kernel=read_manifest(golden)["kernel"], beside=beside).whole()
         return Check.of(folder.name, compare(result, golden, fingerprints(study)))
     except MissingData as error:
-        return failed(folder.name, error) if alone else left_out(folder.name, str(error))
+        return left_out(folder.name, error, alone)
     except EngineError as error:
         return failed(folder.name, error)
 

@@ -1,8 +1,8 @@
 """The verbs of `eventstudy`, and how they end.
 
 Data go to stdout, messages to stderr. Exit codes: 0 ok, 1 validation differs, 2 study or usage wrong, 3 data missing or
-failing checks, 4 the source of prices fails. `fetch` alone uses the network. Heavy libraries are imported inside the
-verbs, so that --help answers at once.
+failing checks, 4 the source of prices fails, 70 an exception that nobody expected. `fetch` alone uses the network. Heavy
+libraries are imported inside the verbs, so that --help answers at once.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from engine.cli.running import certify_one, dry_run_one, run_all, run_manifest, 
 from engine.cli.second_process import own_process
 from engine.cli.sharing import Sharing
 from engine.cli.studies import STUDIES, load, study_folder, study_folders
+from engine.cli.unforeseen import DEBUG, tell_error, unforeseen, unreadable
 from engine.cli.validating import bless_one, validate_against, validate_studies
-from engine.errors import DataError, EngineError, MissingData, SpecError
+from engine.errors import DataError, EngineError, MissingData, SpecError, UnforeseenError
 from engine.libraries import settle
 
 if TYPE_CHECKING:
@@ -35,6 +36,17 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="a folder with a study.toml, or a name in studies/")]
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="let the study run the model that it brings along")]
 Prices = Annotated[Path | None, typer.Option(help="folder or parquet file to use in place of the study's snapshot")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="show the traceback of an error that nobody expected; also after the command"),
+    ] = False,
+) -> None:
+    """Event studies: announcements in; abnormal returns, statistics, charts and a memo out."""
+    DEBUG.set(debug)
 
 
 @app.command()
@@ -157,16 +169,31 @@ def validate(
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="write all that was found as a page")] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="write it as JSON; - is stdout")] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="write it as JUnit XML, for CI systems")] = None,
+    all_studies: Annotated[bool, typer.Option("--all", help="every study, as without STUDY")] = False,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="a study that must be validated, or all; also a,b; may be repeated"),
+    ] = None,
+    min_studies: Annotated[
+        int | None, typer.Option("--min-studies", metavar="N", help="how many studies must be validated", min=1)
+    ] = None,
     allow_code: AllowCode = False,
 ) -> None:
-    """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs."""
+    """Recompute and compare with the golden results, or with other prices; exit 1 if a number differs or none was compared."""
+    if study is not None and all_studies:
+        raise SpecError("validate --all goes without a STUDY.")
     if against is None:
-        validate_studies(study, allow_code, report, json, junit)
+        required = [name.strip() for names in require or () for name in names.split(",") if name.strip()]
+        forms = {"html": str(report) if report else None, "junit": str(junit) if junit else None, "json": json}
+        validate_studies(study, allow_code, forms, required, min_studies or 1)
         return
     if study is None:
         raise SpecError("validate --against needs a STUDY.")
-    if report is not None or junit is not None:
-        raise SpecError("validate --against writes --json alone; --report and --junit tell of golden results.")
+    if report is not None or junit is not None or require or min_studies is not None:
+        raise SpecError(
+            "validate --against goes with --tolerance and --json; --report, --junit, --require and --min-studies are of golden "
+            "results."
+        )
     if not math.isfinite(tolerance):
         raise SpecError(f"--tolerance {tolerance:g} is no finite number. Give one from 0 on, for example 1e-4.")
     validate_against(study_folder(study), against, allow_code, tolerance, json)
@@ -204,6 +231,13 @@ def _end_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _debug_first(words: list[str]) -> list[str]:
+    """The words of the command with --debug before the verb, wherever it was given."""
+    end = words.index("--") if "--" in words else len(words)
+    rest = [word for word in words[:end] if word != "--debug"] + words[end:]
+    return ["--debug", *rest] if "--debug" in words[:end] else words
+
+
 def main() -> NoReturn:
     """The entry point: errors of the engine become a message and an exit code, never a traceback."""
     settle()
@@ -211,10 +245,10 @@ def main() -> NoReturn:
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
         with own_process():
-            code = app(standalone_mode=False)
+            code = app(_debug_first(sys.argv[1:]), standalone_mode=False)
         sys.stdout.flush()
     except EngineError as error:
-        say(f"error: {error}")
+        tell_error(error)
         sys.exit(error.exit_code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
@@ -226,13 +260,16 @@ def main() -> NoReturn:
         sys.exit(0)
     except OSError as error:
         _end_output()
-        say(f"error: {error.filename or 'the output'} cannot be read or written ({error.strerror}).")
+        say(f"error: {unreadable(error)}")
         sys.exit(DataError.exit_code)
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # the last catch
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
             shown = io.StringIO()
             error.show(shown)
             say(shown.getvalue().rstrip("\n"))
             sys.exit(getattr(error, "exit_code", 2))
-        raise
+        tell_error(unforeseen(error))
+        sys.exit(UnforeseenError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

@@ -13,7 +13,7 @@ from engine.abnormal import AbnormalReturns, abnormal_returns, cumulate
 from engine.announcements import Reaction
 from engine.models import fit
 from engine.panel import EventPanel, Exclusion, build_panel
-from engine.sessions import Window, first_on_or_after
+from engine.sessions import NO_DAY, Window, first_on_or_after
 from engine.spec import End
 
 Floats = npt.NDArray[np.float64]
@@ -128,7 +128,7 @@ def _nothing(name: str, spans: Sequence[Span]) -> SpanCars:
     """No CAR yet for any event."""
     n = len(spans)
     car, se, scar, bhar = np.full((4, n), np.nan)
-    first, last = np.full((2, n), np.datetime64("NaT"), "datetime64[D]")
+    first, last = np.full((2, n), NO_DAY, "datetime64[D]")
     return SpanCars(name, tuple(spans), car, se, scar, bhar, np.zeros(n, np.int64), first, last)
 
 

@@ -14,6 +14,7 @@ from engine.deals.spans import SpanCars
 from engine.inputs import Study
 from engine.panel import EventPanel
 from engine.schemas import SCHEMAS
+from engine.sessions import NO_DAY
 from engine.significance import Significance, t_p
 from engine.tables import adjusted, table
 
@@ -82,7 +83,7 @@ def deal_windows_table(study: Study, panel: EventPanel, named: Sequence[SpanCars
                     "t": float(one.scar[i])
                 }
             for name, kind in SCHEMAS["deal_windows"].items():
-                empty = NAN if kind == pl.Float64 else np.datetime64("NaT") if kind == pl.Date else None
+                empty = NAN if kind == pl.Float64 else NO_DAY if kind == pl.Date else None
                 columns[name].append(cells.get(name, empty))
     return table("deal_windows", columns)
 

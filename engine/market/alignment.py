@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from engine.errors import SpecError
 from engine.market.prices import PriceSeries
-from engine.sessions import Days, Instants, Sessions, positions_of
+from engine.sessions import DAY, Days, Instants, Sessions, positions_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -53,7 +53,7 @@ def weekday_clock(series: PriceSeries, close: str, where: str) -> Clock:
     if read is None or zone is None:
         raise SpecError(f'{where} = "{close}" is no closing time. Write hour and zone, such as "14:30 Europe/London".')
     known = series.dates[np.isfinite(series.values)]
-    days = np.arange(known[0], known[-1] + 1) if len(known) else np.empty(0, "datetime64[D]")
+    days = np.arange(known[0], known[-1] + DAY) if len(known) else np.empty(0, "datetime64[D]")
     days = days[np.is_busday(days)] if len(days) else days
     at = time(int(read[1]), int(read[2]))
     utc = [datetime.combine(d.item(), at, zone).astimezone(UTC).replace(tzinfo=None) for d in days]

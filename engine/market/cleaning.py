@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from engine.market.sources.source import Failure, Fetched
-from engine.sessions import Days, Sessions
+from engine.sessions import DAY, NO_DAY, Days, Sessions
 
 SETTLED = np.timedelta64(30, "m")  # quotes come up to 20 minutes late: a bar is final this long after the close
 CONTRADICTS = 0.005  # of the price
@@ -18,7 +18,7 @@ SHOWN = 5
 def last_closed(sessions: Sessions, now: np.datetime64) -> np.datetime64:
     """The last session that had closed `SETTLED` before ``now`` (UTC); NaT if there is none."""
     closed = np.searchsorted(sessions.closes, now - SETTLED, side="right")
-    return sessions.dates[closed - 1] if closed else np.datetime64("NaT", "D")
+    return sessions.dates[closed - 1] if closed else NO_DAY
 
 
 def clean(fetched: Fetched, sessions: Sessions | None, now: np.datetime64) -> Fetched | Failure:
@@ -36,7 +36,7 @@ def clean(fetched: Fetched, sessions: Sessions | None, now: np.datetime64) -> Fe
         day = table.filter(pl.col("date").is_duplicated())["date"][0]
         return Failure(fetched.symbol, "unreadable", f"{day} stands there more than once")
     days = table["date"].to_numpy().astype("datetime64[D]")
-    last = last_closed(sessions, now) if sessions is not None else now.astype("datetime64[D]") - 1
+    last = last_closed(sessions, now) if sessions is not None else now.astype("datetime64[D]") - DAY
     if (days > last).any():
         notes.append(f"unfinished session left out: {_days(days[days > last])}")
     table, days = table.filter(pl.Series(days <= last)), days[days <= last]

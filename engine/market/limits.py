@@ -26,7 +26,7 @@ CHINEXT_WIDER = np.datetime64("2020-08-24")
 MAIN_REGISTRATION = np.datetime64("2023-04-10")
 FREE_SESSIONS = 5
 SMALLEST = 0.1
-LONGEST_CLOSURE = 30  # calendar days within which five sessions have surely passed
+LONGEST_CLOSURE = np.timedelta64(30, "D")  # calendar days within which five sessions have surely passed
 # The exchanges round the limit price to a tick and adjusted closes carry rounding of their own: 0.3 percentage points.
 TOLERANCE = 0.003
 SHANGHAI = {"main": re.compile(r"60[0135]\d{3}$"), "star": re.compile(r"68[89]\d{3}$")}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from engine.market.prices import PriceSeries, read_series
 from engine.market.snapshots import Snapshot
-from engine.sessions import positions_of
+from engine.sessions import NO_DAY, positions_of
 from engine.ties import above
 
 Floats = npt.NDArray[np.float64]
@@ -98,7 +98,7 @@ def day_changes(old: PriceSeries, new: PriceSeries, tolerance: float = TOLERANCE
     series are not looked at, nor is a constant scale.
     """
     found = _moved_returns(old, new, tolerance)
-    first, last = (old.dates[0], old.dates[-1]) if len(old.dates) else (np.datetime64("NaT"), np.datetime64("NaT"))
+    first, last = (old.dates[0], old.dates[-1]) if len(old.dates) else (NO_DAY, NO_DAY)
     then, now = _priced(old), _inside(_priced(new), first, last)
     for days, kind in ((np.setdiff1d(then, now), "missing day"), (np.setdiff1d(now, then), "added day")):
         found |= {str(d): DayChange(old.symbol, str(d), kind, "") for d in days}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from engine.errors import visible
-
 from engine.ties import rejects
 
 STARS = ((0.01, "***"), (0.05, "**"), (0.10, "*"))

@@ -20,7 +20,7 @@ from engine.kernel import Calendar
 from engine.lines import Grid, against_words, benchmark_days, measured_against
 from engine.models import WITHOUT_BENCHMARK
 from engine.plan import clocks_of, grid_of
-from engine.sessions import FIRST_DAY, LAST_YEAR, Days, Window, exchange_sessions
+from engine.sessions import FIRST_DAY, LAST_YEAR, NO_DAY, Days, Window, exchange_sessions
 
 Ints = npt.NDArray[np.int64]
 Small = npt.NDArray[np.int32]
@@ -96,8 +96,7 @@ def pairs_of(study: Study) -> Pairs:
         home = calendars.get(study.exchanges[int(home_rows[len(lines)])] or "")
         grid = grid_of(known.get(benchmark), home, clocks)
         lines.append(_line(study, grid, benchmark, benchmark if explains else "", exchange, venues, int(on_benchmark)))
-    no_day = np.datetime64("NaT", "D")
-    of_case = np.array([no_day if r.event_day is None else r.event_day for r in cases.reactions], "datetime64[D]")
+    of_case = np.array([NO_DAY if r.event_day is None else r.event_day for r in cases.reactions], "datetime64[D]")
     event_day = of_case[cases.case]
     first, listing = first_places(codes_of(table["symbol"]))
     return Pairs(

@@ -39,6 +39,7 @@ from engine.scale.tables import (
     fits_streamed,
 )
 from engine.scale.work import Task, tasks_of, work
+from engine.sessions import NO_DAY
 from engine.supply import without_prices
 from engine.tables import averages_of, table
 
@@ -195,7 +196,7 @@ def _quality(file: PartedFile) -> pl.DataFrame:
     if file.copied:
         kinds.append("not_sorted")
         said.append("the file is not sorted by symbol and date: each run sorts a copy; sort it once and for all")
-    none = [np.datetime64("NaT")] * len(kinds)
+    none = [NO_DAY] * len(kinds)
     symbols = [file.origin.name] * len(kinds)
     return table(
         "quality", {"symbol": symbols, "kind": kinds, "first": none, "last": none, "n": [file.rows] * len(kinds), "detail": said}

@@ -1,17 +1,19 @@
-"""One study, validated: equal, moved, or why it could not be told."""
+"""One study, validated: equal, moved, or why it could not be told; and what all of them come to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.errors import EngineError
+from engine.errors import EngineError, UnforeseenError, hint
 from engine.golden import Comparison
 
 SHOWN = 12  # changed inputs on the terminal; the report has all
 
-Status = Literal["equal", "moved", "no golden", "left out", "failed"]
+ALL = "all"  # as a required study: each of them
+
+Status = Literal["equal", "moved", "no golden", "left out", "failed", "broke"]
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,60 @@ def without_golden(study: str) -> Check:
     return Check(study, "no golden", how)
 
 
-def left_out(study: str, why: str) -> Check:
-    """A study whose prices are not on this machine."""
-    return Check(study, "left out", f"left out, its prices are not here. {why}")
+def left_out(study: str, error: EngineError, alone: bool = False) -> Check:
+    """A study whose prices are not on this machine; alone: it was asked for by name, and this is an error."""
+    if alone:
+        return Check(study, "left out", str(error), exit_code=error.exit_code, error=error)
+    return Check(study, "left out", f"left out, its prices are not here. {error}")
 
 
 def failed(study: str, error: EngineError) -> Check:
-    """A study that could not be computed."""
-    return Check(study, "failed", str(error), exit_code=error.exit_code, error=error)
+    """A study that could not be computed: it is wrong, or the engine broke on it."""
+    status: Status = "broke" if isinstance(error, UnforeseenError) else "failed"
+    return Check(study, status, str(error), exit_code=error.exit_code, error=error)
+
+
+def counted(checks: Sequence[Check]) -> str:
+    """The last line: how many studies were compared with their golden results, how many of them differ, and why others were
+    not; what could not be computed is none of these."""
+    of = {status: sum(c.status == status for c in checks) for status in ("moved", "no golden", "left out")}
+    validated = sum(c.comparison is not None for c in checks)
+    return f"validated {validated}, differing {of['moved']}, no golden {of['no golden']}, left out {of['left out']}"
+
+
+def unmet(checks: Sequence[Check], required: Collection[str] = (), least: int = 1) -> list[str]:
+    """What was asked for and not done: each required study that was not compared, and too few that were.
+
+    required: names of studies, or `ALL`. least: how many must be compared.
+    """
+    by_name = {c.study: c for c in checks}
+    validated = [c.study for c in checks if c.comparison is not None]
+    wanted = dict.fromkeys([*(by_name if ALL in required else ()), *(name for name in required if name != ALL)])
+    found = [
+        f'required study "{name}" was not validated: '
+        + (
+            by_name[name].status
+            if name in by_name
+            else f"it is not among those that were asked for. {hint(name, by_name)}"
+        )
+        for name in wanted
+        if name not in validated
+    ]
+    if len(validated) < least:
+        least_words = f"; at least {least} must be" if least > 1 else ""
+        found.append(
+            f"{len(validated) or 'no'} {'study was' if len(validated) < 2 else 'studies were'} validated{least_words}"
+        )
+    return found
+
+
+def exit_code(checks: Sequence[Check], lacking: Sequence[str] = ()) -> int:
+    """What all checks come to: 70 if the engine broke on a study, else 1 if a number moved or something is `unmet`, else the
+    worst code of a study that could not be computed."""
+    codes = [c.exit_code for c in checks]
+    if UnforeseenError.exit_code in codes:
+        return UnforeseenError.exit_code
+    return 1 if lacking or 1 in codes else max(codes, default=0)
 
 
 def lines(check: Check) -> Iterator[str]:

@@ -10,15 +10,19 @@ from typing import Any
 from engine.errors import visible, visible_json
 from engine.golden import Difference
 from engine.schemas import SCHEMAS
-from engine.validation.check import Check, lines
+from engine.validation.check import Check, counted, exit_code, lines
 
 LISTED = 50  # changed cells of one table in a JUnit failure; JSON has all
 
 
-def as_json(checks: Sequence[Check]) -> str:
-    """All checks: ``studies`` with status, changed inputs, changed cells, the first and the worst of them, and versions."""
-    moved = sum(c.status == "moved" for c in checks)
-    told = {"studies": [_study(c) for c in checks], "moved": moved, "ok": not any(c.exit_code for c in checks)}
+def as_json(checks: Sequence[Check], lacking: Sequence[str] = ()) -> str:
+    """All checks: ``studies`` with status, changed inputs, changed cells, the first and the worst of them, and versions.
+
+    lacking: what is `unmet`.
+    """
+    moved, code = sum(c.status == "moved" for c in checks), exit_code(checks, lacking)
+    told = {"studies": [_study(c) for c in checks], "moved": moved, "ok": code == 0}
+    told |= {"summary": counted(checks), "unmet": list(lacking), "exit_code": code}
     return visible_json(json.dumps(told, indent=2, ensure_ascii=False)) + "\n"
 
 
@@ -43,15 +47,21 @@ def _cell(difference: Difference | None) -> dict[str, str] | None:
     return {name: getattr(difference, name) for name in names} if difference is not None else None
 
 
-def as_junit(checks: Sequence[Check]) -> str:
+def as_junit(checks: Sequence[Check], lacking: Sequence[str] = ()) -> str:
     """JUnit XML: a suite for each study, in it a case for the inputs (never a failure) and for each table.
 
-    A study without prices or golden result is skipped, one that cannot be computed is an error.
+    A study without prices or golden result is skipped, one that cannot be computed is an error. What is `unmet` is a failure
+    in a suite of its own.
     """
     root = xml.Element("testsuites", name="eventstudy validate")
     for check in checks:
         suite = xml.SubElement(root, "testsuite", name=_text(check.study))
         _cases(suite, check)
+    for message in lacking[:1]:
+        suite = xml.SubElement(root, "testsuite", name="eventstudy validate")
+        case = xml.SubElement(suite, "testcase", classname="validate", name="required studies")
+        xml.SubElement(case, "failure", type="unmet", message=_text(message)).text = _text("\n".join(lacking))
+    for suite in root:
         counts = {"tests": len(suite)}
         counts |= {f"{kind}s": len(suite.findall(f"testcase/{kind}")) for kind in ("failure", "error")}
         counts["skipped"] = len(suite.findall("testcase/skipped"))

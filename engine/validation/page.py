@@ -9,7 +9,7 @@ from html import escape
 
 from engine.errors import visible
 from engine.golden import Difference
-from engine.validation.check import Check
+from engine.validation.check import Check, counted
 
 NUMBERS = ("golden", "now")
 LISTED = 1_000  # cells of one study; JSON has all
@@ -20,7 +20,8 @@ h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem;border-top:1px solid #cc
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
 th,td{text-align:left;padding:.2rem .7rem .2rem 0;vertical-align:top;border-bottom:1px solid #e5e5e5}
 .number{text-align:right;font-variant-numeric:tabular-nums}td:first-child{white-space:nowrap}
-.moved,.failed{font-weight:700}.moved::before,.failed::before{content:"\\2717  "}.equal::before{content:"\\2713  "}
+.moved,.failed,.broke{font-weight:700}
+.moved::before,.failed::before,.broke::before{content:"\\2717  "}.equal::before{content:"\\2713  "}
 @media print{body{margin:0;max-width:none}}
 """
 POLICY = (  # one style, nothing else: no script runs and nothing is fetched, whatever a cell holds
@@ -29,8 +30,8 @@ POLICY = (  # one style, nothing else: no script runs and nothing is fetched, wh
 )
 
 
-def as_html(checks: Sequence[Check]) -> str:
-    """The page of all checks."""
+def as_html(checks: Sequence[Check], lacking: Sequence[str] = ()) -> str:
+    """The page of all checks. lacking: what is `unmet`."""
     bad = sum(c.exit_code != 0 for c in checks)
     title = f"Validation: {len(checks)} {'study' if len(checks) == 1 else 'studies'}, " + (
         f"{bad} not as blessed" if bad else "every number that could be computed is the golden one"
@@ -40,7 +41,8 @@ def as_html(checks: Sequence[Check]) -> str:
         f"<td>{escape(c.summary().partition(': ')[2])}</td></tr>"
         for c in checks
     ]
-    parts = [_table(("status", "study", "found"), rows), *(part for c in checks for part in _study(c))]
+    said = f"<p>{escape(counted(checks))}.</p>" + "".join(f'<p class="failed">{escape(line)}</p>' for line in lacking)
+    parts = [said, _table(("status", "study", "found"), rows), *(part for c in checks for part in _study(c))]
     return visible(
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{POLICY}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.market.prices import PriceSeries
-from engine.sessions import Days
+from engine.sessions import DAY, Days
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -74,7 +74,7 @@ def subject_of(series: PriceSeries, about: Mapping[str, str], exchange: str | No
     if not series.is_return:
         returns = np.where(last >= 0, price / price[last] - 1, np.nan)
     if len(dates) and sessions is None:
-        every = np.arange(dates[0], dates[-1] + 1)
+        every = np.arange(dates[0], dates[-1] + DAY)
         sessions = every[np.is_busday(every)]
     elif sessions is not None and len(dates):
         sessions = sessions[np.searchsorted(sessions, dates[0]) : np.searchsorted(sessions, dates[-1], side="right")]
