@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
+from engine import csvtext, files
+from engine.announcements import contamination
 from engine.errors import SpecError
 from engine.files import FACTOR, Refused, check_file, open_file, read_bytes, read_text
+from engine.market import partitions
+from engine.scale import nearby
 
 
 def test_a_regular_file_is_read(tmp_path: Path) -> None:
@@ -60,3 +65,23 @@ def test_the_user_of_the_machine_raises_the_limits(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv(FACTOR, wrong)
         with pytest.raises(SpecError, match=FACTOR):
             read_bytes(path, 10)
+
+
+def test_the_page_tells_the_limits() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "limits.md").read_text(encoding="utf-8")
+    told = [
+        int(line.split("|")[2].split()[0].replace(",", ""))
+        for line in page.splitlines()
+        if re.search(r"\| [\d,]+ ?[a-z]* \|$", line)
+    ]
+    assert told == [
+        files.SETTINGS, files.RECORD, files.TABLE, csvtext.COLUMNS, csvtext.CELLS, partitions.MOST_ROWS, partitions.MOST_IN_GROUP,
+        files.TEXT, contamination.MOST_NEAR, nearby.MOST_NEAR, nearby.MOST_STREAMED,
+    ]  # fmt: skip
+    assert f"More than {files.MARKS} combining marks" in page
+    assert f"{FACTOR}=4" in page
+
+
+def test_a_name_that_is_part_of_a_path_is_not_plain() -> None:
+    assert all(map(files.is_plain, ("0981.HK", "^HSI", "a b", ".x", "BZ=F", "x[1]", "中国")))
+    assert not any(map(files.is_plain, ("", ".", "..", "...", "a/b", "/a", "a\\b", "a\0")))
