@@ -152,7 +152,7 @@ def test_nor_under_the_other_kernel(name: str, last_bit: Callable[[int], None]) 
 
 
 def test_prices_move_by_one_unit_and_equal_ones_alike() -> None:
-    values = np.array([10.25, 0.0, 10.25, np.nan, -0.5, 3.0, 7.0, 11.0, 13.0])
+    values = np.concatenate([[10.25, 0.0, 10.25, np.nan, -0.5], np.linspace(0.01, 90, 40)])
     again = moved(values, 1)
     assert again[0] == again[2]
     assert again[1] == 0

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from engine.backtest.results import Trades, Trials
+from engine.significance.batch.compiled import find, place
+from engine.significance.batch.sample import Compared
+from engine.significance.rank import mid_ranks
 from engine.ties import above, at_least, at_most, below, merged, ordered, rejects, turned
 
 UP, DOWN = np.nextafter(0.02, 1), np.nextafter(0.02, 0)
@@ -43,6 +47,30 @@ def test_items_of_equal_size_stand_by_name() -> None:
     items = [("b", UP), ("c", DOWN), ("a", 0.02), ("d", 0.01)]
     assert [name for name, _ in ordered(items, lambda i: i[1], lambda i: i[0])] == ["d", "a", "b", "c"]
     assert ordered([], lambda i: i[1], lambda i: i[0]) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ranks_do_not_tell_last_bits_apart(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.round(rng.normal(0, 0.02, (40, 90)), 3)
+    moved = values + rng.uniform(-1, 1, values.shape) * 4e-16
+    assert np.array_equal(mid_ranks(moved), mid_ranks(values))
+
+
+def test_places_among_sorted_values_take_near_ones_for_equal() -> None:
+    values = np.array([-0.01, DOWN, UP, 0.03])
+    assert (place(values, 4, 0.02, False), place(values, 4, 0.02, True)) == (1, 3)
+    assert find(values, 4, 0.02, 0) == (1, 3)
+    assert find(values, 4, 0.02, 4) == (1, 3)
+
+
+def test_a_value_is_as_extreme_as_the_draw_that_it_is() -> None:
+    draws = Compared.of(np.array([-0.03, 0.01, UP, 0.05]))
+    for value in (DOWN, 0.02, UP):
+        own = np.array([value])
+        assert draws.p(own, "greater") == pytest.approx(3 / 5)
+        assert draws.p(own, "less") == pytest.approx(4 / 5)
+        assert draws.p(-own, "two-sided") == pytest.approx(4 / 5)
 
 
 def trial(sharpe: float, beta: float, exit_day: str = "2020-03-06", weight: float = 0.05) -> dict[str, object]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.significance.rank import Scoring
+from engine.ties import NEAR
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,18 +81,18 @@ def _in_order(keys, mask, row):
 
 @numba.njit(**OPTIONS)
 def _alike(key, bits, row):
-    """Put all keys that begin alike in order, in place; returns whether any values are equal."""
+    """Put all keys that begin alike, or next to each other, in order, in place; returns whether any values are equal."""
     mask, n, end, tied, some = (1 << bits) - 1, key.shape[0], 0, False, 0
     for i in range(1, n):
-        some += key[i] >> bits == key[i - 1] >> bits
+        some += (key[i] >> bits) - (key[i - 1] >> bits) <= 1
     for i in range(1, n if some else 0):
-        if key[i] >> bits == key[i - 1] >> bits and i >= end:
+        if (key[i] >> bits) - (key[i - 1] >> bits) <= 1 and i >= end:
             end = i + 1
-            while end < n and key[end] >> bits == key[i] >> bits:
+            while end < n and (key[end] >> bits) - (key[end - 1] >> bits) <= 1:
                 end += 1
             _in_order(key[i - 1 : end], mask, row)
             for j in range(i, end):
-                tied |= row[key[j] & mask] == row[key[j - 1] & mask]
+                tied |= row[key[j] & mask] - row[key[j - 1] & mask] <= NEAR
     return tied
 
 
@@ -101,7 +102,7 @@ def _tied(key, mask, row, split, rank, own):
     i, before = 0, 0
     while i < key.shape[0]:
         end, many = i, 0
-        while end < key.shape[0] and row[key[end] & mask] == row[key[i] & mask]:
+        while end < key.shape[0] and row[key[end] & mask] - row[key[max(end - 1, i)] & mask] <= NEAR:
             many += (key[end] & mask) < split
             end += 1
         for m in range(i, end):
@@ -151,10 +152,10 @@ def _points(scaled, among, n, own, u, of):
     """Add U of every estimation day with the SCAR ``own`` among its n ranks, that of the SCAR last; and how many these are."""
     days, below, upto, slope = scaled.shape[0], 0, 0, 1 / (2 + n)
     for t in range(days):
-        below += scaled[t] < own
-        upto += scaled[t] <= own
+        below += scaled[t] < own - NEAR
+        upto += scaled[t] <= own + NEAR
     for t in range(days):
-        lifted = among[t] + (0.0 if scaled[t] < own else 0.5 if scaled[t] == own else 1.0)
+        lifted = among[t] + (0.0 if scaled[t] < own - NEAR else 0.5 if scaled[t] <= own + NEAR else 1.0)
         u[t] += lifted * slope - 0.5 if among[t] > 0 else 0.0
     for t in range(days):
         of[t] += 1.0 if among[t] > 0 else 0.0
@@ -168,6 +169,6 @@ def above_shares(residuals, shares):
     for e in range(residuals.shape[0]):
         row, above, n = residuals[e], 0, 0
         for t in range(row.shape[0]):
-            above += row[t] > 0
+            above += row[t] > NEAR
             n += np.isfinite(row[t])
         shares[e] = above / max(n, 1)

@@ -21,6 +21,7 @@ from engine.significance.sample import (
     unavailable,
     with_interval,
 )
+from engine.ties import NEAR
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -29,7 +30,7 @@ Scoring = Callable[[Ints, Ints], "Scores"]
 
 NULL_RANK = "the ranks of the abnormal returns in the window are those of any other days"
 SAME_SCARS = "the standardised CARs do not vary across events"
-NEAR = 4  # steps: beyond them a search seldom goes
+REACH = 4  # steps: beyond them a search seldom goes
 MOST_RANKED = 10_000_000  # values to rank again for one end of an interval; beyond it none is given
 
 
@@ -281,7 +282,10 @@ def _ranks(values: Floats) -> tuple[Floats, Ints]:
 
 
 def mid_ranks(values: Floats) -> Floats:
-    """The ranks of each row, the mean rank for the equal ones. A row without two equal values, as most are, is only sorted."""
+    """The ranks of each row, the mean rank for the equal ones, those that rounding alone parts among them.
+
+    A row without two equal values, as most are, is only sorted. Missing values are infinite.
+    """
     ranks, width = np.empty(values.shape), values.shape[1]
     in_turn = np.arange(1.0, width + 1)
     for begin in range(0, len(values), BLOCK):
@@ -289,20 +293,26 @@ def mid_ranks(values: Floats) -> Floats:
         cells = np.argsort(rows, axis=1)
         cells += (np.arange(len(rows)) * width)[:, None]
         ordered = rows.ravel()[cells]
-        tied = np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & np.isfinite(ordered[:, 1:])).any(axis=1))
+        steps = np.subtract(
+            ordered[:, 1:], ordered[:, :-1], where=np.isfinite(ordered[:, 1:]), out=np.ones_like(ordered[:, 1:])
+        )
+        tied = np.flatnonzero((steps <= NEAR).any(axis=1))
         of_sorted = np.broadcast_to(in_turn, rows.shape)
         if len(tied):
             of_sorted = of_sorted.copy()
-            of_sorted[tied] = _tied_ranks(ordered[tied])
+            of_sorted[tied] = _tied_ranks(steps[tied] > NEAR)
         ranks[begin : begin + BLOCK].ravel()[cells] = of_sorted
     return ranks
 
 
-def _tied_ranks(ordered: Floats) -> Floats:
-    """Mid-ranks of rows that are sorted: half the sum of the first and the last rank of each run of equal values."""
-    end = ordered.shape[1] - 1
-    place, steps = np.arange(end + 1), ordered[:, 1:] != ordered[:, :-1]
-    first, last = np.zeros(ordered.shape, np.int64), np.full(ordered.shape, end)
+def _tied_ranks(steps: Bools) -> Floats:
+    """Mid-ranks of sorted rows (N, D): half the sum of the first and the last rank of each run of equal values.
+
+    steps: (N, D - 1) whether a value is above the one before it.
+    """
+    n, end = steps.shape
+    place = np.arange(end + 1)
+    first, last = np.zeros((n, end + 1), np.int64), np.full((n, end + 1), end)
     first[:, 1:] = np.maximum.accumulate(np.where(steps, place[1:], 0), axis=1)
     last[:, :-1] = np.minimum.accumulate(np.where(steps, place[:-1], end)[:, ::-1], axis=1)[:, ::-1]
     return np.asarray(1 + (first + last) / 2)
@@ -316,7 +326,7 @@ def _with_interval(
     if values * len(sample.window) > MOST_RANKED:
         return replace(answer, note="no interval: too many ranks")
     q, start, step = quantile_of(sample.alpha, dof), answer.estimate, sample.rough_error
-    series = _series(ranked, start, NEAR * step)
+    series = _series(ranked, start, REACH * step)
     return with_interval(answer, inverted(lambda tau: finish(series(tau)), q, start, step, ROUGH), q)
 
 

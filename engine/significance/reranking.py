@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.ties import at_least, at_most, below
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 BLOCK = 256  # rows that are looked at together: they stay in the processor's cache
@@ -53,8 +55,8 @@ def moving(values: Floats, ranks: Floats, columns: slice, slope: Floats, low: Fl
         block = slice(begin, begin + BLOCK)
         rows = values[block]
         for k in range(length):
-            near = rows >= low[block, k, None]
-            near &= rows <= high[block, k, None]
+            near = at_least(rows, low[block, k, None])
+            near &= at_most(rows, high[block, k, None])
             near[:, columns] = False
             cells.append(np.flatnonzero(near) + begin * width)
             seats.append((cells[-1] // width) * length + k)
@@ -68,9 +70,10 @@ def moving(values: Floats, ranks: Floats, columns: slice, slope: Floats, low: Fl
 
 def among_themselves(values: Floats) -> Floats:
     """(N, L) mid-ranks less 1/2 within rows of a few values."""
-    below = (values[:, None, :] < values[:, :, None]).sum(axis=2)
-    return np.asarray(0.5 * (below + (values[:, None, :] <= values[:, :, None]).sum(axis=2)))
+    each, other = values[:, None, :], values[:, :, None]
+    return np.asarray(0.5 * (below(each, other).sum(axis=2) + at_most(each, other).sum(axis=2)))
 
 
 def _twice(value: Floats, other: Floats) -> npt.NDArray[np.int8]:
-    return (value < other).view(np.int8) + (value <= other).view(np.int8)
+    lower, upto = below(value, other), at_most(value, other)
+    return np.asarray(lower.view(np.int8) + upto.view(np.int8))

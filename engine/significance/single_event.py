@@ -14,6 +14,7 @@ from engine.significance.sample import (
     quantiles_of,
     t_p,
 )
+from engine.ties import at_least, at_most
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -57,15 +58,14 @@ def sq(sample: CarSample) -> EventSignificance:
     present = np.isfinite(sample.residuals)
     m = present.sum(axis=1)
     ar = sample.ar[:, sample.columns]
-    below = (present & (sample.residuals <= ar)).sum(axis=1)
-    above = (present & (sample.residuals >= ar)).sum(axis=1)
-    strictly_below = (present & (sample.residuals < ar)).sum(axis=1)
-    p = empirical_p(below, above, np.minimum(below, above), m, sample.alternative)
+    lower = (present & at_most(sample.residuals, ar)).sum(axis=1)
+    upper = (present & at_least(sample.residuals, ar)).sum(axis=1)
+    p = empirical_p(lower, upper, np.minimum(lower, upper), m, sample.alternative)
     if sample.alternative == "two-sided":
         p = np.minimum(2 * p, 1.0)
     ends = _rank_interval(sample, ar[:, 0], m)
     return EventSignificance(
-        "sq", sample.window, ZERO_CAR, 1.0 + strictly_below, ["exact"] * n, p,
+        "sq", sample.window, ZERO_CAR, 1.0 + m - upper, ["exact"] * n, p,
         (ends[:, 1] - ends[:, 0]) / (2 * quantile_of(sample.alpha)), ends[:, 0], ends[:, 1],
         [f"rank among {k} estimation days" for k in m], [""] * n,
     )  # fmt: skip

@@ -30,6 +30,7 @@ from engine.significance.rank import (
 from engine.significance.sample import CarSample, Significance, noise, unavailable
 from engine.significance.sign import sign_of_share
 from engine.significance.variance import NULL_VARIANCE_RANK
+from engine.ties import above, at_most, below
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -85,8 +86,8 @@ class Block:
             shares = np.empty(len(self.residuals))
             above_shares(self.residuals, shares)
             return shares
-        above, there = (self.residuals > 0).sum(axis=1), np.isfinite(self.residuals).sum(axis=1)
-        return np.asarray(above / np.maximum(there, 1))
+        positive, there = above(self.residuals, 0.0).sum(axis=1), np.isfinite(self.residuals).sum(axis=1)
+        return np.asarray(positive / np.maximum(there, 1))
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,11 @@ def _generalised(block: Block, cell: Cell) -> Sums:
     own = cell.scar / cell.spread
     residuals, ranks = block.standardised[cell.members], block.residual_ranks[cell.members]
     present = np.isfinite(residuals)
-    below, equal = residuals < own[:, None], residuals == own[:, None]
-    rank = 1 + below.sum(axis=1) + 0.5 * equal.sum(axis=1)
+    lower = below(residuals, own[:, None])
+    equal = at_most(residuals, own[:, None]) & ~lower
+    rank = 1 + lower.sum(axis=1) + 0.5 * equal.sum(axis=1)
     slope = 1 / (2 + present.sum(axis=1))
-    lifted = ranks + np.where(present, (~below) - 0.5 * equal, 0.0)
+    lifted = ranks + np.where(present, (~lower) - 0.5 * equal, 0.0)
     u = np.where(present, lifted * slope[:, None] - 0.5, 0.0).sum(axis=0)
     return np.append(u, (rank * slope - 0.5).sum()), np.append(present.sum(axis=0), len(rank)).astype(np.float64)
 

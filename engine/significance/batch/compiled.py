@@ -10,6 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from engine.ties import NEAR
+
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 LARGEST = np.iinfo(np.int64).max
 LEAST = 16 * float(np.finfo(np.float64).eps)  # of a sum of squares: less than that beside its mean is rounding
@@ -17,12 +19,15 @@ LEAST = 16 * float(np.finfo(np.float64).eps)  # of a sum of squares: less than t
 
 @numba.njit(**OPTIONS)
 def place(values, known, value, equal_too):  # type: ignore[no-untyped-def]
-    """How many of the first ``known`` values, which are in order, are below ``value``; with ``equal_too`` those equal too."""
-    low, high = 0, known
+    """How many of the first ``known`` values, which are in order, are below ``value``; with ``equal_too`` those equal too.
+
+    Equal are, here and below, values that lie within `ties.NEAR` of each other.
+    """
+    low, high, bound = 0, known, value + NEAR if equal_too else value - NEAR
     while low < high:
         middle = (low + high) >> 1
         seen = values[middle]
-        if seen < value or (equal_too and seen == value):
+        if seen < bound or (equal_too and seen == bound):
             low = middle + 1
         else:
             high = middle
@@ -78,7 +83,7 @@ def among(values, columns, count, centre, score):  # type: ignore[no-untyped-def
     first = 0
     while first < count:
         last = first
-        while last + 1 < count and values[last + 1] == values[first]:
+        while last + 1 < count and values[last + 1] - values[last] <= NEAR:
             last += 1
         for r in range(first, last + 1):
             score[columns[r]] = 1 + 0.5 * (first + last) - centre
@@ -88,12 +93,12 @@ def among(values, columns, count, centre, score):  # type: ignore[no-untyped-def
 @numba.njit(**OPTIONS)
 def find(values, count, value, low):  # type: ignore[no-untyped-def]
     """How many of the first ``count`` values in order are below ``value``, and how many below or equal; from ``low`` on foot."""
-    while low < count and values[low] < value:
+    while low < count and values[low] < value - NEAR:
         low += 1
-    while low > 0 and values[low - 1] >= value:
+    while low > 0 and values[low - 1] >= value - NEAR:
         low -= 1
     high = low
-    while high < count and values[high] == value:
+    while high < count and values[high] <= value + NEAR:
         high += 1
     return low, high
 
@@ -162,7 +167,7 @@ def enter(ordered, order, known, late, turn, many, left_out, centre, slope, valu
     first = 0
     while first < count:
         last = first
-        while last + 1 < count and values[last + 1] == values[first]:
+        while last + 1 < count and values[last + 1] - values[last] <= NEAR:
             last += 1
         for r in range(first, last + 1):
             base[columns[r]] += slope * (1 + 0.5 * (first + last) - centre)
@@ -332,7 +337,7 @@ def correlate(values, there, start, draw, one, other, out):  # type: ignore[no-u
             ab += a[t] * b[t]
         if n >= 3:
             apart_a, apart_b = aa - sum_a * sum_a / n, bb - sum_b * sum_b / n
-            if apart_a > LEAST * aa and apart_b > LEAST * bb:
+            if apart_a > max(LEAST * aa, NEAR * NEAR) and apart_b > max(LEAST * bb, NEAR * NEAR):
                 out[p] = (ab - sum_a * sum_b / n) / (apart_a * apart_b) ** 0.5
 
 
@@ -352,7 +357,7 @@ def within_blocks(values, block, out):  # type: ignore[no-untyped-def]
             for j in range(i, block.shape[1]):
                 if block[d, j] == block[d, i]:
                     length = (values[d, j] * values[d, j]).sum() ** 0.5
-                    if length > 0:
+                    if length > NEAR:
                         total += values[d, j] / length
                         alone += 1
             out[d] += ((total * total).sum() - alone) / 2

@@ -32,14 +32,14 @@ class Compared:
         return cls(np.sort(values), np.sort(np.abs(values)))
 
     def p(self, value: Floats, alternative: str) -> Floats:
-        """(1 + b)/(1 + B), b the values at least as extreme (`sample.empirical_p`)."""
+        """(1 + b)/(1 + B), b the values at least as extreme (`sample.empirical_p`); rounding parts no equal ones."""
         many = len(self.ordered)
         if alternative == "less":
-            b = np.searchsorted(self.ordered, value, side="right")
+            b = np.searchsorted(self.ordered, value + NEAR, side="right")
         elif alternative == "greater":
-            b = many - np.searchsorted(self.ordered, value, side="left")
+            b = many - np.searchsorted(self.ordered, value - NEAR, side="left")
         else:
-            b = many - np.searchsorted(self.sizes, np.abs(value), side="left")
+            b = many - np.searchsorted(self.sizes, np.abs(value) - NEAR, side="left")
         return empirical_p(b, b, b, many, alternative)
 
 
