@@ -86,7 +86,7 @@ MAY_IMPORT = {
     "rebuild": GROUND | {"inputs", "market", "spec"},
     "drift": CORE | TABLES | {"inputs", "plan", "fingerprints", "golden"},
     "validation": GROUND | {"schemas", "golden"},
-    "report": CORE | TABLES | {"study", "golden"},
+    "report": CORE | TABLES | {"study", "golden", "documents"},
     "scaffold": CORE | TABLES | {"study", "golden"},
     "cli": CORE
     | TABLES

@@ -152,6 +152,7 @@ def without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("without_a_home")
 def test_a_user_without_a_home_has_a_temporary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVENTSTUDY_DATA", raising=False)
     settle()
     own = Path(os.environ["HOME"])
     assert stat.S_IMODE(own.stat().st_mode) == 0o700

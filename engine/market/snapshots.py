@@ -17,7 +17,7 @@ from zoneinfo import available_timezones
 import polars as pl
 from pydantic import Field
 
-from engine.csvtext import ROW, read_text_table
+from engine.csvtext import ROW, read_text_table, scan_parquet
 from engine.documents import Document, checked, read_json
 from engine.errors import DataError, MissingData, SpecError
 from engine.files import check_file, digest_of, is_plain
@@ -207,8 +207,7 @@ def scan_prices(path: Path) -> pl.LazyFrame:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        place = check_file(path)
-        schema = pq.read_schema(place)
+        schema = pq.read_schema(check_file(path))
         names = lower_names(schema.names, str(path))
         for field in schema:
             zone = field.type.tz if pa.types.is_timestamp(field.type) else None
@@ -217,7 +216,7 @@ def scan_prices(path: Path) -> pl.LazyFrame:
                     f'{path}: column {field.name} is {field.type}, and "{zone}" is no time zone. Write dates, or a zone such as '
                     "Asia/Hong_Kong."
                 )
-        return pl.scan_parquet(place, glob=False, hive_partitioning=False).rename(names)
+        return scan_parquet(path).rename(names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as parquet: {str(error).splitlines()[0]}") from None
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import reprlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from engine.documents import read_toml
 from engine.errors import SpecError, hint
-from engine.files import read_text
 
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 PAGES = ("a4", "us-letter")
@@ -79,14 +78,7 @@ def read_theme(path: Path) -> Theme:
 
     Raises SpecError that names the file, the key, what was read and what is allowed.
     """
-    try:
-        raw = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror}). A theme is a small TOML file.") from None
-    except ValueError as error:  # no UTF-8, no TOML, or a number of thousands of digits
-        raise SpecError(f"{path}: is not valid TOML: {error}.") from None
-    except RecursionError:
-        raise SpecError(f"{path}: is not valid TOML: brackets are nested too deeply.") from None
+    raw = read_toml(path, SpecError, "A theme is a small TOML file.")
     parts: dict[str, Any] = {"fonts": Fonts, "colours": Colours, "sizes": Sizes}
     for name, value in raw.items():
         if name not in parts:
