@@ -221,7 +221,7 @@ def test_junit() -> None:
     assert counts == {"s<1>": (1, 0, 0), "good": (0, 0, 0), "new": (0, 0, 1), "afar": (0, 0, 1), "bad": (0, 1, 0)}
     (failure,) = suites["s<1>"].iter("failure")
     assert failure.get("message") == f"1 cells, first {ODD}"
-    assert "input prices A&B: close \ufffd changed" in (failure.text or "")
+    assert "input prices A&B: close \\x00 changed" in (failure.text or "")
     assert {c.get("name") for c in suites["good"]} >= {"inputs", "cars", "significance", "fits"}
     assert len(suites["good"]) == int(suites["good"].get("tests"))
 
