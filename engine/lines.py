@@ -189,7 +189,7 @@ def benchmark_days(benchmark: PriceSeries) -> Days:
     """
     days = benchmark.dates[np.isfinite(benchmark.values)]
     if benchmark.is_return and len(days):
-        return np.concatenate([[days[0] - 1], days])
+        return np.concatenate([[days[0] - np.timedelta64(1, "D")], days])
     return days
 
 
