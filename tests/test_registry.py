@@ -316,14 +316,17 @@ def large_effects(folder: Path, name: str, alternative: str, places: list[int]) 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("fill", ["missing", "constant", "zero", "exact"])
 def test_models_say_why_a_fit_is_no_use(name: str, rows: int, fill: str) -> None:
-    """Beside an ordinary event, which is not disturbed."""
+    """Beside an ordinary event, which is not disturbed. Its ten days need not hold the maximum of a variance that moves."""
     rng = np.random.default_rng(4)
     market, good = rng.normal(size=10), rng.normal(size=10)
     odd = {"missing": np.full(10, np.nan), "constant": np.full(10, 0.3), "zero": np.zeros(10), "exact": market}[fill]
     odd = np.where(np.arange(10) < rows, odd, np.nan)
-    fits = small_fit(name, [odd, good], market)
-    assert fits.degenerate[1] == ""
-    assert np.isfinite([fits.sigma[1], *fits.expected[1]]).all()
+    fits, alone = small_fit(name, [odd, good], market), small_fit(name, [good], market)
+    assert fits.degenerate[1] == alone.degenerate[0]
+    for ours, its in ((fits.sigma[1], alone.sigma[0]), (fits.expected[1], alone.expected[0])):
+        np.testing.assert_array_equal(ours, its)
+    assert fits.degenerate[1] == "" or name in ("garch", "gjr", "egarch")
+    assert np.isfinite([fits.sigma[1], *fits.expected[1]]).all() == (fits.degenerate[1] == "")
     varies = name in ("market_adjusted", "matched") and fill in ("constant", "zero") and rows > 1
     varies |= name in ("mean_adjusted", "raw") and fill == "exact" and rows > 1
     varies |= name == "custom" and fill == "exact" and rows > 2  # the function of this test is the mean

@@ -221,15 +221,11 @@ def test_the_unconditional_sigma_is_that_of_a_long_path(model: str, p: list[floa
 
 
 def test_a_search_that_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ended without convergence, or on a top lower than a constant variance: both searches of the library made to do so."""
-    from types import SimpleNamespace
-
-    import arch
+    """Without an end, or on a top lower than a constant variance: the search made to do so."""
+    from engine.models import conditional
 
     rng = np.random.default_rng(2)
     y, x = rng.normal(size=(1, 60)), rng.normal(size=(1, 1, 60))
-    for flag, height in ((4, 0.0), (0, -1e6)):
-        made = SimpleNamespace(convergence_flag=flag, loglikelihood=height, params=np.array([0.0, 0.1, 0.1, 0.1, 0.1]))
-        search = SimpleNamespace(fit=lambda made=made, **how: made)
-        monkeypatch.setattr(arch, "arch_model", lambda *a, search=search, **k: search)
+    for found in (None, np.array([0.0, 0.1, 0.1, 0.1, 0.1])):
+        monkeypatch.setattr(conditional, "highest", lambda hill, starts, found=found: found)
         assert MODELS["garch"](y, x, np.ones((1, 1, 3))).degenerate[0] == "not_converged"

@@ -12,7 +12,7 @@ from engine.orthonormal import orthonormal
 Floats = npt.NDArray[np.float64]
 MOST_LAGS = 3  # periods to a lag: with fewer the weighted autocovariances leave a variance that is far too small
 DEPENDENT = 1e-12  # of a regressor's squared length; less left by the others is rounding
-EPS = float(np.finfo(np.float64).eps)
+NOISE = 1e-10  # of the largest return: residuals no larger than this are rounding
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def least_squares(explained: Floats, regressors: Floats, weights: Floats, lags: 
         shares[j] = (unit[j] * y).sum()
         left = left - shares[j] * unit[j]
     rss = float((left * left).sum())
-    if not rss > rows * (16 * EPS * float(np.abs(y).max())) ** 2:
+    if not rss > rows * (NOISE * float(np.abs(y).max())) ** 2:
         return _nothing(k, rows, used, "the fit has no residual, so there is no variance")
     inverse = _inverted(upper)
     scores = unit * left

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.calendar_time.holdings import PeriodReturns
-from engine.calendar_time.least_squares import DEPENDENT, EPS
+from engine.calendar_time.least_squares import DEPENDENT, NOISE
 from engine.calendar_time.portfolio import Alpha, Portfolio
 from engine.orthonormal import orthonormal
 from engine.significance.sample import interval, t_p
@@ -62,7 +62,7 @@ def _forecast_error(before: Floats, value: float, regressors: Floats) -> float:
         share = (unit[j] * y).sum()
         left, expected = left - share * unit[j], expected + share * basis[j, 0]
     rss = float((left * left).sum())
-    if not rss > len(y) * (16 * EPS * float(np.abs(y).max())) ** 2:
+    if not rss > len(y) * (NOISE * float(np.abs(y).max())) ** 2:
         return float("nan")
     spread = np.sqrt(rss / (len(y) - k) * (1 + (basis * basis).sum()))
     return float((value - expected) / spread)
@@ -86,7 +86,7 @@ def standardised_mean(
         reason = (
             f"needs {FEWEST} periods whose firms have {min_history} returns before it in common, has {rows} of {len(z)}"
         )
-    elif not se > 16 * EPS * float(np.abs(values).max()):
+    elif not se > NOISE * float(np.abs(values).max()):
         reason = "the standardised abnormal returns do not vary"
     else:
         t, distribution = mean / se, f"t({rows - 1})"

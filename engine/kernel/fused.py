@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 EPS = float(np.finfo(np.float64).eps)
+NOISE = 1e-10  # as in `engine.models.moments`
 LARGEST = float(np.finfo(np.float64).max)
 DEPENDENT = 1e-12
 # Cross products stand for the columns themselves where no column is small beside its mean or nearly a sum of others, and much is
@@ -58,7 +59,7 @@ def _centre(values, out):
         d = values[i] - mean
         out[i] = d
         left += d * d
-    return mean, left, (4 * EPS) ** 2 * square
+    return mean, left, NOISE**2 * square
 
 
 @numba.njit(inline="always", **OPTIONS)
@@ -80,9 +81,9 @@ def _market(y, x, dy, means, upper, betas):
         sxy += a * b
         syy += b * b
     code = 0
-    if sxx <= (4 * EPS) ** 2 * squares_x:
+    if sxx <= NOISE**2 * squares_x:
         code, sxx = 5, np.nan
-    if syy <= (4 * EPS) ** 2 * squares_y:
+    if syy <= NOISE**2 * squares_y:
         code = 4
     beta = sxy / sxx
     rss = 0.0
@@ -183,7 +184,7 @@ def _difference(y, x, adjusted, out):
     for i in range(n):
         d = out[i] - mean
         rss += d * d
-    return (8 if rss <= (4 * EPS) ** 2 * squares else 0), rss
+    return (8 if rss <= NOISE**2 * squares else 0), rss
 
 
 @numba.njit(**OPTIONS)

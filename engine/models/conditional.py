@@ -9,9 +9,7 @@ about the least-squares line before the search, so that their scale does not cha
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,25 +20,38 @@ from engine.models.along import along
 from engine.models.fits import PSEUDO_DATES, NormalFits
 from engine.models.linear import market
 from engine.models.moments import benchmark_of
+from engine.models.search import Hill, highest
 
 Floats = npt.NDArray[np.float64]
 FARTHEST = 100.0  # times the residuals' spread, or its part: an unconditional sigma beyond describes no returns
 EXPLOSIVE = 1e-6  # of 1 - persistence: less has no unconditional variance
-ROUGH, FINE = {"maxiter": 500, "ftol": 1e-6}, {"maxiter": 500, "ftol": 1e-10}
-STEP, RISE = 1e-3, 1e-6  # of a parameter of standardised returns, and of the log-likelihood
+STEP = 3e-5  # half the width of a difference
+KINK = 1e-3  # the same where |z| puts a kink into the likelihood at every residual of zero: wide enough to smooth it
+FORGETS = 1e-3  # a day, in logs: less keeps what a variance was before for a thousand days
+LEAST_OMEGA = 1e-8  # of the residuals' variance
 WORSE = 1e-6  # of a log-likelihood, below that of a constant variance: no maximum of a model that holds it
 SLOW = "the model is fitted by a search of its own at every date: too slow for thousands of pseudo-dates"
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A variance equation. search: what `arch` calls it. names: its parameters in the order of arch's. spread: its unconditional
-    standard deviation, NaN if it has none; scaled: the first parameter, omega, in units of return for a given scale."""
+    """A variance equation. equation: how `arch` has it. names: its parameters in the order of arch's. spread: its unconditional
+    standard deviation, NaN if it has none; scaled: the first parameter, omega, in units of return for a given scale.
+    starts: of the search; lines, least: the bounds lines @ p >= least. width: half that of a difference in a and b; widths: in
+    the variance's parameters. forgets: whether the variance of a day far back has no say in today's, given the parameters and the
+    standardised residuals z.
+    """
 
-    search: dict[str, Any]
+    equation: Callable[[], Any]
     names: tuple[str, ...]
     spread: Callable[[Floats], float]
     scaled: Callable[[Floats, float], float]
+    starts: Sequence[Sequence[float]]
+    lines: Sequence[Sequence[float]]
+    least: Sequence[float]
+    width: float
+    widths: Callable[[Floats], Floats]
+    forgets: Callable[[Floats, Floats], bool] = lambda p, z: True
 
 
 def garch(returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
@@ -76,18 +87,17 @@ def _conditional(returns: Floats, regressors: Floats, event_regressors: Floats, 
     slope, above, sigma = np.full(events, np.nan), np.full(events, np.nan), np.full(events, np.nan)
     variance = np.full((events, count), np.nan)
     lost, few = np.zeros(events, bool), ols.n_obs < count + 3
-    with _one_core():
-        for i in np.flatnonzero((ols.degenerate == "") & ~few):
-            kept = np.isfinite(returns[i]) & np.isfinite(benchmark[i])
-            y, x = returns[i, kept], benchmark[i, kept]
-            dy, dx, scale, unit = y - y.mean(), x - x.mean(), ols.sigma[i], x.std()
-            found = _searched(dy / scale, dx / unit, kind)
-            lost[i] = found is None
-            if found is not None:
-                above[i], slope[i] = found[0] * scale, found[1] * scale / unit
-                variance[i] = [kind.scaled(found[2:], float(scale)), *found[3:]]
-                spread = kind.spread(found[2:])
-                sigma[i] = spread * scale if 1 / FARTHEST < spread < FARTHEST else np.nan
+    for i in np.flatnonzero((ols.degenerate == "") & ~few):
+        kept = np.isfinite(returns[i]) & np.isfinite(benchmark[i])
+        y, x = returns[i, kept], benchmark[i, kept]
+        dy, dx, scale, unit = y - y.mean(), x - x.mean(), ols.sigma[i], x.std()
+        found = _searched(dy / scale, dx / unit, kind)
+        lost[i] = found is None
+        if found is not None:
+            above[i], slope[i] = found[0] * scale, found[1] * scale / unit
+            variance[i] = [kind.scaled(found[2:], float(scale)), *found[3:]]
+            spread = kind.spread(found[2:])
+            sigma[i] = spread * scale if 1 / FARTHEST < spread < FARTHEST else np.nan
     refused = {"too_few_for_variance": few, "not_converged": lost, "no_unconditional_sigma": ~np.isfinite(sigma)}
     made = along(returns, regressors, event_regressors, ols, slope, above, refused)
     return replace(
@@ -99,52 +109,30 @@ def _conditional(returns: Floats, regressors: Floats, event_regressors: Floats, 
     )
 
 
-def _one_core() -> AbstractContextManager[object]:
-    """Sums of the linear algebra in one order: a search goes elsewhere by the last bit, which the number of cores would move."""
-    import scipy.linalg  # noqa: F401  its library must be there to be held
-    from threadpoolctl import threadpool_limits
-
-    held: AbstractContextManager[object] = threadpool_limits(1, "blas")
-    return held
-
-
 def _searched(y: Floats, x: Floats, kind: _Kind) -> Floats | None:
-    """Constant, slope and variance parameters of one standardised series, None where the search does not end well.
+    """Constant, slope and variance parameters of one standardised series, None where the likelihood has no maximum of its own.
 
-    A rough search, then a fine one from where it ended: a fine one alone runs off along flat ridges. What is less likely than
-    the least-squares line with a constant variance, or than a small step along one of the parameters, is no maximum.
+    What is less likely than the least-squares line with a constant variance is no maximum of a model that holds it.
     """
-    from arch import arch_model
+    volatility = kind.equation()
+    slope = (x * y).sum() / (x * x).sum()
+    residuals, room = y - slope * x, np.empty(len(y))
+    before, limits = volatility.backcast(residuals), volatility.variance_bounds(residuals)
 
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        model = arch_model(y, x=x, mean="LS", dist="normal", rescale=False, **kind.search)
-        try:
-            rough = model.fit(disp="off", show_warning=False, options=ROUGH)
-            fine = model.fit(disp="off", show_warning=False, options=FINE, starting_values=rough.params)
-        except (ValueError, FloatingPointError, np.linalg.LinAlgError):
-            return None
-    better = fine.convergence_flag == 0 and fine.loglikelihood >= rough.loglikelihood
-    found = fine if better else rough
-    parameters = np.asarray(found.params, dtype=np.float64)
-    residuals = y - (x * y).sum() / (x * x).sum() * x
+    def likelihood(p: Floats) -> Floats:
+        errors = y - p[0] - p[1] * x
+        variance = volatility.compute_variance(p[2:], errors, room, before, limits)
+        if not kind.forgets(p[2:], errors / np.sqrt(variance)):
+            return np.full(len(y), np.nan)
+        return np.asarray(-(math.log(2 * math.pi) + np.log(variance) + errors * errors / variance) / 2)
+
+    lines = np.pad(np.array(kind.lines), ((0, 0), (2, 0)))
+    hill = Hill(
+        likelihood, lambda p: np.concatenate([[kind.width] * 2, kind.widths(p[2:])]), lines, np.array(kind.least)
+    )
+    found = highest(hill, [np.array([0.0, slope, *start]) for start in kind.starts])
     constant = -len(y) / 2 * (math.log(2 * math.pi * (residuals**2).mean()) + 1)
-    ended = found.convergence_flag == 0 and found.loglikelihood > constant - WORSE
-    whole = ended and np.isfinite(parameters).all() and _on_top(model, parameters, found.loglikelihood)
-    return parameters if whole else None
-
-
-def _on_top(model: Any, parameters: Floats, height: float) -> bool:
-    """Whether no step along one of the parameters leads higher; where the model does not allow one, none is taken."""
-    lines, least = model.volatility.constraints()
-    low, high = np.array(model.volatility.bounds(model.y)).T
-    for step in (*np.diag(np.full(len(parameters), STEP)), *np.diag(np.full(len(parameters), -STEP))):
-        there = parameters + step
-        variance = there[-len(low) :]
-        allowed = (lines @ variance >= least).all() and (low <= variance).all() and (variance <= high).all()
-        if allowed and model.fix(there).loglikelihood > height + RISE:
-            return False
-    return True
+    return found if found is not None and hill.value(found) > constant - WORSE else None
 
 
 def _root(omega: float, persistence: float) -> float:
@@ -166,23 +154,59 @@ def _egarch_spread(p: Floats) -> float:
     return math.exp(log_variance / 2) if log_variance < 700 else math.nan
 
 
+def _arch(name: str, asymmetry: int) -> Any:
+    """A variance equation of order one of the library."""
+    from arch.univariate import volatility
+
+    return getattr(volatility, name)(p=1, o=asymmetry, q=1)
+
+
+def _widths(p: Floats) -> Floats:
+    """That of omega goes with its size, which may be small."""
+    return np.array([1e-3 * max(p[0], 1e-5), *[STEP] * (len(p) - 1)])
+
+
+def _egarch_forgets(p: Floats, z: Floats) -> bool:
+    """Whether d log s_t^2 / d log s_(t-1)^2 = garch - (arch |z| + asymmetry z) / 2 shrinks on average, in logs.
+
+    Where it grows a rounding error does too, and the likelihood is no function that could be maximised. Wintenberger (2013).
+    """
+    return float(np.log(np.maximum(np.abs(p[3] - (p[1] * np.abs(z) + p[2] * z) / 2), 1e-3)).mean()) < -FORGETS
+
+
 KINDS = {
     "garch": _Kind(
-        {"vol": "GARCH", "p": 1, "o": 0, "q": 1},
+        lambda: _arch("GARCH", 0),
         ("omega", "arch", "garch"),
         lambda p: _root(p[0], p[1] + p[2]),
         lambda p, scale: p[0] * scale**2,
+        starts=((0.05, 0.05, 0.9), (0.3, 0.1, 0.6), (0.7, 0.2, 0.1)),
+        lines=((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, -1, -1)),
+        least=(LEAST_OMEGA, 0, 0, -1),
+        width=STEP,
+        widths=_widths,
     ),
     "gjr": _Kind(
-        {"vol": "GARCH", "p": 1, "o": 1, "q": 1},
+        lambda: _arch("GARCH", 1),
         ("omega", "arch", "asymmetry", "garch"),
         lambda p: _root(p[0], p[1] + p[2] / 2 + p[3]),
         lambda p, scale: p[0] * scale**2,
+        starts=((0.055, 0.05, 0.05, 0.87), (0.35, 0.1, 0.1, 0.5), (0.7, 0.15, 0.1, 0.1)),
+        lines=((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, -1, -0.5, -1)),
+        least=(LEAST_OMEGA, 0, 0, 0, -1),
+        width=STEP,
+        widths=_widths,
     ),
     "egarch": _Kind(
-        {"vol": "EGARCH", "p": 1, "o": 1, "q": 1},
+        lambda: _arch("EGARCH", 1),
         ("omega", "arch", "asymmetry", "garch"),
         _egarch_spread,
         lambda p, scale: p[0] + (1 - p[3]) * 2 * math.log(scale),
+        starts=((0, 0.1, 0, 0.95), (0, 0.2, 0, 0.6), (0, 0.3, 0, 0.1)),
+        lines=((1, 0, 0, 0), (-1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, -1)),
+        least=(-2 * math.log(FARTHEST), -2 * math.log(FARTHEST), 0, -1),
+        width=KINK,
+        widths=lambda p: np.full(len(p), STEP),
+        forgets=_egarch_forgets,
     ),
 }

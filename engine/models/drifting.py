@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import REFIT, NormalFits
-from engine.models.moments import EPS, Bools, benchmark_of, counted, deviations, over, reasons, total
+from engine.models.moments import EPS, NOISE, Bools, benchmark_of, counted, deviations, over, reasons, total
 
 Floats = npt.NDArray[np.float64]
 Weights = Callable[[Bools], Floats]
@@ -115,7 +115,7 @@ def _line(x: Floats, y: Floats, w: Floats) -> _Line:
     x_mean, y_mean = total(w * x) / sum_w, total(w * y) / sum_w
     dx, dy = x - x_mean[:, None], y - y_mean[:, None]
     sxx = total(w * dx * dx)
-    flat = sxx <= (4 * EPS) ** 2 * total(w * x * x)
+    flat = sxx <= NOISE**2 * total(w * x * x)
     sxx = np.where(flat, np.nan, sxx)
     w2 = w * w
     level = np.sqrt(total(w2)) / sum_w

@@ -12,6 +12,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 EPS = float(np.finfo(np.float64).eps)
+# Of the root mean square of a series: a smaller spread is none. A return made of two prices is rounded by 1e-16 at any size, so
+# that equal returns of 1e-5 differ by 1e-11 of themselves, and which of them do is up to the processor.
+NOISE = 1e-10
 # Why a fit cannot be used, in words.
 DEGENERATE = {
     "constant_returns": "the listing's returns do not vary",
@@ -66,14 +69,14 @@ def put(rows: Floats, missing: Ints, value: float) -> None:
 
 def deviations(values: Floats, missing: Ints, n: Ints) -> tuple[Floats, Floats, Floats, Floats]:
     """Mean over the n rows that are not missing (`counted`); deviations from it, zero in the missing rows; the sum of their
-    squares; and what of that rounding alone can leave in a constant series."""
+    squares; and what of that rounding alone can leave in a constant series, with a margin."""
     deviation = np.array(values, np.float64, order="C")
     put(deviation, missing, 0.0)
     mean = total(deviation) / at_least_one(n)
     deviation -= mean[:, None]
     put(deviation, missing, 0.0)
     squares = total(deviation * deviation)
-    return mean, deviation, squares, (4 * EPS) ** 2 * (squares + n * mean * mean)
+    return mean, deviation, squares, NOISE**2 * (squares + n * mean * mean)
 
 
 def reasons(dof: Ints, **cases: Bools) -> npt.NDArray[np.str_]:

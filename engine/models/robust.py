@@ -7,6 +7,7 @@ at thousands of pseudo-dates statsmodels' QuantReg and RLM, which the tests hold
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +20,7 @@ from engine.models.moments import Bools, Ints, benchmark_of, counted, deviations
 
 Floats = npt.NDArray[np.float64]
 NONE = "the model has no least-squares covariance, so a CAR has no standard error"
-GOLDEN = (np.sqrt(5.0) - 1) / 2
-WIDENINGS, NARROWINGS = 60, 75  # of the interval that holds the slope: 0.618^75 is 2e-16
+WIDENINGS, NARROWINGS = 60, 52  # of the interval that holds the slope: 2^-52 is 2e-16
 GRAIN = (
     1e-9  # sigmas that a residual is a multiple of: days that the line goes through, or has at one distance, are tied
 )
@@ -32,8 +32,8 @@ STEPS, CLOSE = 2000, 1e-11  # of the reweighting: the most, and the change in sp
 def lad(returns: Floats, regressors: Floats, event_regressors: Floats) -> NormalFits:
     """Least absolute deviations: a + b R_mt that minimises sum |R_t - a - b R_mt|, the median regression.
 
-    For a given b the best a is a median of R_t - b R_mt, and what is left is convex in b: a golden-section search. With an even
-    number of rows a is the middle of the medians. Koenker & Bassett (1978), at the median. No V.
+    For a given b the best a is a median of R_t - b R_mt, and what is left is convex in b: halving by the sign of its slope. Where
+    several b or a are best, their middle. Koenker & Bassett (1978), at the median. No V.
     """
     y, x, ols, present = _standardised(returns, regressors, event_regressors)
     usable = ols.degenerate == ""
@@ -136,37 +136,47 @@ def _medians(values: Floats, present: Bools, n: Ints) -> Floats:
 
 
 def _least_deviations(y: Floats, x: Floats, present: Bools, n: Ints) -> tuple[Floats, Bools]:
-    """The slope that leaves the least sum of absolute deviations from a median, and where no interval was found to hold it."""
+    """The slope that leaves the least sum of absolute deviations from a median, the middle of them where several do, and where no
+    interval was found to hold it.
 
-    def left(b: Floats) -> Floats:
+    The sum has the slope -sum sign(e_t) x_t, which takes few values and jumps between them: it parts the line into what falls,
+    what is level and what rises without a comparison of sums that only rounding parts.
+    """
+    level = GRAIN * total(np.abs(x))
+
+    def rise(b: Floats) -> Floats:
         residuals = y - b[:, None] * x
-        return total(np.where(present, np.abs(residuals - _medians(residuals, present, n)[:, None]), 0.0))
+        apart = np.where(present, residuals - _medians(residuals, present, n)[:, None], 0.0)
+        signs, at = np.sign(apart), present & (apart == 0)
+        centre = total(np.where(at, x, 0.0)) / np.maximum(at.sum(axis=1), 1)
+        return -total(signs * (x - centre[:, None]))
 
     centre = _slope(y, x)
-    at_centre, reach, open_ = left(centre), np.ones(len(y)), np.ones(len(y), bool)
+    reach, open_ = np.ones(len(y)), np.ones(len(y), bool)
     for _ in range(WIDENINGS):
-        open_ = (left(centre - reach) <= at_centre) | (left(centre + reach) <= at_centre)
+        open_ = (rise(centre - reach) >= -level) | (rise(centre + reach) <= level)
         if not open_.any():
             break
         reach = np.where(open_, 2 * reach, reach)
-    low, high = centre - reach, centre + reach
-    one, two = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_one, at_two = left(one), left(two)
+    falling = _last(lambda b: rise(b) < -level, centre - reach, centre + reach)
+    not_rising = _last(lambda b: rise(b) <= level, centre - reach, centre + reach)
+    return (falling + not_rising) / 2, open_
+
+
+def _last(holds: Callable[[Floats], Bools], low: Floats, high: Floats) -> Floats:
+    """Where what holds at ``low`` and not at ``high`` ends, by halving."""
     for _ in range(NARROWINGS):
-        lower = at_one <= at_two
-        low, high = np.where(lower, low, one), np.where(lower, two, high)
-        moved = np.where(lower, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
-        at_moved = left(moved)
-        one, two = np.where(lower, moved, two), np.where(lower, one, moved)
-        at_one, at_two = np.where(lower, at_moved, at_two), np.where(lower, at_one, at_moved)
-    return (low + high) / 2, open_
+        middle = (low + high) / 2
+        there = holds(middle)
+        low, high = np.where(there, middle, low), np.where(there, high, middle)
+    return (low + high) / 2
 
 
 def _reweighted(y: Floats, x: Floats, present: Bools, n: Ints, level: Floats, slope: Floats) -> tuple[Floats, Floats]:
-    """One step of Huber's reweighting; NaN where more than half of the residuals are zero, so that there is no scale."""
+    """One step of Huber's reweighting; NaN where half of the residuals or more are zero but for rounding: there is no scale."""
     residuals = np.abs(y - level[:, None] - slope[:, None] * x)
     scale = _medians(residuals, present, n) / MAD
-    bound = TURN * np.where(scale > 0, scale, np.nan)
+    bound = TURN * np.where(scale > GRAIN, scale, np.nan)
     weights = np.where(present, np.minimum(1.0, bound[:, None] / np.maximum(residuals, bound[:, None])), 0.0)
     sum_w = total(weights)
     x_mean, y_mean = total(weights * x) / sum_w, total(weights * y) / sum_w

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.models.fits import REFIT, NormalFits
-from engine.models.moments import EPS, over, reasons, total
+from engine.models.moments import EPS, NOISE, over, reasons, total
 from engine.orthonormal import back_substituted, orthonormal
 
 Floats = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ def bridged_fit(
         forecast_basis=basis.transpose(0, 2, 1)[:, :, :k],
         degenerate=reasons(
             dof,
-            constant_returns=around <= (4 * EPS) ** 2 * size,
+            constant_returns=around <= NOISE**2 * size,
             collinear_factors=np.asarray(np.isnan(upper).any(axis=(1, 2))),
             exact_fit=~(s2 > EPS * size),
         ),
