@@ -22,7 +22,7 @@ CORE = (
 )
 MAY_IMPORT = {
     "errors": set(),
-    "session_store": set(),
+    "session_store": GROUND | {"inplace"},
     "beside": set(),
     "sessions": GROUND | {"session_store"},
     "formula": GROUND,
@@ -86,7 +86,7 @@ MAY_IMPORT = {
     "scaffold": CORE | TABLES | {"study", "golden"},
     "cli": CORE
     | TABLES
-    | {"inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"}
+    | {"inplace", "inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"}
     | {"fingerprints", "validation", "drift", "rebuild"},
     "__init__": {"results", "study"},
 }

@@ -6,9 +6,6 @@ row group is read with the part in which it begins; a file in another order is s
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -20,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.errors import DataError
+from engine.inplace import temporary_folder
 from engine.market.prices import PriceSeries, series_values, table_series, with_delisting
 from engine.market.snapshots import lower_names
 
@@ -167,9 +165,7 @@ def in_order(file: PartedFile) -> PartedFile:
 
 def sorted_copy(file: PartedFile) -> PartedFile:
     """A copy in canonical form in a temporary folder that goes with the process."""
-    folder = Path(tempfile.mkdtemp(prefix="eventstudy-sorted-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "sorted.parquet"
+    path = temporary_folder() / "sorted.parquet"
     own = {name: o for o, name in file.columns.items()}
     lazy = pl.scan_parquet(file.origin).select(list(file.columns))
     lazy.sort(own["symbol"], own["date"]).sink_parquet(
