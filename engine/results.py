@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from engine.errors import DataError, SpecError
-from engine.inplace import tidy, whole_folder, write_file
+from engine.inplace import tidy, version, whole_folder, write_file
 from engine.schemas import DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT
 
 __all__ = [
@@ -152,12 +152,14 @@ def write_tables(result: StudyResult, folder: Path) -> None:
 
 
 @contextmanager
-def replaced_folder(folder: Path, may_hold: frozenset[str] = WRITTEN) -> Iterator[Path]:
+def replaced_folder(
+    folder: Path, may_hold: frozenset[str] = WRITTEN, last: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
     """`whole_folder` for a result: what is replaced is empty, or a result with nothing else in it.
 
-    may_hold: the names that may be replaced. Raises SpecError for a folder that holds anything else.
+    may_hold: the names that may be replaced. last: as there. Raises SpecError for a folder that holds anything else.
     """
-    with whole_folder(folder, lambda held: _check_replaceable(folder, held, may_hold)) as fresh:
+    with whole_folder(folder, lambda held: _check_replaceable(folder, held, may_hold), last) as fresh:
         yield fresh
 
 
@@ -173,10 +175,22 @@ def _check_replaceable(folder: Path, held: set[str], may_hold: frozenset[str]) -
 
 
 def read_result(folder: Path, whole: bool = True) -> StudyResult:
-    """Read a result back. Raises DataError for one that is missing or damaged.
+    """Read a result back; all of it is of one run, also while another replaces it. Raises DataError for one that is missing or
+    damaged.
 
     whole: every table must be there; golden results may lack columns and tables.
     """
+    seen = version(folder / "manifest.json")
+    try:
+        result = _read_result(folder, whole)
+    except DataError:
+        if version(folder / "manifest.json") == seen:
+            raise
+        return read_result(folder, whole)
+    return result if version(folder / "manifest.json") == seen else read_result(folder, whole)
+
+
+def _read_result(folder: Path, whole: bool) -> StudyResult:
     manifest = read_manifest(folder)
     paths = {n: p for n in SCHEMAS for p in (folder / f"{n}.csv", folder / f"{n}.parquet") if p.is_file()}
     missing_tables = set(SCHEMAS) - set(paths) - OPTIONAL

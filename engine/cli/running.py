@@ -27,6 +27,10 @@ MOST_TOLD = 50_000  # events that a memo tells one by one
 
 def run_all(prices: Path | None, allow_code: bool, kernel: str | None) -> None:
     """Every study, a second process from the last on; what is said of them is in their order."""
+    from engine.inplace import note
+
+    for folder in study_folders():
+        note(folder.resolve() / "out")  # also what the second process writes is told if the command is stopped
     with second_process(not allow_code) as beside:
         within = here if beside is not None else None  # each of the two does one study after another
         act = partial(_ran, prices=prices, out=None, allow_code=allow_code, kernel=kernel, beside=within)
@@ -152,6 +156,7 @@ def dry_run_one(study: Study) -> None:
 def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None, event: str | None = None) -> None:
     """The memo of the last result in every format or in one, or one chart; each file is written whole."""
     from engine import report
+    from engine.inplace import unchanged, version
     from engine.results import read_result
 
     if only is None:
@@ -160,6 +165,7 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
         choice("--only", only, tuple(report.CHARTS))
         choice("--format", fmt, (*report.FORMATS, None))
     out = folder / "out"
+    seen = version(out / "manifest.json")
     result = read_result(out)
     if event is not None:
         result = report.about_event(result, event)
@@ -171,8 +177,9 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
     else:
         with second_process() as beside:
             files = report.memo_files(result, theme=look, charts=report.FORMATS, beside=beside)
-    for path, data in files.items():
-        write_bytes((out / path).parent, Path(path).name, data)
+    with unchanged(out / "manifest.json", seen):
+        for path, data in files.items():
+            write_bytes((out / path).parent, Path(path).name, data)
     # A line a file, or a line a folder of many.
     for place in dict.fromkeys(path if only or "/" not in path else path.partition("/")[0] for path in files):
         print(out / place)
