@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from engine.cli.console import choice, progress, say, show_changes
+from engine.cli.stopping import told_when_stopped
 from engine.cli.studies import study_folder
 from engine.errors import MissingData, SpecError
 
@@ -25,6 +25,7 @@ def fetch_prices(study: str, source: str, place: str | None, out: Path | None) -
     from engine import report
     from engine.inputs import default_data_path
     from engine.market.fetching import Wanted, fetched_name
+    from engine.market.snapshots import vintages
     from engine.market.sources import SOURCES
     from engine.needs import study_needs
 
@@ -45,10 +46,21 @@ def fetch_prices(study: str, source: str, place: str | None, out: Path | None) -
         wanted = [Wanted(s, needs.exchanges.get(s), True) for s in sorted(needs.benchmarks)]
         wanted += [Wanted(s, e) for s, e in sorted(needs.exchanges.items()) if s not in needs.benchmarks]
     base = out.resolve() if out is not None else default_data_path(folder)[-1] / fetched_name(name)
-    root = _fetched(folder, base, source, place, wanted, needs.first)
-    print(root)
-    if not SOURCES[source].factors:
-        say_what_is_used(folder, needs.snapshot, root)
+    with told_when_stopped(partial(_so_far, base, frozenset(vintages(base)), len(wanted))):
+        root = _fetched(folder, base, source, place, wanted, needs.first)
+        print(root)
+        if not SOURCES[source].factors:
+            say_what_is_used(folder, needs.snapshot, root)
+
+
+def _so_far(base: Path, before: frozenset[Path], wanted: int) -> str:
+    """What is there of a fetch that is stopped, for the user."""
+    from engine.market.fetching import kept
+    from engine.market.snapshots import vintages
+
+    if new := [str(path) for path in vintages(base) if path not in before]:
+        return f"written before that: {new[0]}"
+    return f"{kept(base)} of {wanted} symbols are kept, the same command goes on with the others"
 
 
 def _fetched(folder: Path, base: Path, source: str, place: str | None, wanted: list[Wanted], first: date) -> Path:
@@ -56,7 +68,7 @@ def _fetched(folder: Path, base: Path, source: str, place: str | None, wanted: l
     import numpy as np
 
     from engine.market import open_snapshot
-    from engine.market.fetching import Manners, fetch_snapshot, kept
+    from engine.market.fetching import Manners, fetch_snapshot
     from engine.market.quality import quality_report, summary_lines
     from engine.market.sources import Access
     from engine.market.sources.web import loopback_base
@@ -64,14 +76,10 @@ def _fetched(folder: Path, base: Path, source: str, place: str | None, wanted: l
 
     server = loopback_base(os.environ.get(TEST_SERVER))
     manners = Manners(time.sleep if server is None else lambda seconds: None, np.random.default_rng())
-    try:
-        with progress(f"{folder.name} from {source}") as on_progress:
-            done = fetch_snapshot(
-                base, source, wanted, first, datetime.now(UTC), Access(place, server), manners, on_progress
-            )
-    except KeyboardInterrupt:
-        say(f"stopped; {kept(base)} of {len(wanted)} symbols are kept, the same command goes on with the others")
-        raise typer.Exit(130) from None
+    with progress(f"{folder.name} from {source}") as on_progress:
+        done = fetch_snapshot(
+            base, source, wanted, first, datetime.now(UTC), Access(place, server), manners, on_progress
+        )
     if done.resumed:
         say(f"went on with an interrupted fetch: {done.resumed} symbols were there already")
     for symbol, notes in done.notes.items():
