@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,10 +154,27 @@ def bless(result: StudyResult, folder: Path, reason: str, inputs: Mapping[str, A
     """Make ``result`` the golden one, with the reason and what it moves at the top of its changelog.
 
     What was fixed at the first golden result stays known. inputs: the fingerprints of what it was computed from. The entry
-    has no date: the history of the files knows it.
+    has no date: the history of the files knows it. Of two programs that bless at once, the later compares again with what
+    the other one blessed, and its entry stands above the other's.
     """
+    with suppress(_Overtaken):
+        return _blessed(result, folder, reason, inputs)
+    return bless(result, folder, reason, inputs)
+
+
+class _Overtaken(Exception):
+    """Another program has blessed meanwhile."""
+
+
+def _blessed(result: StudyResult, folder: Path, reason: str, inputs: Mapping[str, Any] | None) -> None:
+    """`bless`. Raises _Overtaken."""
     log = folder / CHANGELOG
     earlier = _earlier(log)
+
+    def check() -> None:
+        if _earlier(log) != earlier:
+            raise _Overtaken
+
     try:
         moved = _moved(compare(result, folder, inputs)) if (folder / "manifest.json").is_file() else ""
     except DataError:
@@ -164,7 +182,7 @@ def bless(result: StudyResult, folder: Path, reason: str, inputs: Mapping[str, A
     golden = golden_form(result)
     first = first_fingerprints(folder) or result.manifest["fingerprints"]
     golden = StudyResult(golden.tables, golden.manifest | {"first_fingerprints": first})
-    with replaced_folder(folder, WRITTEN | {CHANGELOG, INPUTS}) as fresh:
+    with replaced_folder(folder, WRITTEN | {CHANGELOG, INPUTS}, last=check) as fresh:
         write_tables(golden, fresh)
         if inputs is not None:
             (fresh / INPUTS).write_text(to_json(inputs), encoding="utf-8")

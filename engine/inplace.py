@@ -2,17 +2,23 @@
 
 A folder is written beside its place, as ``.<name>.writing-<random>``, and then takes its place in one step. Whoever writes
 holds a lock that ends with the program, so that what a killed one left is told from what another is still writing; the
-next writer removes it. Where the system has no such locks, nothing is removed.
+next writer removes it. Where the system has no such locks, nothing is removed. Files and folders have the permissions that
+the user's umask gives.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib
 import os
+import secrets
 import shutil
+import stat
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,57 +32,75 @@ with suppress(ImportError):  # not on Windows
 
 WRITING, ASIDE = ".writing-", ".before"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
+TEMPORARY = "eventstudy-sorted-"  # what the names of temporary folders begin with
+PATIENCE = 30.0  # seconds that another program may take to begin, end or tidy up; it takes milliseconds
+
+Version = tuple[int, int] | None
+_putting = threading.Lock()  # held while something takes its place, and for good when the program is stopped
+_unfinished: dict[Path, None] = {}
+_before: dict[Path, Version] = {}
 
 
 @contextmanager
-def whole_folder(folder: Path, check: Callable[[set[str]], None] = lambda held: None) -> Iterator[Path]:
+def whole_folder(
+    folder: Path, check: Callable[[set[str]], None] = lambda held: None, last: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
     """A temporary folder beside ``folder`` that takes its place when the block ends well, and vanishes otherwise.
 
-    check: called with the names in the folder that would be replaced. Raises SpecError for a file in its place, DataError
-    where nothing can be written; then the earlier folder stands as it was.
+    check: called with the names in the folder that would be replaced. last: called just before that, while no other program
+    can replace the folder. Raises SpecError for a file in its place, DataError where nothing can be written, and what the
+    two raise; then the earlier folder stands as it was.
     """
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise SpecError(f"{folder}: is a file, not a folder. Give another folder.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        note(folder)
         tidy(folder)
         if folder.is_dir():
             check({p.name for p in folder.iterdir() if WRITING not in p.name})
         with _alone_in(folder.parent):
-            fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}{WRITING}", dir=folder.parent))
+            fresh = _new_beside(folder)
+            fresh.mkdir()
             lock = _locked(fresh)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror}). Give another folder with --out.") from None
     try:
-        fresh.chmod(0o755)
         yield fresh
-        _put(fresh, folder)
+        _put(fresh, folder, last)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror}). Nothing was changed.") from None
     finally:
         try:
             shutil.rmtree(fresh, ignore_errors=True)
+            _unfinished.pop(fresh, None)
         finally:
             if lock is not None:
                 os.close(lock)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write one file whole: beside its place first, then renamed. Raises DataError where nothing can be written."""
+def write_file(path: Path, data: bytes, told: bool = True) -> None:
+    """Write one file whole: beside its place first, then renamed. Raises DataError where nothing can be written.
+
+    told: whether `put_so_far` names it.
+    """
     if path.is_dir():
         raise SpecError(f"{path}: is a folder, not a file. Give another name.")
     handle, beside = None, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if told:
+            note(path)
         tidy(path)
         with _alone_in(path.parent):
-            handle, beside = tempfile.mkstemp(prefix=f".{path.name}{WRITING}", dir=path.parent)
+            beside = _new_beside(path)
+            handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             _lock(handle)
         with open(handle, "wb", closefd=False) as file:
             file.write(data)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        with _putting:
+            os.replace(beside, path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}).") from None
     finally:
@@ -84,6 +108,7 @@ def write_file(path: Path, data: bytes) -> None:
             os.close(handle)
             with suppress(OSError):
                 os.unlink(beside)
+            _unfinished.pop(beside, None)
 
 
 def own_place(folder: Path, *names: str) -> Path:
@@ -122,9 +147,79 @@ def claimed(folder: Path) -> Iterator[None]:
             os.close(handle)
 
 
+def version(path: Path) -> Version:
+    """What tells a file or folder from another one that takes its place later; None where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns
+
+
+@contextmanager
+def unchanged(path: Path, seen: Version) -> Iterator[None]:
+    """While the block runs, no other program replaces the folder of ``path``. Raises DataError if ``path`` is another one than
+    was ``seen`` (`version`)."""
+    folder = path.parent.resolve()
+    with _alone_in(folder.parent):
+        if version(path) != seen:
+            raise DataError(
+                f"{path.parent}: another program has replaced it meanwhile. Nothing was changed; try again."
+            )
+        yield
+
+
+def temporary_folder() -> Path:
+    """A new folder for temporary files, for this user alone. It goes with the program, or with the next one if that is killed."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+        handle = os.open(folder, os.O_RDONLY) if fcntl is not None else None
+        if handle is None or (_lock(handle) is not False and _is(handle, folder)):
+            break  # the handle stays open: it is the lock
+        os.close(handle)  # another program has just taken it for a leftover
+    _unfinished[folder] = None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def remove_temporary() -> None:
+    """Remove the temporary folders that killed programs of this user left."""
+    for left in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        with suppress(OSError):
+            about = left.lstat()
+            lock = _locked(left) if stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() else None
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
+
+
+def note(path: Path) -> None:
+    """Keep in mind what is at ``path`` now, so that `put_so_far` can tell whether something has taken its place."""
+    _before.setdefault(path, version(path))
+
+
+def put_so_far() -> list[Path]:
+    """What this program and its children have put in place. From now on nothing takes its place any more: the program ends."""
+    if not _putting.acquire(timeout=0.1):
+        _unfinished.clear()  # one of them is about to take its place
+    here = Path.cwd()
+    changed = [path for path, before in _before.items() if version(path) != before]
+    return [path.relative_to(here) if path.is_relative_to(here) else path for path in changed]
+
+
+def remove_unfinished() -> None:
+    """Remove what this program and its children have begun to write; after `put_so_far`."""
+    for left in [*_unfinished]:
+        shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            left.unlink()
+    for path in _before:
+        tidy(path)
+
+
 def tidy(path: Path) -> None:
     """Remove what killed programs left beside ``path``, and put back what one of them had set aside."""
-    with suppress(OSError), _alone_in(path.parent):
+    with suppress(OSError, DataError), _alone_in(path.parent):
         for left in sorted(path.parent.glob(f".{_literal(path.name)}{WRITING}*")):
             if left.name.endswith(ASIDE):
                 if path.exists():
@@ -142,20 +237,33 @@ def tidy(path: Path) -> None:
             os.close(lock)
 
 
-def _put(fresh: Path, folder: Path) -> None:
+def _new_beside(path: Path) -> Path:
+    """The name that something is written under before it takes its place."""
+    name = path.with_name(f".{path.name}{WRITING}{secrets.token_hex(8)}")
+    _unfinished[name] = None
+    return name
+
+
+def _put(fresh: Path, folder: Path, last: Callable[[], None]) -> None:
     """``fresh`` in the place of ``folder``, in one step where the system has one; what was there is at ``fresh`` then."""
     with _alone_in(folder.parent):
-        if not folder.exists():
+        last()
+        with _putting:
+            _replace(fresh, folder)
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    if not folder.exists():
+        os.rename(fresh, folder)
+    elif not _exchanged(fresh, folder):
+        aside = fresh.with_name(fresh.name + ASIDE)
+        os.rename(folder, aside)
+        try:
             os.rename(fresh, folder)
-        elif not _exchanged(fresh, folder):
-            aside = fresh.with_name(fresh.name + ASIDE)
-            os.rename(folder, aside)
-            try:
-                os.rename(fresh, folder)
-            except OSError:
-                os.rename(aside, folder)
-                raise
-            shutil.rmtree(aside, ignore_errors=True)
+        except OSError:
+            os.rename(aside, folder)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _exchanged(one: Path, other: Path) -> bool:
@@ -172,9 +280,14 @@ def _alone_in(parent: Path) -> Iterator[None]:
     """One at a time among the programs that begin, end or tidy up in ``parent``; none of it takes long."""
     handle = os.open(parent, os.O_RDONLY) if fcntl is not None else None
     try:
-        if handle is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while handle is not None and _lock(handle) is False:
+            if time.monotonic() > end:
+                raise DataError(
+                    f"{parent}: another program has been about to write there for {PATIENCE:.0f} seconds. Was it paused? End "
+                    "it, or give another folder."
+                )
+            time.sleep(0.005)
         yield
     finally:
         if handle is not None:

@@ -17,7 +17,7 @@ import polars as pl
 from engine.csvtext import ROW, read_text_table, scan_parquet
 from engine.documents import checked, read_json
 from engine.errors import DataError, SpecError, visible_json
-from engine.inplace import own_place, tidy, whole_folder, write_file
+from engine.inplace import own_place, tidy, version, whole_folder, write_file
 from engine.schemas import ALWAYS, DAY, DIGITS, KEYS, NUMBER, OPTIONAL, SCHEMAS, TEXT, WHOLE, ResultManifest
 
 __all__ = [
@@ -156,12 +156,14 @@ def write_tables(result: StudyResult, folder: Path) -> None:
 
 
 @contextmanager
-def replaced_folder(folder: Path, may_hold: frozenset[str] = WRITTEN) -> Iterator[Path]:
+def replaced_folder(
+    folder: Path, may_hold: frozenset[str] = WRITTEN, last: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
     """`whole_folder` for a result: what is replaced is empty, or a result with nothing else in it.
 
-    may_hold: the names that may be replaced. Raises SpecError for a folder that holds anything else.
+    may_hold: the names that may be replaced. last: as there. Raises SpecError for a folder that holds anything else.
     """
-    with whole_folder(folder, lambda held: _check_replaceable(folder, held, may_hold)) as fresh:
+    with whole_folder(folder, lambda held: _check_replaceable(folder, held, may_hold), last) as fresh:
         yield fresh
 
 
@@ -177,10 +179,22 @@ def _check_replaceable(folder: Path, held: set[str], may_hold: frozenset[str]) -
 
 
 def read_result(folder: Path, whole: bool = True) -> StudyResult:
-    """Read a result back. Raises DataError for one that is missing or damaged.
+    """Read a result back; all of it is of one run, also while another replaces it. Raises DataError for one that is missing or
+    damaged.
 
     whole: every table must be there; golden results may lack columns and tables.
     """
+    seen = version(folder / "manifest.json")
+    try:
+        result = _read_result(folder, whole)
+    except DataError:
+        if version(folder / "manifest.json") == seen:
+            raise
+        return read_result(folder, whole)
+    return result if version(folder / "manifest.json") == seen else read_result(folder, whole)
+
+
+def _read_result(folder: Path, whole: bool) -> StudyResult:
     manifest = read_manifest(folder)
     unsaid = [key for key in ALWAYS if key not in manifest or (manifest[key] is None and key != "seed")]
     if whole and unsaid:

@@ -6,9 +6,10 @@ made again, so no result depends on it: a file that is absent, damaged or unwrit
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.errors import EngineError
 from engine.files import open_file
+from engine.inplace import write_file
 from engine.libraries import cache_folder
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -49,13 +52,7 @@ def kept(name: str, make: Callable[[], Arrays], kinds: Mapping[str, str]) -> Arr
 
 def _leave(path: Path, arrays: Arrays) -> None:
     """Write the file whole, or not at all."""
-    try:
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            os.replace(beside, path)
-        except OSError:
-            os.unlink(beside)
-    except OSError:
-        return
+    held = io.BytesIO()
+    np.savez(held, allow_pickle=False, **arrays)
+    with suppress(EngineError):
+        write_file(path, held.getvalue(), told=False)

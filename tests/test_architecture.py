@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "libraries": set(),
     "ties": set(),
-    "session_store": GROUND,
+    "session_store": GROUND | {"inplace"},
     "beside": set(),
     "sessions": GROUND | {"session_store"},
     "formula": GROUND,
@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "scaffold": CORE | TABLES | {"study", "golden"},
     "cli": CORE
     | TABLES
-    | {"inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"}
+    | {"inplace", "inputs", "needs", "scale", "study", "golden", "replication", "report", "scaffold", "__init__"}
     | {"fingerprints", "validation", "drift", "rebuild", "documents"},
     "__init__": {"results", "study", "libraries"},
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from engine.cli.console import choice, progress, say, show_changes, write_data
+from engine.cli.stopping import told_when_stopped
 from engine.cli.studies import study_folder
 from engine.errors import MissingData, SpecError
 from engine.libraries import user_folder
@@ -26,6 +28,7 @@ def fetch_prices(study: str, source: str, place: str | None, out: Path | None) -
     from engine import report
     from engine.inputs import default_data_path
     from engine.market.fetching import Wanted, fetched_name
+    from engine.market.snapshots import vintages
     from engine.market.sources import SOURCES
     from engine.needs import study_needs
 
@@ -49,10 +52,21 @@ def fetch_prices(study: str, source: str, place: str | None, out: Path | None) -
     if out is None and own is None:
         raise SpecError("this user has no home folder, so there is no data folder. Give --out DIR, or set HOME.")
     base = out.resolve() if out is not None else default_data_path(folder)[-1] / fetched_name(name)
-    root = _fetched(folder, base, source, place, wanted, needs.first)
-    write_data(f"{root}\n")
-    if not SOURCES[source].factors:
-        say_what_is_used(folder, needs.snapshot, root)
+    with told_when_stopped(partial(_so_far, base, frozenset(vintages(base)), len(wanted))):
+        root = _fetched(folder, base, source, place, wanted, needs.first)
+        write_data(f"{root}\n")
+        if not SOURCES[source].factors:
+            say_what_is_used(folder, needs.snapshot, root)
+
+
+def _so_far(base: Path, before: frozenset[Path], wanted: int) -> str:
+    """What is there of a fetch that is stopped, for the user."""
+    from engine.market.fetching import kept
+    from engine.market.snapshots import vintages
+
+    if new := [str(path) for path in vintages(base) if path not in before]:
+        return f"written before that: {new[0]}"
+    return f"{kept(base)} of {wanted} symbols are kept, the same command goes on with the others"
 
 
 def _fetched(folder: Path, base: Path, source: str, place: str | None, wanted: list[Wanted], first: date) -> Path:
@@ -60,7 +74,7 @@ def _fetched(folder: Path, base: Path, source: str, place: str | None, wanted: l
     import numpy as np
 
     from engine.market import open_snapshot
-    from engine.market.fetching import Manners, fetch_snapshot, kept
+    from engine.market.fetching import Manners, fetch_snapshot
     from engine.market.quality import quality_report, summary_lines
     from engine.market.sources import Access
     from engine.market.sources.web import loopback_base
@@ -68,14 +82,10 @@ def _fetched(folder: Path, base: Path, source: str, place: str | None, wanted: l
 
     server = loopback_base(os.environ.get(TEST_SERVER))
     manners = Manners(time.sleep if server is None else lambda seconds: None, np.random.default_rng())
-    try:
-        with progress(f"{folder.name} from {source}") as on_progress:
-            done = fetch_snapshot(
-                base, source, wanted, first, datetime.now(UTC), Access(place, server), manners, on_progress
-            )
-    except KeyboardInterrupt:
-        say(f"stopped; {kept(base)} of {len(wanted)} symbols are kept, the same command goes on with the others")
-        raise typer.Exit(130) from None
+    with progress(f"{folder.name} from {source}") as on_progress:
+        done = fetch_snapshot(
+            base, source, wanted, first, datetime.now(UTC), Access(place, server), manners, on_progress
+        )
     if done.resumed:
         say(f"went on with an interrupted fetch: {done.resumed} symbols were there already")
     for symbol, notes in done.notes.items():

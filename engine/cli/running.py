@@ -27,6 +27,10 @@ MOST_TOLD = 50_000  # events that a memo tells one by one
 
 def run_all(prices: Path | None, allow_code: bool, kernel: str | None) -> None:
     """Every study, a second process from the last on; what is said of them is in their order."""
+    from engine.inplace import note
+
+    for folder in study_folders():
+        note(folder.resolve() / "out")  # also what the second process writes is told if the command is stopped
     with second_process(not allow_code) as beside:
         within = here if beside is not None else None  # each of the two does one study after another
         act = partial(_ran, prices=prices, out=None, allow_code=allow_code, kernel=kernel, beside=within)
@@ -164,6 +168,7 @@ def dry_run_one(study: Study) -> None:
 def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None, event: str | None = None) -> None:
     """The memo of the last result in every format or in one, or one chart; each file is written whole."""
     from engine import report
+    from engine.inplace import unchanged, version
     from engine.inputs import known_names
     from engine.rebuild import design_of
     from engine.results import own_place, read_result
@@ -174,6 +179,7 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
         choice("--only", only, tuple(report.CHARTS))
         choice("--format", fmt, (*report.FORMATS, None))
     out = _target(folder, None)
+    seen = version(out / "manifest.json")
     result = read_result(out)
     try:
         design_of(result.manifest, str(out / "manifest.json"), known_names(frozenset(report.CHARTS)))
@@ -190,8 +196,9 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
         with second_process() as beside:
             files = report.memo_files(result, theme=look, charts=report.FORMATS, beside=beside)
     places = {path: own_place(out, *Path(path).parts[:-1]) for path in files}
-    for path, data in files.items():
-        write_bytes(places[path], Path(path).name, data)
+    with unchanged(out / "manifest.json", seen):
+        for path, data in files.items():
+            write_bytes(places[path], Path(path).name, data)
     # A line a file, or a line a folder of many.
     for place in dict.fromkeys(path if only or "/" not in path else path.partition("/")[0] for path in files):
         write_data(f"{out / place}\n")

@@ -6,6 +6,7 @@ Ctrl-C, and ends with the command, however that ends. Without it everything is d
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import pickle
@@ -20,15 +21,20 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from engine.beside import Beside, here, result_of
+from engine.cli.stopping import ended_when_stopped
 
 T = TypeVar("T")
 D = TypeVar("D")
 
 OWN = ContextVar("OWN", default=False)  # whether this process is the command's own, not a program that calls it
 PATIENCE = 3.0  # seconds till a process that was told to stop is killed
+STOPPING = 0.1  # the same when the command is stopped, which must answer at once
+PAUSE = 1.0  # seconds between two looks at whether the process is paused
+DEATH_SIGNAL = 1  # prctl of Linux
 SETTING = "EVENTSTUDY_PROCESSES"  # 1: no second one
 HEAVY = ("grid", "backtest", "certificate", "claims")  # tables of a study whose work is worth a second process
 PROGRAM = "import sys; sys.path[:] = {path!r}; from engine.cli.second_process import serve; serve({parent})"
@@ -51,17 +57,42 @@ def second_process(worth: bool = True) -> Iterator[Beside | None]:
     if child is None:
         yield None
         return
-    feeder = ThreadPoolExecutor(1)
+    feeder, patience, ended = ThreadPoolExecutor(1), PATIENCE, threading.Event()
+    threading.Thread(target=_end_paused, args=(child, ended), daemon=True).start()
     try:
-        yield _Second(child, feeder)
+        with ended_when_stopped(partial(_end, child, STOPPING)):
+            yield _Second(child, feeder)
+    except KeyboardInterrupt:
+        patience = STOPPING
+        raise
     finally:
-        child.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(PATIENCE)
-        child.kill()
+        _end(child, patience)
+        ended.set()
         feeder.shutdown(cancel_futures=True)
         with suppress(OSError), child:  # closes the pipes
             pass
+
+
+def _end(child: subprocess.Popen[bytes], patience: float) -> None:
+    """Tell the process to stop, and kill it if it does not."""
+    child.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(patience)
+    child.kill()
+
+
+def _end_paused(child: subprocess.Popen[bytes], ended: threading.Event) -> None:
+    """Kill the process if a signal has paused it, so that nobody waits for it: what it had to do is done here then."""
+    while not ended.wait(PAUSE):
+        with suppress(OSError, ValueError, IndexError):
+            if _is_paused(child.pid) and not ended.wait(PAUSE) and _is_paused(child.pid):
+                child.kill()
+                return
+
+
+def _is_paused(pid: int) -> bool:
+    """Whether a process is stopped by a signal, by the system's own account of it: the state stands after the name."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] in "Tt"
 
 
 def is_heavy(settings: Mapping[str, Any]) -> bool:
@@ -136,6 +167,8 @@ def serve(parent: int) -> None:
 
 
 def _serve(parent: int, answers: IO[bytes]) -> None:
+    if sys.platform == "linux":  # also where this process is paused, or deaf in compiled code
+        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import_module("engine.study")  # while the first process reads
     function: Any = None  # comes with its first task

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.console import say
+from engine.cli.stopping import told_when_stopped
 from engine.errors import DataError, SpecError
 
 if TYPE_CHECKING:
@@ -64,5 +66,11 @@ def shared_out(study: Study, sharing: Sharing) -> Iterator[tuple[Study, Mapper]]
         if sharing.work is not None:
             from engine.scale.kept import keeping
 
+            stack.enter_context(told_when_stopped(partial(_kept, sharing.work)))
             mapper = stack.enter_context(keeping(sharing.work, mapper))
         yield study, mapper
+
+
+def _kept(work: Path) -> str:
+    """What a run that is stopped leaves in its folder of parts, for the user."""
+    return f"{len(list(work.glob('part-*.npz')))} parts are kept in {work}, the same command goes on with the others"

@@ -71,8 +71,10 @@ def for_all_studies(folders: Sequence[Path], act: Callable[[int], str]) -> None:
 
 def load(study: str, prices: Path | None = None, allow_code: bool = False) -> Study:
     from engine import report
+    from engine.inplace import remove_temporary
     from engine.study import load_study
 
+    remove_temporary()
     if prices is not None and not (prices.is_dir() or (prices.is_file() and prices.suffix == ".parquet")):
         raise MissingData(f"{prices}: is no folder and no parquet file. Give a folder with one <symbol>.csv a listing.")
     return load_study(study_folder(study), prices=prices, charts=frozenset(report.CHARTS), allow_code=allow_code)

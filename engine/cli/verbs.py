@@ -1,8 +1,8 @@
 """The verbs of `eventstudy`, and how they end.
 
 Data go to stdout, messages to stderr. Exit codes: 0 ok, 1 validation differs, 2 study or usage wrong, 3 data missing or
-failing checks, 4 the source of prices fails, 70 an exception that nobody expected. `fetch` alone uses the network. Heavy
-libraries are imported inside the verbs, so that --help answers at once.
+failing checks, 4 the source of prices fails, 70 an exception that nobody expected, 130 stopped (`engine.cli.stopping`).
+`fetch` alone uses the network. Heavy libraries are imported inside the verbs, so that --help answers at once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from engine.cli.console import plain_streams, say, write_data, write_text
 from engine.cli.running import certify_one, dry_run_one, run_all, run_manifest, run_one
 from engine.cli.second_process import own_process
 from engine.cli.sharing import Sharing
+from engine.cli.stopping import stoppable
 from engine.cli.studies import STUDIES, load, study_folder, study_folders
 from engine.cli.unforeseen import DEBUG, tell_error, unforeseen, unreadable
 from engine.cli.validating import bless_one, validate_against, validate_studies
@@ -244,20 +245,14 @@ def main() -> NoReturn:
     plain_streams()
     gc.set_threshold(200_000)  # imports make many objects and no garbage: a tenth of a run went into looking for it
     try:
-        with own_process():
+        with stoppable(), own_process():
             code = app(_debug_first(sys.argv[1:]), standalone_mode=False)
-        sys.stdout.flush()
+            sys.stdout.flush()
     except EngineError as error:
         tell_error(error)
         sys.exit(error.exit_code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        say("stopped; nothing was written")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         _end_output()
         say(f"error: {unreadable(error)}")

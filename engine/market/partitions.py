@@ -6,9 +6,6 @@ row group is read with the part in which it begins; a file in another order is s
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,6 +19,7 @@ import polars as pl
 from engine.csvtext import scan_parquet
 from engine.errors import DataError
 from engine.files import ANY, check_file, open_file, raise_with, within
+from engine.inplace import temporary_folder
 from engine.market.prices import (
     FIRST_DATE,
     LARGEST,
@@ -199,9 +197,7 @@ def in_order(file: PartedFile) -> PartedFile:
 
 def sorted_copy(file: PartedFile) -> PartedFile:
     """A copy in canonical form in a temporary folder that goes with the process."""
-    folder = Path(tempfile.mkdtemp(prefix="eventstudy-sorted-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "sorted.parquet"
+    path = temporary_folder() / "sorted.parquet"
     own = {name: o for o, name in file.columns.items()}
     lazy = scan_parquet(file.origin).select(list(file.columns))
     lazy.sort(own["symbol"], own["date"]).sink_parquet(

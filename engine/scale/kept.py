@@ -48,7 +48,7 @@ def keeping(folder: Path, mapper: Mapper) -> Iterator[Mapper]:
         for path, task, there in zip(paths, tasks, here, strict=True):
             if not there:
                 found = next(made)
-                write_file(path, _written(found))
+                write_file(path, _written(found), told=False)
                 yield found
             else:
                 yield function(task) if (kept := _read(path)) is None else kept
