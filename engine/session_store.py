@@ -7,7 +7,6 @@ made again, so no result depends on it: a file that is absent, damaged or unwrit
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version

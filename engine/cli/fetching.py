@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from engine.cli.console import choice, progress, say, show_changes, write_data
 from engine.cli.stopping import told_when_stopped
 from engine.cli.studies import study_folder
