@@ -8,12 +8,15 @@ result are those of threads, and memory does not grow with the number of tasks.
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from engine.errors import DataError, SpecError, UpstreamError
@@ -43,7 +46,9 @@ def on_cluster(scheduler: str | None, workers: int = 0) -> Iterator[Mapper]:
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         if scheduler is None:
-            scheduler = stack.enter_context(_processes(distributed, workers)).scheduler_address
+            with _silent_when_stopped():
+                cluster = _processes(distributed, workers)
+            scheduler = stack.enter_context(cluster).scheduler_address
         try:
             client = stack.enter_context(distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False))
         except (OSError, TimeoutError) as error:
@@ -63,6 +68,21 @@ def _processes(distributed: Any, workers: int) -> Any:
     return distributed.LocalCluster(
         n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, worker_dashboard_address=None
     )
+
+
+@contextmanager
+def _silent_when_stopped() -> Iterator[None]:
+    """The processes that begin in this block, or later in its threads, hear no Ctrl-C, which a terminal sends to all of them:
+    they end with this process. What cleans up after them does not warn that they did."""
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
+    resource_tracker.ensure_running()  # first: it lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        sys.warnoptions.pop()
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
