@@ -501,3 +501,38 @@ def test_the_copy_that_a_study_in_parts_sorts_is_gone_after_ctrl_c(
         assert bool(copies()) == (number == signal.SIGKILL)
     inplace.remove_temporary()
     assert copies() == []
+
+
+# Workers of a cluster
+
+WORKERS = """
+import sys, time
+from engine.cli.stopping import stoppable
+if __name__ == "__main__":
+    with stoppable():
+        from engine.scale.cluster import on_cluster
+        with on_cluster(None, 2) as mapper:
+            print("begun", flush=True)
+            list(mapper(time.sleep, [60.0] * 4))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_command(tmp_path: Path, number: signal.Signals) -> None:
+    """However the command ends, its worker processes do too, and say nothing."""
+    from test_second_process import children, gone
+
+    (tmp_path / "own.py").write_text(WORKERS, encoding="utf-8")
+    going = subprocess.Popen(
+        [sys.executable, "own.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=default_signals,
+    )  # fmt: skip
+    assert going.stdout is not None
+    going.stdout.readline()
+    workers = children(going.pid)
+    assert len(workers) >= 2
+    code, said = ended(going, number, group=number == signal.SIGINT)
+    if number != signal.SIGKILL:
+        assert (code, said) == (128 + number, "stopped; nothing was written\n")
+    assert all(gone(one, HANG) for one in workers)

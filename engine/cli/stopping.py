@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from pathlib import Path
 
-GRACE = 0.5  # seconds that the main thread has to end by itself
+GRACE = 0.4  # seconds that the main thread has to end by itself
 TIDYING = 0.3  # seconds for the children, the unfinished files and the message; then the process ends without
 WAKE = 0.05  # seconds between two tries to wake the main thread
 SHOWN = 3  # places that are named

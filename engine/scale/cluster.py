@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from engine.errors import DataError, SpecError, UpstreamError
@@ -84,13 +87,15 @@ def _processes(distributed: Any, workers: int) -> Iterator[Any]:
         tempfile.TemporaryDirectory(prefix="eventstudy-workers-", ignore_cleanup_errors=True) as scratch,
         _variable("PYTHONSAFEPATH", "1"),
         import_module("dask").config.set(NO_PAGES),
-        distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None,
-            worker_dashboard_address=None, host="127.0.0.1", security=security, local_directory=scratch,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port, where no page is
-        ) as cluster,
-    ):  # fmt: skip
-        yield cluster
+    ):
+        with _silent_when_stopped():
+            cluster = distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None,
+                worker_dashboard_address=None, host="127.0.0.1", security=security, local_directory=scratch,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port, where no page is
+            )  # fmt: skip
+        with cluster:
+            yield cluster
 
 
 @contextmanager
@@ -105,6 +110,21 @@ def _variable(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+@contextmanager
+def _silent_when_stopped() -> Iterator[None]:
+    """The processes that begin in this block, or later in its threads, hear no Ctrl-C, which a terminal sends to all of them:
+    they end with this process. What cleans up after them does not warn that they did."""
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
+    resource_tracker.ensure_running()  # first: it lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        sys.warnoptions.pop()
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
