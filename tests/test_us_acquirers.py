@@ -13,7 +13,7 @@ from engine.study import load_study, run_study
 
 STUDY = Path(__file__).parents[1] / "studies" / "us-acquirers"
 FACTORS = '\n[factors]\nsnapshot = "{snapshot}"\nset = "ff3"\n'
-LOST = "\n[limits]\nmax_excluded_share = 0.2\n"  # events whose variance has no maximum of its own
+LOST = "\n[limits]\nmax_excluded_share = 0.2\n"  # events whose variance has no mean
 GROUPS = ("all", "consideration=stock", "consideration=mixed", "consideration=cash")
 
 

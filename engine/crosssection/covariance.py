@@ -16,6 +16,7 @@ from engine.significance.sample import empirical_p
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 FEW_CLUSTERS = 30
+NOTHING = 1e-12  # of the classical variance: less is what rounding leaves where those of dates and firms cancel
 ALONE = 1e-9  # of a direction's squared length left without a cluster: less is nothing
 
 
@@ -103,7 +104,8 @@ def _clustered(fitted: Fitted, clusters: dict[str, Ints]) -> Spread:
         cov_type="cluster", groups=groups if len(codes) > 1 else groups[:, 0], use_t=True
     )
     variance = np.diag(np.atleast_2d(robust.cov_params()))
-    reasons = ["" if v > 0 else "the clusters leave no positive variance" for v in variance]
+    least = NOTHING * np.asarray(fitted.fit.bse) ** 2
+    reasons = ["" if above else "the clusters leave no positive variance" for above in variance > least]
     for name, code in codes.items():
         alone = determined_by_one(fitted, code)
         reasons = [f"one of the {name} alone determines it" if a else r for a, r in zip(alone, reasons, strict=True)]
