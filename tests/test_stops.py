@@ -216,11 +216,16 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, int]]:
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_stopped_or_killed_child_is_not_waited_for(child: tuple[Any, int], number: int) -> None:
     beside, pid = child
-    asked = beside(time.sleep, [0.0, 0.0])
+    (ask,) = beside(time.sleep, [2.0])
+    future = ask.args[0]
+    end = time.monotonic() + HANG
+    while not future.running() and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.5)  # it has been sent
     os.kill(pid, number)
-    before = time.monotonic()
-    assert [ask() for ask in [*asked, *beside(abs, [-2, -3])]] == [None, None, 2, 3]
-    assert time.monotonic() - before < HANG
+    assert future.exception(timeout=HANG) is not None  # else it would be waited for
+    assert ask() is None  # done here
+    assert [one() for one in beside(abs, [-2, -3])] == [2, 3]
 
 
 def test_a_stopped_child_ends_with_a_killed_parent(tmp_path: Path) -> None:
