@@ -257,7 +257,7 @@ def main() -> NoReturn:
         _end_output()
         say(f"error: {unreadable(error)}")
         sys.exit(DataError.exit_code)
-    except SystemExit:
+    except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # the last catch
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
