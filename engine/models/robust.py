@@ -102,7 +102,10 @@ def _unit(dx: Floats, ols: NormalFits) -> Floats:
 def _robust(
     returns: Floats, regressors: Floats, event_regressors: Floats, ols: NormalFits, level: Floats, slope: Floats, lost: Bools
 ) -> NormalFits:  # fmt: skip
-    """The fits of a line in standardised returns, `_standardised`."""
+    """The fits of a line in standardised returns, `_standardised`.
+
+    A line through the days without a trade expects nothing on the next one, so that its abnormal return ties with theirs.
+    """
     benchmark = benchmark_of(regressors)
     missing = counted(np.isfinite(returns) & np.isfinite(benchmark))[1]
     _, dx, _, _ = deviations(benchmark, missing, ols.n_obs)
@@ -115,6 +118,7 @@ def _robust(
     return replace(
         made,
         residuals=np.round(made.residuals / grain) * grain,
+        expected=np.where(np.abs(made.expected) <= grain, 0.0, made.expected),
         forecast_basis=without,
         lacks={**made.lacks, COVARIANCE: NONE},
     )

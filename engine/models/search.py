@@ -16,15 +16,17 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-STEPS, HALVINGS = 100, 15  # most steps, and halvings of one
+STEPS, CLIMBS = 60, 25  # most steps, and those of them by the scores alone
+HALVINGS, ROUGH, TIRED = (
+    15,
+    3,
+    40,
+)  # of a step: the most, as many as ask for the curvature, and the most of a whole climb
 FAR, NEAR, END = 0.2, 1e-4, 1e-7  # the longest step, one from which bounds are let go, and one that ends the search
-CLIMBS, GAIN = (
-    20,
-    0.5,
-)  # first steps, and the gain expected of one: with more of it the curvature itself is not asked for
+GAIN = 1e-3  # of the likelihood, expected of a step: with more of it the curvature itself is not asked for at first
 FLAT = 0.1  # curvature along a direction, a standard error of three units: less leaves its parameters undetermined
 ON = 1e-6  # distance from a bound, and slope that leads away from one: less is on it, and is no reason to leave it
-SAME = 1e-2  # distance of parameters: nearer maxima are one
+SAME = 3e-2  # distance of parameters: nearer maxima are one
 RISE, FALL = 1e-6, 1e-3  # of the likelihood: what is a step upward, and what is lost for less slope at most
 DROP = 0.9  # share of the slope that such a step may leave
 
@@ -59,12 +61,15 @@ class Hill:
         return np.asarray(self.scores(p).sum(axis=1))
 
     def curvature(self, p: Floats) -> Floats:
-        """(P, P) central differences of `slopes`, made symmetric, downward positive."""
+        """(P, P) central differences of `slopes`, downward positive."""
         widths = self.widths(p)
-        rows = np.array([self.slopes(p - one) - self.slopes(p + one) for one in np.diag(widths)]) / (
-            2 * widths[:, None]
-        )
-        return np.asarray((rows + rows.T) / 2)
+        ways, found = np.diag(widths), np.empty((len(p), len(p)))
+        for i, one in enumerate(ways):
+            for j, other in enumerate(ways[: i + 1]):
+                alike = self.value(p + one + other) + self.value(p - one - other)
+                apart = self.value(p + one - other) + self.value(p - one + other) if j < i else 2 * self.value(p)
+                found[i, j] = found[j, i] = (apart - alike) / (4 * widths[i] * widths[j])
+        return found
 
     def room(self, p: Floats) -> Floats:
         """(C,) how far p is inside each bound."""
@@ -113,7 +118,9 @@ def highest(hill: Hill, starts: Sequence[Floats]) -> Floats | None:
     """The parameters of the highest maximum that a start leads to; None where there is none, where another is as high, or where a
     climb without an end came higher."""
     with np.errstate(all="ignore"):
-        ends = [_climbed(hill, start) for start in starts]
+        ends: list[_End] = []
+        for start in starts:
+            ends.append(_climbed(hill, start, [end for end in ends if end.top]))
     tops = [end for end in ends if end.top]
     if not tops:
         return None
@@ -123,16 +130,20 @@ def highest(hill: Hill, starts: Sequence[Floats]) -> Floats | None:
     return None if rival or any(end.height > height + FALL for end in ends) else best.at
 
 
-def _climbed(hill: Hill, p: Floats) -> _End:
-    """Where the climb from p ends."""
-    held, height = np.zeros(len(hill.least), bool), hill.value(p)
+def _climbed(hill: Hill, p: Floats, known: Sequence[_End]) -> _End:
+    """Where the climb from p ends: one of the ``known`` maxima, or another end."""
+    held, height, curved, halvings = np.zeros(len(hill.least), bool), hill.value(p), False, 0
     for step in range(STEPS):
         scores = hill.scores(p)
         slopes = scores.sum(axis=1)
         if not np.isfinite(scores).all():
             break
         way = _Way.of(hill.lines[held], slopes, scores @ scores.T)
-        if step >= CLIMBS or way.slope < 2 * GAIN:
+        curved |= step >= CLIMBS
+        if curved or way.slope < 2 * GAIN:
+            near = next((end for end in known if np.abs(end.at - p).max() < SAME), None)
+            if near is not None:
+                return near
             curvature = hill.curvature(p)
             if not np.isfinite(curvature).all():
                 break
@@ -144,11 +155,14 @@ def _climbed(hill: Hill, p: Floats) -> _End:
             if np.abs(way.step).max() < END:
                 return _End(p + way.step, height, bool((way.bends > FLAT).all()))
         length, met = _reach(hill, p, way.step, held)
-        taken = _shortened(hill, p, way, length, height)
-        if taken is None:
+        halved = _halved(hill, p, way, length, height)
+        halvings += halved
+        if halved == HALVINGS or halvings > TIRED:
             break
+        curved |= halved >= ROUGH
+        taken = length * 0.5**halved
         p = p + taken * way.step
-        if met is not None and taken == length:
+        if met is not None and not halved:
             held[met] = True
             p = p - np.linalg.pinv(hill.lines[held]) @ hill.room(p)[held]
         height = hill.value(p)
@@ -173,13 +187,13 @@ def _reach(hill: Hill, p: Floats, step: Floats, held: Bools) -> tuple[float, int
     return length, met
 
 
-def _shortened(hill: Hill, p: Floats, way: _Way, length: float, height: float) -> float | None:
-    """The step halved until it leads up or, near the maximum, leaves less slope; None where it never does."""
+def _halved(hill: Hill, p: Floats, way: _Way, length: float, height: float) -> int:
+    """How often the step is halved until it leads up or, near the maximum, leaves less slope; `HALVINGS` where it never does."""
     for halved in range(HALVINGS):
-        taken = length * 0.5**halved
-        there = hill.value(p + taken * way.step)
-        if taken == 0.0 or there >= height + RISE:
-            return taken
-        if there > height - FALL and way.left(hill.slopes(p + taken * way.step)) < DROP * way.slope:
-            return taken
-    return None
+        there = p + length * 0.5**halved * way.step
+        reached = hill.value(there)
+        if length == 0.0 or reached >= height + RISE:
+            return halved
+        if reached > height - FALL and way.left(hill.slopes(there)) < DROP * way.slope:
+            return halved
+    return HALVINGS
