@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from engine.models import NormalFits
 from engine.sessions import Window
+from engine.ties import above
 
 Floats = npt.NDArray[np.float64]
 LONG = 20  # days; over a longer window sums of simple and of log returns and compounding part ways
@@ -184,7 +185,7 @@ def average(ar: Floats) -> Averages:
     aar = _mean(ar, present)
     running = np.cumsum(ar, axis=1)  # NaN from an event's first missing day on
     complete = np.isfinite(running)
-    with_value = np.where(present, ar > 0, False).sum(axis=0)
+    with_value = np.where(present, above(ar, 0.0), False).sum(axis=0)
     return Averages(
         n=n,
         aar=aar,

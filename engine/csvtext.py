@@ -39,6 +39,8 @@ def read_text_table(path: Path, wanted: str) -> pl.DataFrame:
     told_apart = [re.fullmatch(r"(.*)_duplicated_\d+", c, re.DOTALL) for c in names]  # by polars, two of one name
     twice = [found[1] for found in told_apart if found is not None and found[1] in names]
     twice += [c for c in names if names.count(c) > 1]
+    if ROW in names:
+        raise DataError(f'{path}: row 1: no column may be named "{ROW}". Rename it.')
     if "" in names or "" in twice:
         raise DataError(f"{path}: row 1: a column has no name. Name it, or remove the last comma of the header.")
     if twice:

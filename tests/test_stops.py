@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import make_study, run, simulated, weekdays
 from loopback import Reply
@@ -460,11 +461,11 @@ def test_sessions_that_a_killed_run_was_keeping_are_removed(monkeypatch: pytest.
     from engine.session_store import kept
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kept("thing", lambda: {"x": [1]})  # type: ignore[dict-item]
+    kept("thing", lambda: {"x": np.array([1])}, {"x": "i1"})
     (path,) = (tmp_path / "event-study-engine").iterdir()
     (path.parent / f".{path.name}.writing-0011223344556677").write_bytes(b"half")
     path.unlink()
-    kept("thing", lambda: {"x": [1]})  # type: ignore[dict-item]
+    kept("thing", lambda: {"x": np.array([1])}, {"x": "i1"})
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 

@@ -100,9 +100,9 @@ def test_a_second_factor_brings_half_of_it_back_and_peers_that_trade_as_thinly_a
 
 
 def test_a_line_through_the_days_without_a_trade() -> None:
-    """Known failures of the rank test: zeros draw LAD and Theil-Sen where the market moves, LAD and Huber on any day."""
+    """Known failures of the rank test: zeros draw LAD and Theil-Sen where the market moves; on any day they do not."""
     assert min(share(MOVED, e, "corrado_zivney") for e in ("lad", "theil_sen")) > 0.3
-    assert min(off(ANY, e, "corrado_zivney") for e in ("lad", "huber")) > 3.5
+    assert max(abs(off(ANY, e, "corrado_zivney")) for e in ("lad", "huber", "theil_sen")) < 3.5
 
 
 def test_the_rank_test_is_not_helped() -> None:

@@ -229,6 +229,7 @@ engine.study.load_study = faulty
 FIRST = """
 import os, sys
 os.environ["FIRST"] = str(os.getpid())
+sys.path.insert(0, os.getcwd())  # a relative entry is not handed on
 from engine.cli import main, second_process
 second_process._cores = lambda: 2
 second_process.PROGRAM = second_process.PROGRAM.replace("serve({parent})", "import planted; serve({parent})")

@@ -40,7 +40,7 @@ FIRST = 120  # replications that are counted apart, for a short run to make agai
 SIZES = {  # both numbers for the models that were added to the first four; those that are searched for take longer
     **dict.fromkeys(("factor", "matched", "market_adjusted", "mean_adjusted", "raw", "rolling", "exponential"), (400, FIRST)),
     **dict.fromkeys(("lad", "huber", "theil_sen"), (200, 20)),
-    **dict.fromkeys(("garch", "gjr", "egarch"), (200, 1)),
+    **dict.fromkeys(("garch", "gjr", "egarch"), (20, 1)),
 }  # fmt: skip
 TESTS = ("bmp", "corrado_zivney")
 SCENARIOS = {"any day": 0.0, "the market moves 2 % on day 0": 0.02}

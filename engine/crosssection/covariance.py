@@ -12,6 +12,7 @@ from engine.crosssection.benchmark import pre_event_slopes
 from engine.crosssection.fitting import Fitted
 from engine.orthonormal import orthonormal
 from engine.significance.sample import empirical_p
+from engine.ties import SHARE, at_least
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -161,7 +162,8 @@ def benchmarked_rank(fitted: Fitted) -> Spread:
     if spread.unavailable[0]:
         return spread
     slopes, _ = pre_event_slopes(fitted.sample.pre_event, fitted.slopes, fitted.sample.dates)
-    beyond = (np.abs(slopes) >= np.abs(fitted.estimate)).sum(axis=0)
+    own = np.abs(fitted.estimate)
+    beyond = at_least(np.abs(slopes), own, SHARE * own).sum(axis=0)
     p = empirical_p(beyond, beyond, beyond, len(slopes), "two-sided")
     return Spread(
         spread.se, 0, spread.unavailable, note=spread.note, distribution=f"rank among {len(slopes)}", p_value=p

@@ -13,6 +13,7 @@ from engine.crosssection.design import CONSTANT, Design
 from engine.crosssection.fitting import CrossSample
 from engine.crosssection.regression import regress
 from engine.significance.sample import interval, noise, t_p
+from engine.ties import merged
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -88,11 +89,11 @@ def rank_sum(a: Floats, b: Floats, alpha: float, first: str, second: str) -> Dif
     if min(len(a), len(b)) < 2:
         reason = f"needs at least 2 events in each group, has {len(a)} and {len(b)}"
         return Difference("rank_sum", first, second, n, estimate, unavailable=reason)
-    joined = np.concatenate([a, b])
+    joined = merged(np.concatenate([a, b]))
     if (joined == joined[0]).all():
         return Difference("rank_sum", first, second, n, estimate, unavailable="all CARs are equal")
     exact = min(len(a), len(b)) <= 8 and len(np.unique(joined)) == n
-    found = stats.mannwhitneyu(a, b, method="exact" if exact else "asymptotic")
+    found = stats.mannwhitneyu(joined[: len(a)], joined[len(a) :], method="exact" if exact else "asymptotic")
     return Difference(
         "rank_sum", first, second, n, estimate, statistic=float(found.statistic),
         distribution="exact" if exact else "normal", p_value=float(found.pvalue),
@@ -133,11 +134,12 @@ def kruskal_wallis(groups: Sequence[Floats], note: str) -> Difference:
 
     n = sum(map(len, groups))
     reason = _joint_reason(groups)
-    if not reason and len(np.unique(np.concatenate(groups))) == 1:
+    cars = np.split(merged(np.concatenate(groups)), np.cumsum([len(g) for g in groups])[:-1]) if groups else []
+    if not reason and len(np.unique(np.concatenate(cars))) == 1:
         reason = "all CARs are equal"
     if reason:
         return Difference("kruskal_wallis", "", "", n, note=note, unavailable=reason)
-    found = stats.kruskal(*groups)
+    found = stats.kruskal(*cars)
     return Difference(
         "kruskal_wallis", "", "", n, statistic=float(found.statistic), distribution=f"chi2({len(groups) - 1})",
         p_value=float(found.pvalue), note=note,

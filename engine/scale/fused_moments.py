@@ -6,6 +6,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from engine.ties import NEAR
+
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def moments(ar, places, n, mean, squares, positive, run_n, run_mean, run_squares):
@@ -21,7 +23,7 @@ def moments(ar, places, n, mean, squares, positive, run_n, run_mean, run_squares
             if np.isfinite(value):
                 n[g, t] += 1
                 mean[g, t] += value
-                positive[g, t] += value > 0
+                positive[g, t] += value > NEAR
             if np.isfinite(run):
                 run_n[g, t] += 1
                 run_mean[g, t] += run

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.abnormal import Averages
+from engine.ties import above
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -52,7 +53,9 @@ def moments_of(ar: Floats, groups: npt.NDArray[np.int32], compiled: bool) -> dic
             members = np.flatnonzero(column == group)
             rows = ar[members] if len(members) < len(ar) else ar
             sums = running[members] if len(members) < len(ar) else running
-            made[group] = Moments(*_of(rows), np.where(np.isfinite(rows), rows > 0, False).sum(axis=0), _of(sums))
+            made[group] = Moments(
+                *_of(rows), np.where(np.isfinite(rows), above(rows, 0.0), False).sum(axis=0), _of(sums)
+            )
     return made
 
 
