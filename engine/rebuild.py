@@ -82,7 +82,8 @@ def design_of(manifest: Mapping[str, Any], where: str, known: Known) -> StudySpe
     """
     settings = _said(manifest["settings"])
     order = [one["name"] for one in manifest.get("specifications", [])]
-    formulas = settings.get("crosssection", {}).get("formula")
+    drivers = settings.get("crosssection")
+    formulas = drivers.get("formula") if isinstance(drivers, dict) else None
     if isinstance(formulas, dict):
         settings["crosssection"]["formula"] = {name: formulas[name] for name in order if name in formulas} | formulas
     return parse_spec(settings, f"{where}: settings", known)

@@ -192,7 +192,7 @@ def form_of(path: Path, draw: Draw) -> str:
         case 0:
             data = text.replace(",", draw.choice([";", "\t", "|", ", "])).encode()
         case 1:
-            data = text.encode(draw.choice(["utf-16", "utf-8-sig", "cp037", "utf-32", "utf-7"]))
+            data = text.encode(draw.choice(["utf-16", "utf-8-sig", "cp037", "utf-32", "utf-7"]), errors="replace")
         case 2:
             data = text.replace("\n", draw.choice(["\r", "\r\n", "\n\n", "\x00", "\u2028"])).encode()
         case 3:

@@ -158,7 +158,7 @@ def test_what_is_wrong_is_counted(room: Path, monkeypatch: pytest.MonkeyPatch) -
     assert ended(warns) == {"warning"}
     assert ended(lambda: ((folder / "x").touch(), exits(0))) == {"files"}
     assert ended(lambda: exits(0), ("run", str(folder))) == {"files"}
-    assert ended(infinite, ("run", str(folder))) == {"not finite"}
+    assert ended(infinite, ("run", str(folder))) == {"files"}  # a result that holds infinity cannot be read
     monkeypatch.setattr(fuzz, "SECONDS", 0.1)
     assert ended(computes) == {"hang"}
 

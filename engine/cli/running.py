@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,9 +183,10 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
     seen = version(out / "manifest.json")
     result = read_result(out)
     try:
-        design_of(result.manifest, str(out / "manifest.json"), known_names(frozenset(report.CHARTS)))
+        spec = design_of(result.manifest, str(out / "manifest.json"), known_names(frozenset(report.CHARTS)))
     except SpecError as error:
         raise DataError(f"{error}\nThe result is of another version, or was changed. Run the study again.") from None
+    result = replace(result, manifest={**result.manifest, "settings": spec.settings()})
     if event is not None:
         result = report.about_event(result, event)
     look = theme_of(folder, result.manifest["settings"], theme)
