@@ -186,7 +186,8 @@ def memo_one(folder: Path, only: str | None, fmt: str | None, theme: Path | None
         spec = design_of(result.manifest, str(out / "manifest.json"), known_names(frozenset(report.CHARTS)))
     except SpecError as error:
         raise DataError(f"{error}\nThe result is of another version, or was changed. Run the study again.") from None
-    result = replace(result, manifest={**result.manifest, "settings": spec.settings()})
+    if result.manifest["settings"] != spec.settings():  # keys that are left out have their defaults
+        result = replace(result, manifest={**result.manifest, "settings": spec.settings()})
     if event is not None:
         result = report.about_event(result, event)
     look = theme_of(folder, result.manifest["settings"], theme)
