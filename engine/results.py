@@ -234,7 +234,12 @@ def _read_table(path: Path, name: str, manifest: Mapping[str, Any]) -> pl.DataFr
         ) from None
     coefficients = manifest.get("coefficients", []) if name == "fits" else []
     kinds = SCHEMAS[name] | dict.fromkeys(coefficients, NUMBER)
-    return held.with_columns(_as_kind(column, kinds.get(column.name, TEXT), path) for column in held.iter_columns())
+    table = held.with_columns(_as_kind(column, kinds.get(column.name, TEXT), path) for column in held.iter_columns())
+    for key in (k for k in KEYS[name] if kinds.get(k) == WHOLE and k in table.columns):
+        if table[key].null_count():
+            row = int(table[key].is_null().arg_max() or 0)
+            raise DataError(f"{path}: row {row + 2}, column {key}: is empty. Run the study again.")
+    return table
 
 
 def _read_csv(path: Path, name: str) -> pl.DataFrame:
